@@ -1,0 +1,1 @@
+"""The running program: consumes image uploads, judges them, keeps the index."""

@@ -1,0 +1,55 @@
+"""The exceptions of the worker.
+
+MekikiError
+├── Rejection                the input is at fault: one event goes to the DLQ, the rest go on
+├── ConfigurationError       the operator's settings are at fault: start-up fails
+├── BundleError              a bundle is damaged or of another shape: start-up fails
+├── ProviderError            the ONNX provider asked for is not there: start-up fails
+├── IndexDirectoryError      an index directory is damaged, foreign or owned by another process
+├── BrokerError              Kafka failed for good: the worker stops without committing
+├── StageError               a stage of ours failed: the worker stops without committing
+└── RejectionLimitExceeded   too many rejections in a row: the worker halts without committing
+"""
+
+from schemas.rejection import RejectionReason
+
+
+class MekikiError(Exception):
+    """Base of everything that the worker raises on purpose."""
+
+
+class Rejection(MekikiError):
+    """The input event is at fault. `detail` says what, where and what to do, for a person."""
+
+    def __init__(self, reason: RejectionReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class ConfigurationError(MekikiError):
+    """The settings are incomplete, contradictory or do not fit the machine."""
+
+
+class BundleError(MekikiError):
+    """A model bundle is missing, damaged or of another shape than its manifest says."""
+
+
+class ProviderError(MekikiError):
+    """The ONNX Runtime execution provider that was asked for cannot be used here."""
+
+
+class IndexDirectoryError(MekikiError):
+    """The index directory cannot be used: damaged, of another space, or owned by another process."""
+
+
+class BrokerError(MekikiError):
+    """Kafka failed in a way that retrying cannot mend; nothing was committed."""
+
+
+class StageError(MekikiError):
+    """A stage of the pipeline failed by our own fault; nothing was committed."""
+
+
+class RejectionLimitExceeded(MekikiError):
+    """More rejections than the limit allows: a bad deploy or a broken producer."""

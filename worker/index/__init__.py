@@ -1,0 +1,1 @@
+"""The index role: from an embedding to a search result."""

@@ -1,0 +1,1 @@
+"""The score role: from an upload event to a verdict."""

@@ -1,0 +1,156 @@
+"""Decode: image bytes to the uint8 pixels that the graphs take.
+
+The header is judged before a pixel is decoded. Training uses this same function, so that it
+sees the same pixels as serving.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from schemas.rejection import RejectionReason
+from worker.errors import Rejection
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
+# MPO is a JPEG with a preview behind it: its frames are not an animation.
+_ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
+
+# ImageLimits judges the header instead, and refuses where Pillow would only warn.
+Image.MAX_IMAGE_PIXELS = None
+
+# EXIF tag 0x0112 to the operation that turns the image upright.
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAPS_SIDES = {5, 6, 7, 8}
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What an image may cost to decode."""
+
+    max_pixels: int = 50_000_000
+    max_frames: int = 100
+    min_side: int = 8
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """Pixels for the graphs: uint8 RGB of shape [height, width, 3]; the sides are the original's."""
+
+    pixels: NDArray[np.uint8]
+    original_width: int
+    original_height: int
+    format: str
+
+
+def decode(data: bytes, height: int, width: int, limits: ImageLimits) -> DecodedImage:
+    """Decode, turn upright (EXIF), lay over white, and stretch to `height` x `width`.
+
+    Of an animation the first frame is used. Thread-safe; Pillow releases the GIL in its decoders.
+
+    Raises:
+        Rejection: not an image of a known format, damaged, or beyond `limits`.
+
+    """
+    if not data:
+        raise Rejection(RejectionReason.SOURCE_EMPTY, "the image has no bytes")
+    image = _open(data)
+    with image:
+        _judge_header(image, limits)
+        original_width, original_height = image.size
+        try:
+            small = _upright_rgb(image, height, width)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise Rejection(
+                RejectionReason.IMAGE_CORRUPT, f"{image.format} of {len(data)} bytes does not decode: {error}"
+            ) from error
+        return DecodedImage(
+            pixels=np.asarray(small, dtype=np.uint8),
+            original_width=original_width,
+            original_height=original_height,
+            format=str(image.format),
+        )
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        head = data[:16].decode("ascii", "backslashreplace")
+        raise Rejection(
+            RejectionReason.IMAGE_NOT_AN_IMAGE,
+            f"{len(data)} bytes beginning {head!r} are none of {', '.join(FORMATS)}",
+        ) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Rejection(RejectionReason.IMAGE_CORRUPT, f"the image header is damaged: {error}") from error
+
+
+def _judge_header(image: Image.Image, limits: ImageLimits) -> None:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise Rejection(
+            RejectionReason.IMAGE_TOO_MANY_PIXELS,
+            f"{width} x {height} pixels are more than the limit of {limits.max_pixels}",
+        )
+    if min(width, height) < limits.min_side:
+        raise Rejection(
+            RejectionReason.IMAGE_TOO_SMALL,
+            f"{width} x {height} pixels: the shorter side is under {limits.min_side}",
+        )
+    if image.format not in _ANIMATED:
+        return
+    try:
+        frames = getattr(image, "n_frames", 1)
+    except Exception as error:
+        raise Rejection(RejectionReason.IMAGE_CORRUPT, f"the frames cannot be counted: {error}") from error
+    if frames > limits.max_frames:
+        raise Rejection(
+            RejectionReason.IMAGE_TOO_MANY_FRAMES,
+            f"{frames} frames are more than the limit of {limits.max_frames}",
+        )
+
+
+def _upright_rgb(image: Image.Image, height: int, width: int) -> Image.Image:
+    orientation = _orientation(image)
+    target = (height, width) if orientation in _SWAPS_SIDES else (width, height)
+    # A JPEG is decoded at the smallest scale that still has twice the target's sides.
+    image.draft("RGB", (2 * target[0], 2 * target[1]))
+    image.load()
+    small = _rgb(image).resize(target, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF does not make the pixels unusable
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255
+        wide = np.asarray(image).astype(np.uint32)
+        return Image.fromarray((wide // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        white = Image.new("RGBA", over.size, "white")
+        return Image.alpha_composite(white, over).convert("RGB")
+    return image.convert("RGB")
