@@ -1,0 +1,149 @@
+"""Every event on the wire, as pydantic models. JSON Schema and AsyncAPI are generated from these."""
+
+from typing import Annotated, Final, Literal, Self
+from uuid import UUID, uuid5
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from schemas.policy import Decision, Reason
+from schemas.vector import Vector
+
+UPLOADED: Final = "listing.image.uploaded.v1"
+DELETED: Final = "listing.image.deleted.v1"
+MODERATED: Final = "listing.image.moderated.v1"
+ENRICHED: Final = "listing.image.enriched.v1"
+EMBEDDED: Final = "listing.image.embedded.v1"
+INDEX_UPDATED: Final = "listing.index.updated.v1"
+
+Identifier = Annotated[str, Field(min_length=1, max_length=1024)]
+
+_EVENT_NAMESPACE = UUID("5a6d7f2e-2f0b-5c1e-9a53-6d656b696b69")
+
+
+def derived_event_id(event_type: str, cause: str) -> UUID:
+    """The id of the event that `cause` (an input event's id) leads to: the same cause, the same id.
+
+    UUID version 5 (RFC 9562), so that a reader can drop what it has seen before.
+    """
+    return uuid5(_EVENT_NAMESPACE, f"{event_type}|{cause}")
+
+
+class _Input(BaseModel):
+    """Unknown fields of a producer are let through: its schema may grow before ours."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Output(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageReference(_Input):
+    """Where the image is: one of `url` (https), `path` (in the configured folder), `data` (base64)."""
+
+    url: Annotated[str, Field(max_length=8192)] | None = None
+    path: Annotated[str, Field(max_length=4096)] | None = None
+    data: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("url", "path", "data") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"exactly one of url, path and data must be given, not {given or 'none'}")
+        return self
+
+
+class ImageUploaded(_Input):
+    """A seller uploaded an image, or replaced the one of this id."""
+
+    type: Literal["listing.image.uploaded.v1"] = UPLOADED
+    event_id: Identifier
+    image_id: Identifier
+    listing_id: Identifier | None = None
+    category: Identifier | None = None
+    uploaded_at: AwareDatetime
+    image: ImageReference
+
+
+class ImageDeleted(_Input):
+    """A seller deleted an image: it must leave the index."""
+
+    type: Literal["listing.image.deleted.v1"]
+    event_id: Identifier
+    image_id: Identifier
+    listing_id: Identifier | None = None
+    deleted_at: AwareDatetime
+
+
+class InputPosition(_Output):
+    """The Kafka record that an outcome belongs to."""
+
+    event_id: str
+    topic: str
+    partition: int
+    offset: int
+
+
+class _Result(_Output):
+    event_id: UUID
+    image_id: str
+    listing_id: str | None
+    bundle_id: str
+    image_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    input: InputPosition
+    uploaded_at: AwareDatetime
+    decided_at: AwareDatetime
+
+
+class ImageModerated(_Result):
+    """The verdict on an image, with all that is needed to check it later."""
+
+    type: Literal["listing.image.moderated.v1"] = MODERATED
+    decision: Decision
+    reasons: list[Reason]
+    scores: dict[str, float]
+    category: str | None
+    policy_sha256: Annotated[str, Field(description="of the policy that was applied, as canonical JSON")]
+
+
+class Tag(_Output):
+    """A predicted tag with its probability."""
+
+    name: str
+    score: Annotated[float, Field(ge=0, le=1)]
+
+
+class ImageEnriched(_Result):
+    """What search shows and orders by."""
+
+    type: Literal["listing.image.enriched.v1"] = ENRICHED
+    tags: list[Tag]
+    preference: float | None
+
+
+class ImageEmbedded(_Result):
+    """The vector of an accepted image. The record's key is the image id; no value means: not searchable."""
+
+    type: Literal["listing.image.embedded.v1"] = EMBEDDED
+    space: str
+    vector: Vector
+
+
+class NearDuplicate(_Output):
+    """An image already listed that is nearly the same."""
+
+    image_id: str
+    distance: Annotated[float, Field(description="cosine distance, 0 to 2")]
+
+
+class IndexUpdated(_Output):
+    """The index role's acknowledgement of one record of the embedded topic."""
+
+    type: Literal["listing.index.updated.v1"] = INDEX_UPDATED
+    event_id: UUID
+    image_id: str
+    state: Literal["searchable", "deleted"]
+    near_duplicates: list[NearDuplicate] = Field(default_factory=list)
+    space: str
+    input: InputPosition
+    indexed_at: AwareDatetime

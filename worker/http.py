@@ -1,0 +1,73 @@
+"""The HTTP side of a role: /metrics, /healthz, /readyz, and routers that a role adds."""
+
+import socket
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from worker.errors import ConfigurationError
+from worker.health import Health
+
+
+def create_app(health: Health, registry: CollectorRegistry, routers: Iterable[APIRouter] = ()) -> FastAPI:
+    """The application of one role."""
+    app = FastAPI(title="mekiki", docs_url=None, redoc_url=None)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/healthz")
+    def healthz() -> JSONResponse:
+        alive, why = health.alive()
+        return JSONResponse({"alive": alive, "detail": why}, 200 if alive else 503)
+
+    @app.get("/readyz")
+    def readyz() -> JSONResponse:
+        ready, missing = health.ready()
+        return JSONResponse({"ready": ready, "missing": missing}, 200 if ready else 503)
+
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+class HttpServer:
+    """Serves an application from a thread of its own; use as a context manager.
+
+    `port` is the bound port, also when 0 was asked for.
+
+    Raises:
+        ConfigurationError: the address cannot be bound.
+
+    """
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._socket = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise ConfigurationError(f"http cannot listen on {host}:{port}: {error}") from error
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(5)
+        self._socket.close()

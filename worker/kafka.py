@@ -1,0 +1,193 @@
+"""Kafka clients, built from the settings in one place, and records as the stages see them."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, Message, Producer
+from confluent_kafka.admin import AdminClient
+
+from worker.errors import BrokerError, ConfigurationError
+from worker.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+_SECRET_KEY = re.compile(r"password|secret|\.key\b|\.pem$|token|jaas", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """A consumed Kafka record. `timestamp_ms` is Unix time in milliseconds, by the topic's own clock."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the value."""
+        return len(self.value or b"")
+
+
+@dataclass(frozen=True)
+class OutputRecord:
+    """A Kafka record to produce; no value is a tombstone. No timestamp: the time of producing."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
+def input_record(message: Message) -> InputRecord:
+    """A consumed message without error, as an InputRecord."""
+    return InputRecord(
+        topic=message.topic(),
+        partition=message.partition(),
+        offset=message.offset(),
+        key=message.key(),
+        value=message.value(),
+        headers=tuple(message.headers() or ()),
+        timestamp_ms=message.timestamp()[1],
+    )
+
+
+def client_properties(settings: KafkaSettings) -> dict[str, str]:
+    """librdkafka properties that every client gets.
+
+    Raises:
+        ConfigurationError: `kafka.properties_file` cannot be read, or a line of it is no key=value.
+
+    """
+    properties = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "client.id": "mekiki",
+        **settings.properties,
+    }
+    if settings.properties_file is None:
+        return properties
+    try:
+        lines = settings.properties_file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigurationError(f"kafka.properties_file cannot be read: {error}") from error
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line or line.startswith("#"):
+            continue
+        key, separator, value = line.partition("=")
+        if not separator:
+            raise ConfigurationError(f"{settings.properties_file}:{number}: write key=value")
+        properties[key.strip()] = value.strip()
+    return properties
+
+
+def masked(properties: dict[str, str]) -> dict[str, str]:
+    """`properties` to be shown to a person: the values of secrets are masked."""
+    return {key: "********" if _SECRET_KEY.search(key) else value for key, value in properties.items()}
+
+
+def log_client_error(error: KafkaError) -> None:
+    """librdkafka's error callback: it recovers by itself, so that these are worth a line and no more."""
+    logger.warning("kafka: %s", error)
+
+
+def create_consumer(settings: KafkaSettings, **properties: str | int | bool) -> Consumer:
+    """A consumer that reads committed records only and commits nothing by itself.
+
+    Raises:
+        ConfigurationError: librdkafka refuses a property.
+
+    """
+    merged = {
+        **client_properties(settings),
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "partition.assignment.strategy": "cooperative-sticky",
+        **properties,
+        **settings.consumer,
+    }
+    if merged.get("group.protocol") == "consumer":  # KIP-848: the broker assigns
+        del merged["partition.assignment.strategy"]
+    try:
+        return Consumer({**merged, "error_cb": log_client_error})
+    except Exception as error:
+        raise ConfigurationError(f"the Kafka consumer's properties are refused: {error}") from error
+
+
+def create_producer(settings: KafkaSettings, **properties: str | int | bool) -> Producer:
+    """An idempotent producer; a transactional one where `transactional.id` is given.
+
+    Raises:
+        ConfigurationError: librdkafka refuses a property.
+
+    """
+    merged = {
+        **client_properties(settings),
+        "enable.idempotence": True,
+        "compression.type": "lz4",
+        "linger.ms": 5,
+        "message.max.bytes": 100_000_000,
+        **properties,
+        **settings.producer,
+    }
+    try:
+        return Producer({**merged, "error_cb": log_client_error})
+    except Exception as error:
+        raise ConfigurationError(f"the Kafka producer's properties are refused: {error}") from error
+
+
+def create_admin(settings: KafkaSettings) -> AdminClient:
+    """A client for topics and metadata."""
+    try:
+        return AdminClient({**client_properties(settings), "error_cb": log_client_error})
+    except Exception as error:
+        raise ConfigurationError(f"the Kafka client's properties are refused: {error}") from error
+
+
+def produce_all(producer: Producer, records: Sequence[OutputRecord], failures: list[KafkaError]) -> None:
+    """Queue `records`; what the broker refuses lands in `failures` once the producer is flushed.
+
+    Blocks while librdkafka's own queue is full.
+
+    Raises:
+        BrokerError: a record cannot be queued at all.
+
+    """
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failures.append(error)
+
+    for record in records:
+        while True:
+            try:
+                _produce(producer, record, delivered)
+                break
+            except BufferError:
+                producer.poll(0.1)
+            except Exception as error:
+                raise BrokerError(
+                    f"a record of {len(record.value or b'')} bytes for {record.topic}: {error}"
+                ) from error
+    producer.poll(0)
+
+
+def _produce(producer: Producer, record: OutputRecord, delivered: object) -> None:
+    timestamp = {} if record.timestamp_ms is None else {"timestamp": record.timestamp_ms}
+    producer.produce(
+        record.topic,
+        key=record.key,
+        value=record.value,
+        headers=list(record.headers),
+        on_delivery=delivered,
+        **timestamp,
+    )

@@ -1,0 +1,136 @@
+"""Every metric of the worker, in the order of the data flow.
+
+Names are `mekiki_<stage>_<what>_<unit>`. No ids as labels: every label has a small, closed set
+of values. A `Metrics` object belongs to one registry, so that tests and two roles in one process
+do not meet.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LATENCY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
+_BATCH_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SCORE = tuple(i / 20 for i in range(1, 21))
+
+
+class Metrics:
+    """The metrics of one role, registered on `registry`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+        # Which program and models run. Always 1.
+        self.build_info = Gauge(
+            "mekiki_build_info",
+            "Version and bundle.",
+            ["role", "version", "bundle", "provider"],
+            registry=registry,
+        )
+
+        # poll: events taken from Kafka, and how far behind the worker is.
+        self.poll_events = Counter("mekiki_poll_events", "Events polled.", registry=registry)
+        self.poll_lag = Gauge(
+            "mekiki_poll_lag_records",
+            "Records behind the end of a partition.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.poll_paused = Gauge("mekiki_poll_paused_ratio", "1 while polling is paused.", registry=registry)
+        self.poll_assigned = Gauge(
+            "mekiki_poll_assigned_partitions", "Partitions assigned.", registry=registry
+        )
+
+        # The time of each stage: of one event (parse, fetch, decode), a batch (infer, tag), or a commit.
+        self.stage_seconds = Histogram(
+            "mekiki_stage_duration_seconds",
+            "Time by stage.",
+            ["stage"],
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+
+        # fetch: bytes brought in.
+        self.fetch_bytes = Counter("mekiki_fetch_bytes", "Image bytes fetched.", registry=registry)
+
+        # infer: how full batches are.
+        self.infer_batch = Histogram(
+            "mekiki_infer_batch_images", "Images in a batch.", buckets=_BATCH_IMAGES, registry=registry
+        )
+
+        # decide: what came of it.
+        self.decide_decisions = Counter(
+            "mekiki_decide_decisions", "Images by decision.", ["decision"], registry=registry
+        )
+        self.decide_scores = Histogram(
+            "mekiki_decide_score_ratio", "Scores, 0 to 1.", ["score"], buckets=_SCORE, registry=registry
+        )
+        self.decide_rejections = Counter(
+            "mekiki_decide_rejections", "Events rejected to the DLQ.", ["reason"], registry=registry
+        )
+        self.decide_removals = Counter(
+            "mekiki_decide_removals", "Image deletions passed on.", registry=registry
+        )
+
+        # commit: outcomes made durable, and how long after the upload.
+        self.commit_outcomes = Counter("mekiki_commit_outcomes", "Outcomes committed.", registry=registry)
+        self.commit_transactions = Counter(
+            "mekiki_commit_attempts", "Commits by result.", ["result"], registry=registry
+        )
+        self.commit_latency = Histogram(
+            "mekiki_commit_upload_latency_seconds",
+            "From the upload's record to its committed outcome.",
+            buckets=_LATENCY_SECONDS,
+            registry=registry,
+        )
+        self.commit_in_flight = Gauge(
+            "mekiki_commit_in_flight_events", "Polled, not committed.", registry=registry
+        )
+        self.commit_last = Gauge(
+            "mekiki_commit_last_timestamp_seconds", "Unix time of the last commit.", registry=registry
+        )
+        self.commit_halted = Gauge(
+            "mekiki_commit_halted_ratio", "1 while halted by the rejection limit.", registry=registry
+        )
+
+        # index: what is searchable, how old it is, how search does.
+        self.index_vectors = Gauge("mekiki_index_vectors", "Searchable images.", registry=registry)
+        self.index_tail = Gauge(
+            "mekiki_index_tail_records", "Changes since the generation, searched exactly.", registry=registry
+        )
+        self.index_generation_timestamp = Gauge(
+            "mekiki_index_generation_timestamp_seconds",
+            "Unix time of the generation in use.",
+            registry=registry,
+        )
+        self.index_updates = Counter(
+            "mekiki_index_updates", "Records applied to the index.", ["state"], registry=registry
+        )
+        self.index_rejections = Counter(
+            "mekiki_index_rejections", "Embedded records rejected.", ["reason"], registry=registry
+        )
+        self.index_near_duplicates = Counter(
+            "mekiki_index_near_duplicates", "New images with a near-duplicate.", registry=registry
+        )
+        self.index_latency = Histogram(
+            "mekiki_index_update_latency_seconds",
+            "From the embedded record to its acknowledgement.",
+            buckets=_LATENCY_SECONDS,
+            registry=registry,
+        )
+        self.index_build_seconds = Histogram(
+            "mekiki_index_build_duration_seconds",
+            "Time of a generation's build.",
+            ["result"],
+            buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800),
+            registry=registry,
+        )
+        self.search_seconds = Histogram(
+            "mekiki_search_duration_seconds",
+            "Time of a search.",
+            ["kind"],
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self.search_errors = Counter(
+            "mekiki_search_errors", "Searches refused.", ["reason"], registry=registry
+        )

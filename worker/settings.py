@@ -1,0 +1,277 @@
+"""The one settings model: a TOML file, then `MEKIKI_*` environment variables, then flags.
+
+`MEKIKI_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`: two underscores stand for the dot.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, IPvAnyNetwork, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from schemas import events
+from schemas.policy import Policy
+from worker.errors import ConfigurationError
+
+STARTER_BUNDLE = Path(__file__).parent / "bundles" / "starter"
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Bytes = Annotated[ByteSize, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Section):
+    """The broker, and librdkafka's own properties, passed straight through."""
+
+    bootstrap_servers: str = Field("localhost:9092", description="host:port, comma-separated")
+    group: str = Field("mekiki-score", description="consumer group of the score role")
+    transactional_id: str = Field(
+        default_factory=lambda: f"mekiki-{socket.gethostname()}-{os.getpid()}",
+        description="unique to a running worker; if it outlives restarts, open transactions end at once",
+    )
+    transaction_timeout: Seconds = Field(
+        30.0, description="seconds after which the broker aborts a dead worker's transaction"
+    )
+    request_timeout: Seconds = Field(
+        60.0, description="seconds without success from the broker after which the worker stops"
+    )
+    properties: dict[str, str] = Field(
+        default_factory=dict, description="librdkafka properties for every client, such as security.protocol"
+    )
+    properties_file: Path | None = Field(
+        None,
+        description="a file of key=value librdkafka properties, such as a Secret; wins over properties",
+    )
+    consumer: dict[str, str] = Field(
+        default_factory=dict, description="librdkafka properties for consumers alone"
+    )
+    producer: dict[str, str] = Field(
+        default_factory=dict, description="librdkafka properties for producers alone"
+    )
+
+
+class TopicSettings(_Section):
+    """Topic names."""
+
+    uploaded: str = events.UPLOADED
+    moderated: str = events.MODERATED
+    enriched: str = events.ENRICHED
+    embedded: str = events.EMBEDDED
+    dead_letter: str = events.UPLOADED + ".dlq"
+    index_updated: str = events.INDEX_UPDATED
+    index_dead_letter: str = events.EMBEDDED + ".dlq"
+    partitions: Count = Field(4, description="of each topic that `mekiki topics create` makes")
+    replication_factor: Count = Field(1, description="of each topic that `mekiki topics create` makes")
+
+
+class FetchSettings(_Section):
+    """Where images may come from, and what fetching one may cost."""
+
+    folder: Path | None = Field(None, description="the folder that `path` references are read from")
+    object_url: str | None = Field(
+        None, description="URL of an S3 or MinIO object, with {bucket} and {key}; needed for S3 notifications"
+    )
+    schemes: list[Literal["https", "http"]] = Field(["https"], description="URL schemes allowed")
+    allowed_networks: list[IPvAnyNetwork] = Field(
+        default_factory=list,
+        description="private, loopback or link-local networks that may be connected to all the same",
+    )
+    timeout: Seconds = Field(10.0, description="seconds for one image in all, redirects included")
+    connect_timeout: Seconds = Field(3.0, description="seconds for one connection")
+    max_bytes: Bytes = Field(ByteSize(20_000_000), description="of one image")
+    max_redirects: Annotated[int, Field(ge=0)] = 3
+    retries: Annotated[int, Field(ge=0)] = Field(2, description="after a refused connection, a 429 or a 5xx")
+    threads: Count = Field(8, description="images fetched and decoded at once")
+
+
+class DecodeSettings(_Section):
+    """What decoding one image may cost."""
+
+    max_pixels: Count = Field(50_000_000, description="width x height")
+    max_frames: Count = Field(100, description="of an animation; the first is judged")
+    min_side: Count = Field(8, description="pixels; smaller images are rejected")
+
+
+class ModelSettings(_Section):
+    """The bundle and how it runs."""
+
+    bundle: Path = Field(STARTER_BUNDLE, description="the bundle's directory")
+    provider: Literal["cpu", "cuda", "tensorrt", "openvino"] = Field(
+        "cpu", description="ONNX Runtime execution provider; it is used, or start-up fails"
+    )
+    threads: Annotated[int, Field(ge=0)] = Field(0, description="of ONNX Runtime; 0: one for each core")
+    batch_size: Count = Field(32, description="most images in a batch")
+    batch_wait: Seconds = Field(0.02, description="seconds that a batch waits to fill")
+    policy: Policy | None = Field(None, description="takes the place of the bundle's policy")
+    policy_file: Path | None = Field(
+        None, description="a JSON file that takes the place of the bundle's policy"
+    )
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> Self:
+        if self.policy is not None and self.policy_file is not None:
+            raise ValueError("set model.policy or model.policy_file, not both")
+        return self
+
+
+class RejectionLimitSettings(_Section):
+    """Past this share of rejections a worker halts: a bad deploy cannot drain a topic into the DLQ."""
+
+    ratio: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="1 switches the limit off")
+    window: Count = Field(1000, description="latest outcomes that the ratio is taken over")
+    minimum: Count = Field(100, description="outcomes before the ratio counts")
+
+
+class ScoreSettings(_Section):
+    """The score role."""
+
+    delivery: Literal["exactly_once", "at_least_once"] = Field(
+        "exactly_once", description="Kafka transactions, or an idempotent producer and repeatable event ids"
+    )
+    max_in_flight: Count = Field(512, description="events between poll and commit")
+    max_in_flight_bytes: Bytes = Field(
+        ByteSize(256_000_000), description="record bytes between poll and commit"
+    )
+    commit_interval: Seconds = Field(0.1, description="seconds between commits")
+    commit_records: Count = Field(500, description="most events in one commit")
+    drain_timeout: Seconds = Field(20.0, description="seconds after SIGTERM to finish what is in flight")
+    rejection_limit: RejectionLimitSettings = RejectionLimitSettings()
+
+
+class IndexSettings(_Section):
+    """The index role."""
+
+    directory: Path = Field(Path("index"), description="owned by one process at a time")
+    name: str = Field(
+        "default", description="its acknowledgements are committed as group mekiki-index-<name>"
+    )
+    snapshot_records: Count = Field(2000, description="tail length that starts a build")
+    snapshot_interval: Seconds = Field(60.0, description="seconds after which any tail starts a build")
+    generation_max_age: Seconds = Field(
+        72_000.0,
+        description="seconds; an older generation is rebuilt from the log, since compaction may have dropped "
+        "a delete. Keep it under the embedded topic's delete.retention.ms",
+    )
+    keep_generations: Annotated[int, Field(ge=2)] = 2
+    near_duplicate_distance: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        None, description="cosine distance; unset: the bundle's"
+    )
+    near_duplicate_count: Count = 10
+    build_threads: Count = 1
+
+
+class HttpSettings(_Section):
+    """/metrics, /healthz, /readyz, and the index role's /search."""
+
+    host: str = Field("127.0.0.1", description="0.0.0.0 to be reached from other machines")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(9464, description="0: any free port")
+    max_body_bytes: Bytes = Field(ByteSize(32_000_000), description="of a search request")
+    liveness_timeout: Seconds = Field(
+        60.0, description="seconds without a turn of the loop until /healthz fails"
+    )
+
+
+class LogSettings(_Section):
+    """Log lines go to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(BaseSettings):
+    """All settings of the program."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MEKIKI_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    fetch: FetchSettings = FetchSettings()
+    decode: DecodeSettings = DecodeSettings()
+    model: ModelSettings = ModelSettings()
+    score: ScoreSettings = ScoreSettings()
+    index: IndexSettings = IndexSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags win over the environment, the environment over the file."""
+        del dotenv_settings, file_secret_settings
+        file = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, file
+
+
+def load_settings(file: Path | None, assignments: Mapping[str, str]) -> Settings:
+    """Read settings from `file`, the environment, and `assignments` ("kafka.group": "x"), the last winning.
+
+    Raises:
+        ConfigurationError: the file is missing or not TOML, a key is unknown, a value does not fit.
+
+    """
+    if file is not None and not file.is_file():
+        raise ConfigurationError(f"there is no configuration file {file}")
+
+    _refuse_unknown_sections(os.environ)
+
+    class _FileSettings(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        return _FileSettings(**_nested(assignments))
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigurationError("the settings do not fit:\n" + "\n".join(lines)) from error
+    except (ValueError, OSError) as error:
+        raise ConfigurationError(f"the settings cannot be read: {error}") from error
+
+
+def _nested(assignments: Mapping[str, str]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for dotted, text in assignments.items():
+        section, _, key = dotted.partition(".")
+        if not key:
+            raise ConfigurationError(f"{dotted!r} is not a setting: write section.key, such as kafka.group")
+        inner, _, deeper = key.partition(".")
+        value = json.loads(text) if text[:1] in ("[", "{") else text
+        target = nested.setdefault(section, {})
+        if deeper:  # kafka.properties.sasl.username: the rest is one librdkafka property or one field
+            target.setdefault(inner, {})[deeper] = value
+        else:
+            target[inner] = value
+    return nested
+
+
+def _refuse_unknown_sections(names: Iterable[str]) -> None:
+    # Kubernetes sets MEKIKI_PORT and the like for a Service of that name: only ours have two underscores.
+    for name in names:
+        section, separator, _ = name.removeprefix("MEKIKI_").partition("__")
+        if name.startswith("MEKIKI_") and separator and section.lower() not in Settings.model_fields:
+            raise ConfigurationError(
+                f"{name} names no section of the settings: there are {', '.join(Settings.model_fields)}"
+            )
