@@ -1,0 +1,41 @@
+"""The exceptions of training, evaluation and export.
+
+ExportError
+├── DatasetError        a folder, table or image set cannot be trained or evaluated on
+├── DeviceUnavailable   the device asked for is not on this machine
+├── WeightsError        a weights file is missing, damaged or of another network
+├── RunFolderError      a run folder exists already, or is of another run than the one resumed
+└── LossNotFinite       a loss became NaN or infinite
+"""
+
+from worker.errors import MekikiError
+
+
+class ExportError(MekikiError):
+    """Base of everything that training, evaluation and export raise on purpose."""
+
+
+class DatasetError(ExportError):
+    """The images or labels given cannot be used as asked."""
+
+
+class DeviceUnavailable(ExportError):
+    """The device asked for cannot be used here; nothing falls back to another one."""
+
+
+class WeightsError(ExportError):
+    """Weights do not fit the network that they were given for."""
+
+
+class RunFolderError(ExportError):
+    """The run folder cannot be created or resumed."""
+
+
+class LossNotFinite(ExportError):
+    """A loss became NaN or infinite; the weights after that step are worthless."""
+
+    def __init__(self, term: str, value: float, epoch: int, step: int, advice: str) -> None:
+        super().__init__(f"loss {term!r} is {value} at epoch {epoch}, step {step}: {advice}")
+        self.term = term
+        self.epoch = epoch
+        self.step = step

@@ -1,0 +1,91 @@
+"""Pixels: a `Dataset` decoded by the very function that serves, `worker.score.decode.decode`."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from export.data import Dataset, Example, Skipped, SkipReason
+from export.errors import DatasetError
+from worker.errors import Rejection
+from worker.score.decode import ImageLimits, decode
+
+_IN_MEMORY_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class DecodedSet:
+    """Images of one size: uint8 RGB [n, height, width, 3]; row i belongs to `dataset.examples[i]`."""
+
+    dataset: Dataset
+    images: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def decode_dataset(
+    dataset: Dataset,
+    height: int,
+    width: int,
+    *,
+    storage: Path,
+    max_broken_share: float = 0.1,
+    limits: ImageLimits | None = None,
+    workers: int = 2,
+) -> DecodedSet:
+    """Decode and stretch every image; broken ones are left out and counted.
+
+    Sets over 4 GiB of pixels go to the file `storage` (mapped, not read), smaller ones stay in memory.
+
+    Raises:
+        DatasetError: more than `max_broken_share` of the images do not decode.
+
+    """
+    shape = (len(dataset), height, width, 3)
+    if int(np.prod(shape)) > _IN_MEMORY_BYTES:
+        storage.parent.mkdir(parents=True, exist_ok=True)
+        images: NDArray[np.uint8] = np.lib.format.open_memmap(storage, "w+", np.uint8, shape)
+    else:
+        images = np.empty(shape, np.uint8)
+    kept: list[Example] = []
+    broken: list[Skipped] = []
+    for example, pixels in _decoded(dataset, height, width, limits or ImageLimits(), workers):
+        if isinstance(pixels, Skipped):
+            broken.append(pixels)
+            continue
+        images[len(kept)] = pixels
+        kept.append(example)
+    _judge_broken(dataset, broken, max_broken_share)
+    return DecodedSet(Dataset(tuple(kept), dataset.skipped + tuple(broken)), images[: len(kept)])
+
+
+def _decoded(
+    dataset: Dataset, height: int, width: int, limits: ImageLimits, workers: int
+) -> Iterator[tuple[Example, NDArray[np.uint8] | Skipped]]:
+    def load(example: Example) -> NDArray[np.uint8] | Skipped:
+        try:
+            return decode(example.path.read_bytes(), height, width, limits).pixels
+        except Rejection as rejection:
+            return Skipped(example.name, SkipReason.BROKEN_IMAGE, str(rejection))
+
+    # Pillow decodes without the GIL. Chunks keep the decoded images that wait bounded.
+    chunk = 64 * workers
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(dataset), desc="decode", disable=None) as bar:
+        for start in range(0, len(dataset), chunk):
+            examples = dataset.examples[start : start + chunk]
+            yield from zip(examples, pool.map(load, examples), strict=True)
+            bar.update(len(examples))
+
+
+def _judge_broken(dataset: Dataset, broken: list[Skipped], max_broken_share: float) -> None:
+    if len(broken) <= max_broken_share * len(dataset):
+        return
+    shown = "; ".join(f"{item.name}: {item.detail}" for item in broken[:3])
+    raise DatasetError(
+        f"{len(broken)} of {len(dataset)} images do not decode, over the limit of {max_broken_share:.0%}: {shown}"
+    )
