@@ -2,8 +2,9 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
@@ -50,12 +51,12 @@ class OutputRecord:
 def input_record(message: Message) -> InputRecord:
     """A consumed message without error, as an InputRecord."""
     return InputRecord(
-        topic=message.topic(),
-        partition=message.partition(),
-        offset=message.offset(),
+        topic=cast(str, message.topic()),
+        partition=cast(int, message.partition()),
+        offset=cast(int, message.offset()),
         key=message.key(),
         value=message.value(),
-        headers=tuple(message.headers() or ()),
+        headers=cast(Headers, tuple(message.headers() or ())),
         timestamp_ms=message.timestamp()[1],
     )
 
@@ -98,14 +99,14 @@ def log_client_error(error: KafkaError) -> None:
     logger.warning("kafka: %s", error)
 
 
-def create_consumer(settings: KafkaSettings, **properties: str | int | bool) -> Consumer:
+def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int | bool]) -> Consumer:
     """A consumer that reads committed records only and commits nothing by itself.
 
     Raises:
         ConfigurationError: librdkafka refuses a property.
 
     """
-    merged = {
+    merged: dict[str, Any] = {
         **client_properties(settings),
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
@@ -123,14 +124,14 @@ def create_consumer(settings: KafkaSettings, **properties: str | int | bool) -> 
         raise ConfigurationError(f"the Kafka consumer's properties are refused: {error}") from error
 
 
-def create_producer(settings: KafkaSettings, **properties: str | int | bool) -> Producer:
+def create_producer(settings: KafkaSettings, properties: Mapping[str, str | int | bool]) -> Producer:
     """An idempotent producer; a transactional one where `transactional.id` is given.
 
     Raises:
         ConfigurationError: librdkafka refuses a property.
 
     """
-    merged = {
+    merged: dict[str, Any] = {
         **client_properties(settings),
         "enable.idempotence": True,
         "compression.type": "lz4",
@@ -148,7 +149,8 @@ def create_producer(settings: KafkaSettings, **properties: str | int | bool) -> 
 def create_admin(settings: KafkaSettings) -> AdminClient:
     """A client for topics and metadata."""
     try:
-        return AdminClient({**client_properties(settings), "error_cb": log_client_error})
+        properties: dict[str, Any] = {**client_properties(settings), "error_cb": log_client_error}
+        return AdminClient(properties)
     except Exception as error:
         raise ConfigurationError(f"the Kafka client's properties are refused: {error}") from error
 
@@ -181,8 +183,10 @@ def produce_all(producer: Producer, records: Sequence[OutputRecord], failures: l
     producer.poll(0)
 
 
-def _produce(producer: Producer, record: OutputRecord, delivered: object) -> None:
-    timestamp = {} if record.timestamp_ms is None else {"timestamp": record.timestamp_ms}
+def _produce(
+    producer: Producer, record: OutputRecord, delivered: Callable[[KafkaError | None, Message], None]
+) -> None:
+    timestamp: dict[str, Any] = {} if record.timestamp_ms is None else {"timestamp": record.timestamp_ms}
     producer.produce(
         record.topic,
         key=record.key,

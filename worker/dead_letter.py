@@ -1,0 +1,54 @@
+"""The dead-letter record of a rejected event: its original key, bytes and headers, and why.
+
+Header names are those of Kafka Streams' dead-letter queues (KIP-1034), so that tools for them
+work here too; `mekiki.reason` carries the typed reason.
+"""
+
+from schemas.events import derived_event_id
+from worker.errors import Rejection
+from worker.kafka import Headers, InputRecord, OutputRecord
+
+EXCEPTION = "__streams.errors.exception"
+MESSAGE = "__streams.errors.message"
+STACKTRACE = "__streams.errors.stacktrace"
+TOPIC = "__streams.errors.topic"
+PARTITION = "__streams.errors.partition"
+OFFSET = "__streams.errors.offset"
+REASON = "mekiki.reason"
+EVENT_ID = "mekiki.event_id"
+
+OWN_HEADERS = frozenset({EXCEPTION, MESSAGE, STACKTRACE, TOPIC, PARTITION, OFFSET, REASON, EVENT_ID})
+
+_REJECTED = "listing.image.rejected.v1"
+_MAX_DETAIL_BYTES = 2000
+
+
+def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) -> OutputRecord:
+    """The record for `topic` that holds `record` as it came, and why it was rejected.
+
+    Headers of an earlier rejection of the same event are replaced. The stack trace header stays
+    empty: the fault is in the input, and `message` says which.
+    """
+    position = f"{record.topic}/{record.partition}/{record.offset}"
+    why: Headers = (
+        (EXCEPTION, type(rejection).__name__.encode()),
+        (MESSAGE, rejection.detail.encode()[:_MAX_DETAIL_BYTES]),
+        (STACKTRACE, b""),
+        (TOPIC, record.topic.encode()),
+        (PARTITION, str(record.partition).encode()),
+        (OFFSET, str(record.offset).encode()),
+        (REASON, rejection.reason.encode()),
+        (EVENT_ID, str(derived_event_id(_REJECTED, position)).encode()),
+    )
+    return OutputRecord(
+        topic=topic,
+        key=record.key,
+        value=record.value,
+        headers=original_headers(record.headers) + why,
+        timestamp_ms=record.timestamp_ms if record.timestamp_ms > 0 else None,
+    )
+
+
+def original_headers(headers: Headers) -> Headers:
+    """`headers` without those that a rejection added."""
+    return tuple(header for header in headers if header[0] not in OWN_HEADERS)

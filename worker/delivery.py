@@ -1,0 +1,184 @@
+"""Make outcomes durable and advance the offsets, in one of two ways.
+
+`ExactlyOnce`: outcomes and offsets in one Kafka transaction (KIP-98, KIP-447).
+`AtLeastOnce`: an idempotent producer, and offsets committed once every outcome is acknowledged;
+after a crash in between, outcomes come again with the same event ids.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from worker.errors import BrokerError
+from worker.kafka import OutputRecord, create_producer, produce_all
+from worker.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+
+# The group moved on without us: its new owner of the partitions does the work again.
+_NO_LONGER_OWNER = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError._STATE,
+    KafkaError._NO_OFFSET,
+    KafkaError._ASSIGNMENT_LOST,
+}
+
+
+class NotDelivered(Exception):
+    """This attempt left nothing durable; the same outcomes may be delivered again."""
+
+
+class Delivery(Protocol):
+    """One attempt to make outcomes durable."""
+
+    def deliver(
+        self, records: Sequence[OutputRecord], offsets: Sequence[TopicPartition], consumer: Consumer
+    ) -> None:
+        """Produce `records` and advance `consumer`'s group to `offsets`. Blocks until both are durable.
+
+        Raises:
+            NotDelivered: nothing that a reader sees has changed (ExactlyOnce), or the offsets have not
+                advanced (AtLeastOnce). Call `poll` on the consumer, then try what it still owns again.
+            BrokerError: Kafka failed for good; the process must end.
+
+        """
+
+    def close(self) -> None:
+        """Leave nothing pending."""
+
+
+class ExactlyOnce:
+    """Outcomes and offsets in one transaction."""
+
+    def __init__(self, producer: Producer, timeout: float) -> None:
+        self._producer = producer
+        self._timeout = timeout
+        self._retrying("the transactional producer cannot start", lambda: producer.init_transactions(timeout))
+
+    def deliver(
+        self, records: Sequence[OutputRecord], offsets: Sequence[TopicPartition], consumer: Consumer
+    ) -> None:
+        """See Delivery."""
+        failures: list[KafkaError] = []
+        try:
+            self._producer.begin_transaction()
+            produce_all(self._producer, records, failures)
+            self._retrying(
+                "offsets cannot join the transaction",
+                lambda: self._producer.send_offsets_to_transaction(
+                    list(offsets), consumer.consumer_group_metadata(), self._timeout
+                ),
+            )
+            self._retrying(
+                "the transaction cannot be committed",
+                lambda: self._producer.commit_transaction(self._timeout),
+            )
+        except KafkaException as error:
+            self._abort(error)
+            _refuse_permanent(failures)
+            raise NotDelivered(str(error.args[0])) from error
+
+    def close(self) -> None:
+        """See Delivery."""
+        self._producer.flush(self._timeout)
+
+    def _abort(self, cause: KafkaException) -> None:
+        if cause.args[0].fatal():
+            raise BrokerError(f"the transactional producer is finished: {cause.args[0]}") from cause
+        logger.warning("transaction aborted: %s", cause.args[0])
+        try:
+            self._retrying(
+                "the transaction cannot be aborted", lambda: self._producer.abort_transaction(self._timeout)
+            )
+        except KafkaException as error:
+            raise BrokerError(f"the transaction cannot be aborted: {error.args[0]}") from error
+
+    def _retrying(self, what: str, call: Callable[[], None]) -> None:
+        """Repeat `call` while librdkafka says it may be, for `timeout` seconds."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+                if time.monotonic() > deadline:
+                    raise BrokerError(f"{what} within {self._timeout:g} s: {error.args[0]}") from error
+                time.sleep(0.05)
+
+
+class AtLeastOnce:
+    """Outcomes first, then offsets."""
+
+    def __init__(self, producer: Producer, timeout: float) -> None:
+        self._producer = producer
+        self._timeout = timeout
+
+    def deliver(
+        self, records: Sequence[OutputRecord], offsets: Sequence[TopicPartition], consumer: Consumer
+    ) -> None:
+        """See Delivery."""
+        failures: list[KafkaError] = []
+        produce_all(self._producer, records, failures)
+        if self._producer.flush(self._timeout) > 0:
+            raise BrokerError(f"outcomes were not acknowledged within {self._timeout:g} s")
+        _refuse_permanent(failures)
+        if failures:
+            raise NotDelivered(str(failures[0]))
+        try:
+            committed = consumer.commit(offsets=list(offsets), asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() in _NO_LONGER_OWNER or error.args[0].retriable():
+                raise NotDelivered(str(error.args[0])) from error
+            raise BrokerError(f"offsets cannot be committed: {error.args[0]}") from error
+        for partition in committed or ():
+            if partition.error is not None:
+                raise NotDelivered(f"{partition.topic}/{partition.partition}: {partition.error}")
+
+    def close(self) -> None:
+        """See Delivery."""
+        self._producer.flush(self._timeout)
+
+
+def _refuse_permanent(failures: Sequence[KafkaError]) -> None:
+    """A record that the broker will refuse again ends the process: retrying it would never end."""
+    for error in failures:
+        if error.code() in {
+            KafkaError.MSG_SIZE_TOO_LARGE,
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+            KafkaError.INVALID_RECORD,
+            KafkaError.UNKNOWN_TOPIC_OR_PART,
+            KafkaError._UNKNOWN_TOPIC,
+        }:
+            raise BrokerError(f"the broker refuses a record: {error}")
+
+
+def create_delivery(settings: KafkaSettings, delivery: str, transactional_id: str) -> Delivery:
+    """The delivery that the settings ask for: `exactly_once` or `at_least_once`.
+
+    Raises:
+        BrokerError: no broker answers.
+
+    """
+    if delivery == "at_least_once":
+        return AtLeastOnce(create_producer(settings, {}), settings.request_timeout)
+    producer = create_producer(
+        settings,
+        {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": int(settings.transaction_timeout * 1000),
+        },
+    )
+    try:
+        return ExactlyOnce(producer, settings.request_timeout)
+    except KafkaException as error:
+        raise BrokerError(f"the transactional producer cannot start: {error.args[0]}") from error
