@@ -18,6 +18,8 @@ from worker.errors import Rejection
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 # MPO is a JPEG with a preview behind it: its frames are not an animation.
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
+# Pillow's JPEG plugin opens MPO; asked for by name, it is no plugin and Pillow raises KeyError.
+_OPENED_BY_NAME = tuple(name for name in FORMATS if name != "MPO")
 
 # ImageLimits judges the header instead, and refuses where Pillow would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -90,7 +92,7 @@ def _open(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+            return Image.open(io.BytesIO(data), formats=_OPENED_BY_NAME)
     except UnidentifiedImageError:
         head = data[:16].decode("ascii", "backslashreplace")
         raise Rejection(
