@@ -1,0 +1,85 @@
+"""Load a model bundle: check every digest, then start what it holds."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from schemas.bundle import BundleManifest, bundle_id
+from schemas.policy import Policy
+from worker.errors import BundleError, ConfigurationError
+from worker.score.infer import Model
+from worker.score.tag import Tagger
+from worker.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle; `id` stands on every result."""
+
+    id: str
+    manifest: BundleManifest
+    model: Model
+    tagger: Tagger | None
+
+
+def read_manifest(directory: Path) -> tuple[BundleManifest, str]:
+    """The manifest of the bundle in `directory`, and the bundle's id. Every file's digest is checked.
+
+    Raises:
+        BundleError: a file is missing, damaged, or not what the manifest says.
+
+    """
+    path = directory / "manifest.json"
+    try:
+        raw = path.read_bytes()
+        manifest = BundleManifest.model_validate_json(raw)
+    except OSError as error:
+        raise BundleError(f"there is no bundle in {directory}: {error}") from error
+    except ValidationError as error:
+        raise BundleError(f"{path} does not fit: {error}") from error
+    for file in manifest.files:
+        try:
+            with (directory / file.name).open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise BundleError(f"{directory} lacks {file.name}: {error}") from error
+        if digest != file.sha256:
+            raise BundleError(
+                f"{directory / file.name} is damaged: its sha256 is {digest}, the manifest says {file.sha256}"
+            )
+    return manifest, bundle_id(manifest, raw)
+
+
+def load_bundle(settings: ModelSettings) -> Bundle:
+    """The bundle of `settings`, checked, loaded and warm.
+
+    Raises:
+        BundleError: it is missing, damaged or does not run.
+        ProviderError: it does not run on the provider that was asked for.
+
+    """
+    manifest, identifier = read_manifest(settings.bundle)
+    model = Model(manifest, settings.bundle, settings.provider, settings.threads)
+    tagger = Tagger(manifest.tags, settings.bundle, settings.threads) if manifest.tags else None
+    return Bundle(identifier, manifest, model, tagger)
+
+
+def load_policy(settings: ModelSettings, manifest: BundleManifest) -> Policy:
+    """The operator's policy, else the bundle's.
+
+    Raises:
+        ConfigurationError: the policy cannot be read, or names a score that the bundle does not give.
+
+    """
+    policy = settings.policy or manifest.policy
+    if settings.policy_file is not None:
+        try:
+            policy = Policy.model_validate_json(settings.policy_file.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise ConfigurationError(f"model.policy_file {settings.policy_file}: {error}") from error
+    known = {score.name for score in manifest.scores}
+    if unknown := policy.score_names() - known:
+        raise ConfigurationError(f"the policy names {sorted(unknown)}; the bundle gives {sorted(known)}")
+    return policy

@@ -1,0 +1,42 @@
+"""What becomes of an input event: a verdict, a removal, or a rejection."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events import ImageDeleted, ImageUploaded, Tag
+from schemas.policy import Decision, Reason
+from worker.errors import Rejection
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An image was judged. `embedding` is float32 of shape [dim], of unit length."""
+
+    event: ImageUploaded
+    image_sha256: str
+    decision: Decision
+    reasons: list[Reason]
+    scores: dict[str, float]
+    tags: list[Tag]
+    embedding: NDArray[np.float32]
+    decided_at: datetime
+
+
+@dataclass(frozen=True)
+class Removal:
+    """An image was deleted by its owner."""
+
+    event: ImageDeleted
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The event is at fault and goes to the dead-letter topic."""
+
+    rejection: Rejection
+
+
+Outcome = Verdict | Removal | Rejected

@@ -1,0 +1,54 @@
+"""Prepare: what happens to one event before it meets the model: parse, fetch, decode."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.bundle import ImageInput
+from schemas.events import ImageDeleted, ImageReference, ImageUploaded
+from worker.metrics import Metrics
+from worker.score.decode import ImageLimits, decode
+from worker.score.outcome import Removal
+from worker.score.parse import InputEvent
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An upload with its pixels: uint8 of shape [height, width, 3]."""
+
+    event: ImageUploaded
+    image_sha256: str
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Preparer:
+    """The stages before the model. Called from many threads at once."""
+
+    fetch: Callable[[ImageReference], bytes]
+    input: ImageInput
+    limits: ImageLimits
+    metrics: Metrics
+
+    def __call__(self, read: Callable[[], InputEvent]) -> Prepared | Removal:
+        """`read` gives the parsed event; a deletion needs no image.
+
+        Raises:
+            Rejection: the event is at fault.
+            StageError: we are.
+
+        """
+        stage = self.metrics.stage_seconds.labels
+        with stage("parse").time():
+            event = read()
+        if isinstance(event, ImageDeleted):
+            return Removal(event)
+        with stage("fetch").time():
+            data = self.fetch(event.image)
+        self.metrics.fetch_bytes.inc(len(data))
+        with stage("decode").time():
+            decoded = decode(data, self.input.height, self.input.width, self.limits)
+        return Prepared(event, hashlib.sha256(data).hexdigest(), decoded.pixels)

@@ -1,0 +1,110 @@
+"""Publish: an outcome to the records that carry it, one on each output topic or one dead letter."""
+
+from schemas.events import (
+    EMBEDDED,
+    ENRICHED,
+    MODERATED,
+    ImageEmbedded,
+    ImageEnriched,
+    ImageModerated,
+    InputPosition,
+    derived_event_id,
+)
+from schemas.policy import Policy
+from schemas.vector import Vector
+from worker.dead_letter import dead_letter_record
+from worker.kafka import Headers, InputRecord, OutputRecord
+from worker.score.decide import policy_sha256
+from worker.score.outcome import Outcome, Rejected, Removal, Verdict
+from worker.settings import TopicSettings
+
+PREFERENCE = "preference"
+
+
+class Publisher:
+    """Turns outcomes into records. The same input event gives the same event ids, always."""
+
+    def __init__(self, topics: TopicSettings, bundle_id: str, space: str, policy: Policy) -> None:
+        self._topics = topics
+        self._bundle_id = bundle_id
+        self._space = space
+        self._policy_sha256 = policy_sha256(policy)
+
+    def __call__(self, record: InputRecord, outcome: Outcome) -> list[OutputRecord]:
+        """The records that make `outcome` of `record` known."""
+        if isinstance(outcome, Rejected):
+            return [dead_letter_record(self._topics.dead_letter, record, outcome.rejection)]
+        if isinstance(outcome, Removal):
+            return [self._tombstone(outcome.event.event_id, outcome.event.image_id)]
+        return self._verdict(record, outcome)
+
+    def _verdict(self, record: InputRecord, verdict: Verdict) -> list[OutputRecord]:
+        event = verdict.event
+        common = {
+            "image_id": event.image_id,
+            "listing_id": event.listing_id,
+            "bundle_id": self._bundle_id,
+            "image_sha256": verdict.image_sha256,
+            "input": InputPosition(
+                event_id=event.event_id,
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+            ),
+            "uploaded_at": event.uploaded_at,
+            "decided_at": verdict.decided_at,
+        }
+        moderated = ImageModerated(
+            **common,
+            event_id=derived_event_id(MODERATED, event.event_id),
+            decision=verdict.decision,
+            reasons=verdict.reasons,
+            scores=verdict.scores,
+            category=event.category,
+            policy_sha256=self._policy_sha256,
+        )
+        enriched = ImageEnriched(
+            **common,
+            event_id=derived_event_id(ENRICHED, event.event_id),
+            tags=verdict.tags,
+            preference=verdict.scores.get(PREFERENCE),
+        )
+        records = [_json(self._topics.moderated, moderated), _json(self._topics.enriched, enriched)]
+        if verdict.decision != "accept":
+            # An earlier image of this id must not stay searchable.
+            return [*records, self._tombstone(event.event_id, event.image_id)]
+        embedded = ImageEmbedded(
+            **common,
+            event_id=derived_event_id(EMBEDDED, event.event_id),
+            space=self._space,
+            vector=Vector.from_array(verdict.embedding),
+        )
+        return [*records, _json(self._topics.embedded, embedded)]
+
+    def _tombstone(self, cause: str, image_id: str) -> OutputRecord:
+        return OutputRecord(
+            topic=self._topics.embedded,
+            key=image_id.encode(),
+            value=None,
+            headers=_headers(str(derived_event_id(EMBEDDED, cause)), EMBEDDED),
+        )
+
+
+def _json(topic: str, event: ImageModerated | ImageEnriched | ImageEmbedded) -> OutputRecord:
+    return OutputRecord(
+        topic=topic,
+        key=event.image_id.encode(),
+        value=event.model_dump_json().encode(),
+        headers=_headers(str(event.event_id), event.type),
+    )
+
+
+def _headers(event_id: str, event_type: str) -> Headers:
+    """CloudEvents 1.0, binary mode of the Kafka binding."""
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id.encode()),
+        ("ce_source", b"mekiki/score"),
+        ("ce_type", event_type.encode()),
+        ("content-type", b"application/json"),
+    )

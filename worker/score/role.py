@@ -1,0 +1,275 @@
+"""The score role's loop: poll, submit to the pipeline, collect outcomes, commit.
+
+One thread does all that touches Kafka, so that a commit never meets a rebalance. It polls all the
+time, paused while the pipeline is full: slow work never costs the worker its partitions.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from worker.delivery import Delivery, NotDelivered
+from worker.errors import BrokerError, RejectionLimitExceeded
+from worker.health import Health
+from worker.kafka import InputRecord, OutputRecord, input_record
+from worker.metrics import Metrics
+from worker.score.ledger import Entry, Ledger
+from worker.score.limit import RejectionLimit
+from worker.score.outcome import Outcome, Rejected, Removal
+from worker.score.parse import InputEvent
+from worker.score.pipeline import Pipeline
+from worker.settings import ScoreSettings
+
+logger = logging.getLogger(__name__)
+
+ASSIGNED = "partitions assigned"
+RUNNING = "running"
+WITHIN_LIMIT = "rejections within the limit"
+
+_POLL_SECONDS = 0.05
+_POLL_RECORDS = 256
+_LAG_INTERVAL_SECONDS = 1.0
+
+
+class ScoreRole:
+    """Takes its parts as arguments; `run` returns after `stop`, or raises."""
+
+    def __init__(
+        self,
+        *,
+        consumer: Consumer,
+        topic: str,
+        pipeline: Pipeline[Entry],
+        parse: Callable[[InputRecord], InputEvent],
+        publish: Callable[[InputRecord, Outcome], list[OutputRecord]],
+        delivery: Delivery,
+        limit: RejectionLimit,
+        settings: ScoreSettings,
+        give_up_after: float,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._pipeline = pipeline
+        self._parse = parse
+        self._publish = publish
+        self._delivery = delivery
+        self._limit = limit
+        self._settings = settings
+        self._give_up_after = give_up_after
+        self._metrics = metrics
+        self._health = health
+        self._ledger = Ledger()
+        self._stopping = threading.Event()
+        self._paused = False
+        self._assignment_moved = False
+        self._closing = False
+        self._halted: str | None = None
+        self._callback_error: Exception | None = None
+        self._undelivered_since: float | None = None
+        self._next_commit = 0.0
+        self._next_lag = 0.0
+
+    def stop(self) -> None:
+        """Drain and return from `run`. Safe in a signal handler and from any thread."""
+        self._stopping.set()
+        self._health.withdraw(RUNNING, "stopping")
+
+    def run(self) -> None:
+        """Work until `stop`.
+
+        Raises:
+            StageError: a stage of ours failed; nothing of it was committed.
+            BrokerError: Kafka failed for good.
+            RejectionLimitExceeded: stopped while halted by the rejection limit.
+
+        """
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        try:
+            while not self._stopping.is_set():
+                self._turn()
+            self._drain()
+            if self._halted:
+                raise RejectionLimitExceeded(self._halted)
+        finally:
+            self._closing = True
+            self._consumer.close()
+            self._delivery.close()
+
+    def _turn(self) -> None:
+        self._health.beat()
+        self._poll()
+        self._collect(0.0)
+        if time.monotonic() >= self._next_commit:
+            self._commit()
+        self._observe_lag()
+
+    def _poll(self) -> None:
+        """Take in what there is room for. While full, poll goes on with every partition paused."""
+        self._pause_or_resume()
+        messages = self._consumer.consume(_POLL_RECORDS, _POLL_SECONDS)
+        if self._callback_error is not None:
+            raise self._callback_error
+        for message in messages:
+            if (error := message.error()) is not None:
+                _raise_if_permanent(error)
+                continue
+            record = input_record(message)
+            entry = self._ledger.track(record)
+            if entry is not None:
+                self._metrics.poll_events.inc()
+                self._pipeline.submit(entry, partial(self._parse, record))
+
+    def _pause_or_resume(self) -> None:
+        paused = self._should_pause()
+        if paused != self._paused or self._assignment_moved:
+            change = self._consumer.pause if paused else self._consumer.resume
+            change(self._consumer.assignment())
+            self._paused, self._assignment_moved = paused, False
+            self._metrics.poll_paused.set(paused)
+
+    def _should_pause(self) -> bool:
+        """Pause when full; resume when half empty, since a pause throws away what was prefetched."""
+        if self._halted or self._stopping.is_set():
+            return True
+        share = 2 if self._paused else 1
+        return (
+            self._ledger.in_flight >= self._settings.max_in_flight / share
+            or self._ledger.in_flight_bytes >= self._settings.max_in_flight_bytes / share
+        )
+
+    def _collect(self, timeout: float) -> None:
+        for completed in self._pipeline.completed(timeout):
+            completed.ticket.outcome = completed.outcome
+        self._metrics.commit_in_flight.set(self._ledger.in_flight)
+
+    def _commit(self) -> None:
+        """Make finished outcomes durable and advance the offsets.
+
+        1. Take the unbroken run of finished events of each partition.
+        2. Halt, with nothing committed, if their rejections break the limit.
+        3. Turn outcomes into records, and deliver them with the offsets.
+        4. Forget what is durable. What was not delivered stays for the next turn.
+        """
+        self._next_commit = time.monotonic() + self._settings.commit_interval
+        finished = self._ledger.finished(self._settings.commit_records)
+        if not finished.entries or self._halted:
+            return
+        rejected = [isinstance(outcome, Rejected) for _, outcome in finished.entries]
+        if (broken := self._limit.exceeded_by(rejected)) is not None:
+            self._halt(broken)
+            return
+        records = [out for record, outcome in finished.entries for out in self._publish(record, outcome)]
+        try:
+            with self._metrics.stage_seconds.labels("commit").time():
+                self._delivery.deliver(records, finished.offsets, self._consumer)
+        except NotDelivered as error:
+            self._not_delivered(error)
+            return
+        self._undelivered_since = None
+        self._ledger.committed(finished.offsets)
+        self._limit.add(rejected)
+        self._count(finished.entries)
+        if len(finished.entries) == self._settings.commit_records:
+            self._next_commit = 0.0  # there is more
+
+    def _not_delivered(self, error: NotDelivered) -> None:
+        self._metrics.commit_transactions.labels("failure").inc()
+        logger.warning("not delivered, will be tried again: %s", error)
+        now = time.monotonic()
+        self._undelivered_since = self._undelivered_since or now
+        if now - self._undelivered_since > self._give_up_after:
+            raise BrokerError(f"nothing could be delivered for {self._give_up_after:g} s: {error}") from error
+
+    def _count(self, entries: Sequence[tuple[InputRecord, Outcome]]) -> None:
+        metrics, now = self._metrics, time.time()
+        metrics.commit_transactions.labels("success").inc()
+        metrics.commit_outcomes.inc(len(entries))
+        metrics.commit_last.set(now)
+        for record, outcome in entries:
+            if record.timestamp_ms > 0:
+                metrics.commit_latency.observe(max(0.0, now - record.timestamp_ms / 1000))
+            if isinstance(outcome, Rejected):
+                metrics.decide_rejections.labels(outcome.rejection.reason).inc()
+            elif isinstance(outcome, Removal):
+                metrics.decide_removals.inc()
+
+    def _halt(self, why: str) -> None:
+        """Stay alive, not ready, with nothing committed, until a person restarts the worker.
+
+        Ending instead would let a restart policy commit a few rejections at each start.
+        """
+        self._halted = f"{why}; the worker halts and commits nothing. Mend the cause, then restart it"
+        logger.error("%s", self._halted)
+        self._metrics.commit_halted.set(1)
+        self._health.withdraw(WITHIN_LIMIT, self._halted)
+
+    def _drain(self) -> None:
+        """Finish and commit what is in flight, within the drain budget; the rest stays uncommitted."""
+        deadline = time.monotonic() + self._settings.drain_timeout
+        while self._ledger.in_flight and not self._halted and time.monotonic() < deadline:
+            self._health.beat()
+            self._poll()
+            self._collect(_POLL_SECONDS)
+            self._commit()
+        if self._ledger.in_flight:
+            logger.warning("stopped with %d events in flight, left uncommitted", self._ledger.in_flight)
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._ledger.assign(partitions)
+        self._assignment_changed()
+        self._health.satisfy(ASSIGNED)
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        """Commit what is finished while the partitions are still ours; the new owner does the rest."""
+        if not self._closing:
+            try:
+                self._collect(0.0)
+                self._commit()
+            except Exception as error:  # noqa: BLE001 - raised by _poll: librdkafka must finish its rebalance
+                self._callback_error = error
+        self._forget(partitions)
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        logger.warning("%d partitions were lost to the group", len(partitions))
+        self._forget(partitions)
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        self._ledger.revoke(partitions)
+        self._metrics.poll_lag.clear()
+        self._assignment_changed()
+
+    def _assignment_changed(self) -> None:
+        self._assignment_moved = True
+        self._metrics.poll_assigned.set(self._ledger.partition_count)
+
+    def _observe_lag(self) -> None:
+        if time.monotonic() < self._next_lag:
+            return
+        self._next_lag = time.monotonic() + _LAG_INTERVAL_SECONDS
+        for at in self._consumer.position(self._consumer.assignment()):
+            _, high = self._consumer.get_watermark_offsets(at, cached=True)
+            if at.offset >= 0 and high >= 0:
+                waiting = self._ledger.waiting(at.topic, at.partition)
+                self._metrics.poll_lag.labels(at.topic, str(at.partition)).set(high - at.offset + waiting)
+
+
+def _raise_if_permanent(error: KafkaError) -> None:
+    """librdkafka goes on by itself after most errors; a few need a person."""
+    permanent = {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError._AUTHENTICATION,
+        KafkaError._FATAL,
+    }
+    if error.fatal() or error.code() in permanent:
+        raise BrokerError(f"consuming failed: {error}") from KafkaException(error)
+    logger.warning("consuming: %s", error)
