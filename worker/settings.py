@@ -258,7 +258,10 @@ def _nested(assignments: Mapping[str, str]) -> dict[str, Any]:
         if not key:
             raise ConfigurationError(f"{dotted!r} is not a setting: write section.key, such as kafka.group")
         inner, _, deeper = key.partition(".")
-        value = json.loads(text) if text[:1] in ("[", "{") else text
+        try:
+            value = json.loads(text) if text[:1] in ("[", "{") else text
+        except ValueError as error:
+            raise ConfigurationError(f"{dotted} begins like JSON but is none: {error}") from error
         target = nested.setdefault(section, {})
         if deeper:  # kafka.properties.sasl.username: the rest is one librdkafka property or one field
             target.setdefault(inner, {})[deeper] = value
