@@ -2,6 +2,19 @@
 
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class HealthReport(Protocol):
+    """What the HTTP side asks."""
+
+    def alive(self) -> tuple[bool, str]:
+        """Whether the loop moved lately, and a sentence."""
+
+    def ready(self) -> tuple[bool, dict[str, str]]:
+        """Whether work can be taken, and why not."""
 
 
 class Health:
@@ -40,3 +53,26 @@ class Health:
         """Whether all conditions hold, and why those that do not are missing."""
         with self._lock:
             return not self._missing, dict(self._missing)
+
+
+@dataclass(frozen=True)
+class CombinedHealth:
+    """Several roles in one process: alive and ready when each of them is."""
+
+    roles: Mapping[str, HealthReport]
+
+    def alive(self) -> tuple[bool, str]:
+        """See HealthReport."""
+        reports = {name: health.alive() for name, health in self.roles.items()}
+        return all(ok for ok, _ in reports.values()), "; ".join(
+            f"{n}: {why}" for n, (_, why) in reports.items()
+        )
+
+    def ready(self) -> tuple[bool, dict[str, str]]:
+        """See HealthReport."""
+        missing = {
+            f"{name}: {condition}": why
+            for name, health in self.roles.items()
+            for condition, why in health.ready()[1].items()
+        }
+        return not missing, missing

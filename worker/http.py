@@ -12,10 +12,12 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from worker.errors import ConfigurationError
-from worker.health import Health
+from worker.health import HealthReport
 
 
-def create_app(health: Health, registry: CollectorRegistry, routers: Iterable[APIRouter] = ()) -> FastAPI:
+def create_app(
+    health: HealthReport, registry: CollectorRegistry, routers: Iterable[APIRouter] = ()
+) -> FastAPI:
     """The application of one role."""
     app = FastAPI(title="mekiki", docs_url=None, redoc_url=None)
 

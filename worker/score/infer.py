@@ -30,7 +30,7 @@ class Inference:
 
 
 class Model:
-    """The ONNX graphs of a bundle on one execution provider. One thread at a time calls `infer`."""
+    """The ONNX graphs of a bundle on one execution provider. Thread-safe, as ONNX Runtime's sessions are."""
 
     def __init__(self, manifest: BundleManifest, directory: Path, provider: str, threads: int) -> None:
         """Load and warm up the graphs.

@@ -1,0 +1,191 @@
+"""The command `mekiki`."""
+
+import argparse
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from worker.errors import ConfigurationError, MekikiError
+from worker.settings import Settings, load_settings
+
+# Each command imports what it needs: `mekiki --help` and `mekiki check` start at once.
+_TRAINING = {
+    "train": "train a model",
+    "evaluate": "measure a model",
+    "bundle": "assemble a bundle from trained models",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 1 for a failure, 2 for wrong settings or usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in _TRAINING:
+        return _training(given)
+    options = _parser().parse_args(given)
+    console = Console(stderr=True)
+    try:
+        settings = load_settings(options.config, dict(options.set or ()))
+        from worker.log import configure_logging  # noqa: PLC0415
+
+        configure_logging(settings.log)
+        command: Callable[[Settings, argparse.Namespace, Console], int] = options.command
+        return command(settings, options, console)
+    except ConfigurationError as error:
+        console.print(f"[bold red]mekiki:[/] {error}", highlight=False, soft_wrap=True)
+        return 2
+    except MekikiError as error:
+        console.print(f"[bold red]mekiki:[/] {error}", highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mekiki", description="Judge, tag and index marketplace images as they are uploaded."
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
+    common.add_argument(
+        "--set",
+        type=_assignment,
+        action="append",
+        metavar="SECTION.KEY=VALUE",
+        help="one setting; wins over MEKIKI_SECTION__KEY and the file",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[..., int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, parents=[common], help=text, description=text)
+        sub.set_defaults(command=command)
+        return sub
+
+    demo = add("demo", _demo, "watch images being judged, on a broker of its own, and write a report")
+    demo.add_argument(
+        "--images", type=Path, metavar="DIR", help="your own images in place of the product photos"
+    )
+    demo.add_argument(
+        "--out", type=Path, default=Path("out"), metavar="DIR", help="where the report goes (out)"
+    )
+    add("score", _run, "consume uploads; publish verdicts, tags, scores and vectors").set_defaults(
+        roles=("score",)
+    )
+    add("index", _run, "keep the search index and answer searches").set_defaults(roles=("index",))
+    add("run", _run, "both roles in one process").set_defaults(roles=("score", "index"))
+    folder = add("scan", _scan, "judge every file of a folder; one JSON line each")
+    folder.add_argument("folder", type=Path, metavar="DIR")
+    folder.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="JSON lines; - for standard output"
+    )
+    folder.add_argument("--vectors", action="store_true", help="with each image's embedding")
+    add("check", _check, "look at settings, bundle, broker and topics; say what is wrong")
+    topics = commands.add_parser("topics", help="the Kafka topics").add_subparsers(required=True)
+    create = topics.add_parser("create", parents=[common], help="make the topics that are missing")
+    create.set_defaults(command=_create_topics)
+    replay = add("replay", _replay, "send rejected events back to the input, after a fix")
+    replay.add_argument(
+        "--reason", metavar="REASON", help="only this reason, or those it begins, such as fetch."
+    )
+    replay.add_argument(
+        "--from",
+        dest="source",
+        choices=("score", "index"),
+        default="score",
+        help="whose dead letters (score)",
+    )
+    for name, text in _TRAINING.items():
+        commands.add_parser(name, help=f"{text} (needs the train extra)", add_help=False)
+    return parser
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r}: write section.key=value")
+    return key, value
+
+
+def _training(arguments: list[str]) -> int:
+    if importlib.util.find_spec("torch") is None:
+        print("mekiki: training needs torch: install mekiki[train] (make train-setup)", file=sys.stderr)  # noqa: T201
+        return 2
+    training: Callable[[list[str]], int] = importlib.import_module("export.cli").main
+    return training(arguments)
+
+
+def _run(settings: Settings, options: argparse.Namespace, _: Console) -> int:
+    from worker.compose import default_fetch  # noqa: PLC0415
+    from worker.roles import run_roles  # noqa: PLC0415
+
+    run_roles(settings, options.roles, default_fetch)
+    return 0
+
+
+def _demo(settings: Settings, options: argparse.Namespace, _: Console) -> int:
+    from worker.demo.run import run_demo  # noqa: PLC0415
+
+    return run_demo(settings, images=options.images, out=options.out)
+
+
+def _scan(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker.commands import scan_folder  # noqa: PLC0415
+
+    if not options.folder.is_dir():
+        raise ConfigurationError(f"{options.folder} is not a folder")
+    with _progress(console) as progress:
+        task = progress.add_task("scan", total=None)
+        counts = scan_folder(
+            settings, options.folder, options.out, options.vectors, lambda: progress.advance(task)
+        )
+    console.print(f"{sum(counts.values())} files: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+    return 0
+
+
+def _check(settings: Settings, _: argparse.Namespace, console: Console) -> int:
+    from worker.check import check  # noqa: PLC0415
+
+    failed = 0
+    for finding in check(settings):
+        mark = "[green]ok[/]  " if finding.holds else "[bold red]FAIL[/]"
+        console.print(f"{mark} {finding.subject}: {finding.detail}", highlight=False, soft_wrap=True)
+        failed += not finding.holds
+    return 1 if failed else 0
+
+
+def _create_topics(settings: Settings, _: argparse.Namespace, console: Console) -> int:
+    from worker.topics import create_topics  # noqa: PLC0415
+
+    for name, result in create_topics(settings).items():
+        console.print(f"{result:8} {name}", highlight=False)
+    return 0
+
+
+def _replay(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker.commands import replay  # noqa: PLC0415
+
+    with _progress(console) as progress:
+        task = progress.add_task("replay", total=None)
+        sent, passed = replay(
+            settings, options.source, options.reason, lambda count: progress.advance(task, count)
+        )
+    console.print(f"{sent} events sent back, {passed} passed over")
+    return 0
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Commands that are no roles, composed from the same parts."""
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+from worker.bundle import load_bundle, load_policy
+from worker.compose import build_pipeline, create_metrics, default_fetch
+from worker.delivery import create_delivery
+from worker.errors import ConfigurationError
+from worker.kafka import create_consumer
+from worker.replay import Replay
+from worker.scan import ScannedFile, scan
+from worker.score.pipeline import Pipeline
+from worker.settings import Settings
+
+
+def scan_folder(
+    settings: Settings, folder: Path, out: Path, vectors: bool, progress: Callable[[], object]
+) -> dict[str, int]:
+    """Judge every file under `folder` into JSON lines at `out`; returns counts by outcome."""
+    bundle = load_bundle(settings.model)
+    policy = load_policy(settings.model, bundle.manifest)
+    metrics = create_metrics("scan", bundle)
+    fetch = default_fetch(settings.fetch.model_copy(update={"folder": folder}))
+    pipeline: Pipeline[ScannedFile] = build_pipeline(settings, bundle, policy, metrics, fetch)
+    with ExitStack() as stack:
+        try:
+            stream = sys.stdout if str(out) == "-" else stack.enter_context(out.open("w", encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"--out {out} cannot be written: {error}") from error
+        stack.enter_context(pipeline)
+        return scan(
+            folder,
+            stream,
+            pipeline,
+            vectors=vectors,
+            max_in_flight=settings.score.max_in_flight,
+            progress=progress,
+        )
+
+
+def replay(
+    settings: Settings,
+    source: Literal["score", "index"],
+    reason: str | None,
+    progress: Callable[[int], object],
+) -> tuple[int, int]:
+    """Send dead letters of a role back; returns how many were sent and how many passed over."""
+    topics = settings.topics
+    dead_letters, target = {
+        "score": (topics.dead_letter, topics.uploaded),
+        "index": (topics.index_dead_letter, topics.embedded),
+    }[source]
+    group = f"{settings.kafka.group}-replay" + (f"-{reason}" if reason else "")
+    consumer = create_consumer(settings.kafka, {"group.id": group, "enable.partition.eof": True})
+    delivery = create_delivery(
+        settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-replay"
+    )
+    try:
+        return Replay(
+            consumer=consumer,
+            delivery=delivery,
+            topic=dead_letters,
+            targets=frozenset({target}),
+            reason=reason,
+            timeout=settings.kafka.request_timeout,
+        ).run(progress)
+    finally:
+        consumer.close()
+        delivery.close()

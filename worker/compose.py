@@ -1,0 +1,157 @@
+"""The composition root: the one place that builds the real parts and joins them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Protocol, TypeVar
+
+import numpy as np
+from fastapi import APIRouter
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from schemas.events import ImageReference
+from schemas.policy import Policy
+from worker.bundle import Bundle, load_bundle, load_policy
+from worker.delivery import create_delivery
+from worker.health import CombinedHealth, Health
+from worker.http import HttpServer, create_app
+from worker.index.compose import build_index_role
+from worker.kafka import create_consumer
+from worker.metrics import Metrics
+from worker.score.decode import ImageLimits, decode
+from worker.score.fetch import build_fetcher
+from worker.score.judge import Judge
+from worker.score.ledger import Entry
+from worker.score.limit import RejectionLimit
+from worker.score.parse import Parser
+from worker.score.pipeline import Pipeline
+from worker.score.prepare import Preparer
+from worker.score.publish import Publisher
+from worker.score.role import ASSIGNED, ScoreRole
+from worker.settings import FetchSettings, Settings
+
+Fetch = Callable[[ImageReference], bytes]
+BuildFetch = Callable[[FetchSettings], Fetch]
+Ticket = TypeVar("Ticket")
+
+
+def default_fetch(settings: FetchSettings) -> Fetch:
+    """Fetching over real sockets."""
+    return build_fetcher(settings).fetch
+
+
+class Role(Protocol):
+    """A role of a process."""
+
+    def run(self) -> None:
+        """Work until `stop`; raises a MekikiError on failure."""
+
+    def stop(self) -> None:
+        """Make `run` return. Safe in a signal handler."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """The roles of one process, by name, and the port of their HTTP server."""
+
+    roles: dict[str, Role]
+    port: int
+
+
+def create_metrics(role: str, bundle: Bundle) -> Metrics:
+    """Metrics on a registry of their own, with those of the process and the interpreter."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    metrics = Metrics(registry)
+    metrics.build_info.labels(role, version("mekiki"), bundle.id, bundle.model.provider).set(1)
+    return metrics
+
+
+def build_pipeline(
+    settings: Settings, bundle: Bundle, policy: Policy, metrics: Metrics, fetch: Fetch
+) -> Pipeline[Ticket]:
+    """The stages from parse to decide."""
+    limits = ImageLimits(**settings.decode.model_dump())
+    return Pipeline(
+        Preparer(fetch, bundle.manifest.input, limits, metrics),
+        Judge(bundle, policy, metrics),
+        threads=settings.fetch.threads,
+        batch_size=settings.model.batch_size,
+        batch_wait=settings.model.batch_wait,
+    )
+
+
+def _score_role(
+    settings: Settings, bundle: Bundle, metrics: Metrics, health: Health, fetch: Fetch, stack: ExitStack
+) -> ScoreRole:
+    policy = load_policy(settings.model, bundle.manifest)
+    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetch)
+    return ScoreRole(
+        consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),
+        topic=settings.topics.uploaded,
+        pipeline=stack.enter_context(pipeline),
+        parse=Parser(settings.fetch.object_url),
+        publish=Publisher(settings.topics, bundle.id, bundle.manifest.embedding.space, policy),
+        delivery=create_delivery(
+            settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-score"
+        ),
+        limit=RejectionLimit(settings.score.rejection_limit),
+        settings=settings.score,
+        give_up_after=settings.kafka.request_timeout,
+        metrics=metrics,
+        health=health,
+    )
+
+
+def _embed(bundle: Bundle, limits: ImageLimits, data: bytes) -> NDArray[np.float32]:
+    """The float32 vector [dim] of image bytes."""
+    size = bundle.manifest.input
+    pixels = decode(data, size.height, size.width, limits).pixels
+    return bundle.model.infer(pixels[np.newaxis]).embeddings[0]
+
+
+def _ready(health: Health) -> float:
+    """The value of mekiki_health_ready_ratio."""
+    return float(health.ready()[0])
+
+
+@contextmanager
+def compose(
+    settings: Settings, names: tuple[str, ...], build_fetch: BuildFetch = default_fetch
+) -> Iterator[Process]:
+    """The roles `names` ("score", "index") and their HTTP server, ready to run.
+
+    Raises:
+        MekikiError: the settings, the bundle, the index directory or the broker are not fit for it.
+
+    """
+    bundle = load_bundle(settings.model)
+    metrics = create_metrics("+".join(names), bundle)
+    head = bundle.manifest.embedding
+    roles: dict[str, Role] = {}
+    healths: dict[str, Health] = {}
+    routers: list[APIRouter] = []
+    with ExitStack() as stack:
+        if "score" in names:
+            health = healths["score"] = Health(settings.http.liveness_timeout, (ASSIGNED,))
+            roles["score"] = _score_role(
+                settings, bundle, metrics, health, build_fetch(settings.fetch), stack
+            )
+        if "index" in names:
+            health = healths["index"] = Health(settings.http.liveness_timeout, ())
+            embedder = partial(_embed, bundle, ImageLimits(**settings.decode.model_dump()))
+            index = build_index_role(
+                settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
+            )
+            roles["index"] = index
+            routers.append(index.router)
+        for name, health in healths.items():
+            metrics.health_ready.labels(name).set_function(partial(_ready, health))
+        app = create_app(CombinedHealth(healths), metrics.registry, routers)
+        server = stack.enter_context(HttpServer(app, settings.http.host, settings.http.port))
+        yield Process(roles, server.port)

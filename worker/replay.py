@@ -1,0 +1,106 @@
+"""Replay: rejected events back to where they came from, after a fix."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+
+from worker.dead_letter import REASON, TOPIC, original_headers
+from worker.delivery import Delivery, NotDelivered
+from worker.errors import BrokerError
+from worker.kafka import InputRecord, OutputRecord, input_record
+
+REPLAYS = "mekiki.replays"
+
+_CHUNK_RECORDS = 200
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One run over a dead-letter topic, from where the last one with the same filter ended to its end now.
+
+    `reason` is a reason or the beginning of one, such as `fetch.`; None replays everything.
+    """
+
+    consumer: Consumer
+    delivery: Delivery
+    topic: str
+    targets: frozenset[str]
+    reason: str | None
+    timeout: float
+
+    def run(self, progress: Callable[[int], object]) -> tuple[int, int]:
+        """Replay.
+
+        Returns:
+            How many events were sent back, and how many were passed over.
+
+        Raises:
+            BrokerError: Kafka failed; what was reported to `progress` is durable.
+
+        """
+        ends = self._assign()
+        sent = passed = 0
+        while ends:
+            records = []
+            for message in self.consumer.consume(_CHUNK_RECORDS, 0.5):
+                error = message.error()
+                if error is None:
+                    records.append(input_record(message))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    # Control records of transactions count in offsets: the last event may lie before the end.
+                    ends.pop(message.partition() or 0, None)
+                else:
+                    raise BrokerError(f"the dead-letter topic cannot be read: {error}")
+            back = [self._original(record) for record in records if self._wanted(record)]
+            if records:
+                self._deliver(back, records)
+            sent, passed = sent + len(back), passed + len(records) - len(back)
+            progress(len(records))
+            for record in records:
+                if record.offset + 1 >= ends.get(record.partition, record.offset + 2):
+                    del ends[record.partition]
+        return sent, passed
+
+    def _assign(self) -> dict[int, int]:
+        """Start at the committed offsets; the ends are those of now, so that a run is finite."""
+        try:
+            metadata = self.consumer.list_topics(self.topic, timeout=self.timeout).topics[self.topic]
+            if metadata.error is not None:
+                raise BrokerError(f"there is no topic {self.topic}: {metadata.error}")
+            partitions = [TopicPartition(self.topic, number) for number in metadata.partitions]
+            starts, ends = self.consumer.committed(partitions, timeout=self.timeout), {}
+            for at in starts:
+                low, high = self.consumer.get_watermark_offsets(at, timeout=self.timeout)
+                at.offset = low if at.offset == OFFSET_INVALID else max(low, at.offset)
+                if at.offset < high:
+                    ends[at.partition] = high
+        except KafkaException as error:
+            raise BrokerError(f"the broker does not answer: {error.args[0]}") from error
+        self.consumer.assign(starts)
+        return ends
+
+    def _wanted(self, record: InputRecord) -> bool:
+        headers = dict(record.headers)
+        reason = (headers.get(REASON) or b"").decode("utf-8", "replace")
+        return self.reason is None or reason.startswith(self.reason)
+
+    def _original(self, record: InputRecord) -> OutputRecord:
+        headers = dict(record.headers)
+        target = (headers.get(TOPIC) or b"").decode("utf-8", "replace")
+        if target not in self.targets:
+            raise BrokerError(
+                f"{self.topic}/{record.partition}/{record.offset} came from {target!r}, "
+                f"which is none of {sorted(self.targets)}"
+            )
+        times = int(headers.get(REPLAYS) or b"0") + 1
+        kept = tuple(header for header in original_headers(record.headers) if header[0] != REPLAYS)
+        return OutputRecord(target, record.key, record.value, (*kept, (REPLAYS, str(times).encode())))
+
+    def _deliver(self, back: list[OutputRecord], records: list[InputRecord]) -> None:
+        next_offsets = {record.partition: record.offset + 1 for record in records}
+        offsets = [TopicPartition(self.topic, number, offset) for number, offset in next_offsets.items()]
+        try:
+            self.delivery.deliver(back, offsets, self.consumer)
+        except NotDelivered as error:
+            raise BrokerError(f"the replay stopped, nothing of its last step was sent: {error}") from error

@@ -1,0 +1,69 @@
+"""The topics that mekiki reads and writes, and how they are made."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+
+from worker.errors import BrokerError
+from worker.kafka import create_admin
+from worker.settings import Settings
+
+# A dead letter is its event and about a kilobyte of headers: it must fit where the event did.
+_DEAD_LETTER_MAX_BYTES = "10485760"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic's name and the topic configuration it needs."""
+
+    name: str
+    config: dict[str, str] = field(default_factory=dict)
+
+
+def topics_of(settings: Settings) -> list[Topic]:
+    """Every topic, in the order of the data flow."""
+    names = settings.topics
+    return [
+        Topic(names.uploaded),
+        Topic(names.moderated),
+        Topic(names.enriched),
+        Topic(names.embedded, {"cleanup.policy": "compact"}),
+        Topic(names.dead_letter, {"max.message.bytes": _DEAD_LETTER_MAX_BYTES}),
+        Topic(names.index_updated),
+        Topic(names.index_dead_letter, {"max.message.bytes": _DEAD_LETTER_MAX_BYTES}),
+    ]
+
+
+def create_topics(settings: Settings) -> dict[str, str]:
+    """Make the topics that are missing; existing ones stay as they are.
+
+    Returns:
+        What was done, by topic: "created" or "exists".
+
+    Raises:
+        BrokerError: the broker cannot be reached or refuses.
+
+    """
+    new = [
+        NewTopic(
+            topic.name,
+            num_partitions=settings.topics.partitions,
+            replication_factor=settings.topics.replication_factor,
+            config=topic.config,
+        )
+        for topic in topics_of(settings)
+    ]
+    futures = create_admin(settings.kafka).create_topics(new, request_timeout=settings.kafka.request_timeout)
+    return {name: _result(name, future) for name, future in futures.items()}
+
+
+def _result(name: str, future: Future[None]) -> str:
+    try:
+        future.result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return "exists"
+        raise BrokerError(f"topic {name} cannot be created: {error.args[0]}") from error
+    return "created"
