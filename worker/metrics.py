@@ -27,6 +27,11 @@ class Metrics:
             registry=registry,
         )
 
+        # Whether a role can take work; what /readyz says.
+        self.health_ready = Gauge(
+            "mekiki_health_ready_ratio", "1 while the role is ready.", ["role"], registry=registry
+        )
+
         # poll: events taken from Kafka, and how far behind the worker is.
         self.poll_events = Counter("mekiki_poll_events", "Events polled.", registry=registry)
         self.poll_lag = Gauge(
