@@ -1,0 +1,148 @@
+"""Write the JSON Schemas and the AsyncAPI document from the pydantic models.
+
+`python -m schemas.generate` writes them beside this file; a test holds them to the models.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from schemas import events
+from schemas.bundle import BundleManifest
+from schemas.policy import Policy
+
+JSON_FOLDER = Path(__file__).parent / "json"
+ASYNCAPI_FILE = Path(__file__).parent / "asyncapi.yaml"
+
+MODELS: dict[str, type[BaseModel]] = {
+    events.UPLOADED: events.ImageUploaded,
+    events.DELETED: events.ImageDeleted,
+    events.MODERATED: events.ImageModerated,
+    events.ENRICHED: events.ImageEnriched,
+    events.EMBEDDED: events.ImageEmbedded,
+    events.INDEX_UPDATED: events.IndexUpdated,
+    "bundle.manifest": BundleManifest,
+    "policy": Policy,
+}
+
+_OUTPUTS = (events.MODERATED, events.ENRICHED, events.EMBEDDED, events.INDEX_UPDATED)
+_INPUTS = (events.UPLOADED, events.DELETED)
+
+_DEAD_LETTER_HEADERS = {
+    "type": "object",
+    "description": "Header names of KIP-1034, beside the event's own headers.",
+    "required": [
+        "__streams.errors.exception",
+        "__streams.errors.message",
+        "mekiki.reason",
+        "mekiki.event_id",
+    ],
+    "properties": {
+        "__streams.errors.exception": {"type": "string", "description": "class of the error"},
+        "__streams.errors.message": {"type": "string", "description": "what, where and what to do"},
+        "__streams.errors.stacktrace": {"type": "string", "description": "empty: the input is at fault"},
+        "__streams.errors.topic": {"type": "string", "description": "topic the event came from"},
+        "__streams.errors.partition": {"type": "string", "description": "its partition, as decimal text"},
+        "__streams.errors.offset": {"type": "string", "description": "its offset, as decimal text"},
+        "mekiki.reason": {"type": "string", "description": "typed reason, such as image.corrupt"},
+        "mekiki.event_id": {"type": "string", "format": "uuid"},
+    },
+}
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of what goes over the wire."""
+    schema = model.model_json_schema(
+        mode="serialization" if model in map(MODELS.get, _OUTPUTS) else "validation"
+    )
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI 3.0 document of the two roles."""
+    schemas = {name: {"$ref": f"./json/{name}.schema.json"} for name in (*_INPUTS, *_OUTPUTS)}
+    messages: dict[str, Any] = {
+        name: {"name": name, "contentType": "application/json", "payload": schemas[name]} for name in schemas
+    }
+    messages["rejected"] = {
+        "name": "rejected",
+        "summary": "The rejected event's own key, bytes and headers, and why.",
+        "headers": _DEAD_LETTER_HEADERS,
+        "payload": {},
+    }
+    messages["tombstone"] = {
+        "name": "tombstone",
+        "summary": "No value: the image of this key is not searchable (blocked, in review, or deleted).",
+        "payload": {"type": "null"},
+    }
+    channels = {
+        "uploaded": _channel(events.UPLOADED, *_INPUTS),
+        "moderated": _channel(events.MODERATED, events.MODERATED),
+        "enriched": _channel(events.ENRICHED, events.ENRICHED),
+        "embedded": _channel(events.EMBEDDED, events.EMBEDDED, "tombstone"),
+        "deadLetter": _channel(f"{events.UPLOADED}.dlq", "rejected"),
+        "indexUpdated": _channel(events.INDEX_UPDATED, events.INDEX_UPDATED),
+        "indexDeadLetter": _channel(f"{events.EMBEDDED}.dlq", "rejected"),
+    }
+    operations = {
+        "scoreReceives": _operation("receive", "uploaded"),
+        **{
+            f"score{_title(name)}": _operation("send", name)
+            for name in ("moderated", "enriched", "embedded", "deadLetter")
+        },
+        "indexReceives": _operation("receive", "embedded"),
+        **{f"index{_title(name)}": _operation("send", name) for name in ("indexUpdated", "indexDeadLetter")},
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "mekiki",
+            "version": "1.0.0",
+            "description": "Image uploads in; verdicts, tags, vectors and index updates out. "
+            "Output records carry CloudEvents 1.0 attributes as headers (binary mode of the Kafka binding).",
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages},
+    }
+
+
+def _channel(address: str, *messages: str) -> dict[str, Any]:
+    return {
+        "address": address,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+    }
+
+
+def _operation(action: str, channel: str) -> dict[str, Any]:
+    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}}
+
+
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+def rendered() -> dict[Path, str]:
+    """Every generated file and what stands in it."""
+    files = {
+        JSON_FOLDER / f"{name}.schema.json": json.dumps(json_schema(model), indent=2, ensure_ascii=False)
+        + "\n"
+        for name, model in MODELS.items()
+    }
+    files[ASYNCAPI_FILE] = yaml.safe_dump(asyncapi(), sort_keys=False, allow_unicode=True, width=100)
+    return files
+
+
+def main() -> None:
+    """Write every file."""
+    JSON_FOLDER.mkdir(exist_ok=True)
+    for path, text in rendered().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Requests and answers of the search API."""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.events import Identifier
+from schemas.rejection import RejectionReason
+from schemas.vector import Vector
+
+MAX_RESULTS = 1000
+
+CosineDistance = Annotated[float, Field(ge=0, le=2, description="cosine distance, 0 to 2")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SearchRequest(_Model):
+    """`POST /search`: what to search by, and how many results.
+
+    Exactly one of `image`, `image_id` and `vector` is given. By `image_id`, the image itself is not
+    among the results.
+    """
+
+    image: Annotated[str, Field(description="base64 of an encoded image, such as a JPEG file")] | None = None
+    image_id: Identifier | None = None
+    vector: Annotated[Vector, Field(description="of the index's space; need not be normalised")] | None = None
+    k: Annotated[int, Field(ge=1, le=MAX_RESULTS, description="most results")] = 10
+    radius: Annotated[CosineDistance, Field(description="results are no farther than this")] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("image", "image_id", "vector") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"exactly one of image, image_id and vector must be given, not {given or 'none'}"
+            )
+        return self
+
+    def kind(self) -> Literal["image", "image_id", "vector"]:
+        """What is searched by."""
+        if self.image is not None:
+            return "image"
+        return "image_id" if self.image_id is not None else "vector"
+
+
+class SearchResult(_Model):
+    """An image that was found."""
+
+    image_id: str
+    distance: CosineDistance
+
+
+class SearchResponse(_Model):
+    """The nearest images, nearest first."""
+
+    results: list[SearchResult]
+    space: str
+    generation: Annotated[str | None, Field(description="the generation searched, beside the newest changes")]
+    took_ms: Annotated[float, Field(ge=0)]
+
+
+class SearchErrorReason(StrEnum):
+    """Why a search was refused, where the image or vector itself is not at fault."""
+
+    INVALID_REQUEST = "request.invalid"
+    TOO_LARGE = "request.too_large"
+    UNKNOWN_IMAGE = "index.unknown_image"
+    NOT_READY = "index.not_ready"
+
+
+class SearchError(_Model):
+    """The body of a 400, 404, 413 or 503 answer."""
+
+    reason: SearchErrorReason | RejectionReason
+    detail: str
+
+
+class IndexState(_Model):
+    """`GET /index`: what is searchable now, and how it stands to the log."""
+
+    vectors: Annotated[int, Field(ge=0, description="searchable images")]
+    tail: Annotated[int, Field(ge=0, description="changes that no generation holds yet")]
+    space: str
+    dim: int
+    topic: str
+    generation: str | None
+    generation_age_seconds: Annotated[
+        float | None, Field(description="since every record before the generation's offsets was in")
+    ]
+    offsets: Annotated[dict[int, int], Field(description="partition -> offset of the next record")]
+    caught_up: Annotated[bool, Field(description="all that stood in the log at the start is searchable")]

@@ -1,0 +1,143 @@
+"""The three input forms, and what is refused."""
+
+import base64
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.events import DELETED, UPLOADED, ImageDeleted, ImageUploaded
+from schemas.rejection import RejectionReason
+from tests.unit.records import record
+from worker.errors import Rejection
+from worker.score.parse import Parser
+
+OWN = {
+    "event_id": "e1",
+    "image_id": "i1",
+    "listing_id": "l1",
+    "category": "books",
+    "uploaded_at": "2026-01-02T03:04:05Z",
+    "image": {"url": "https://images.example/1.jpg"},
+}
+STRUCTURED = {
+    "specversion": "1.0",
+    "id": "7",
+    "source": "/shop",
+    "type": UPLOADED,
+    "time": "2026-01-02T03:04:05Z",
+}
+BINARY = [
+    ("ce_specversion", b"1.0"),
+    ("ce_id", b"7"),
+    ("ce_source", b"/shop"),
+    ("ce_type", UPLOADED.encode()),
+]
+
+
+def parse(value, headers=(), object_url="https://{bucket}.store.example/{key}"):
+    raw = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+    return Parser(object_url)(record(raw, headers=headers))
+
+
+def notification(name="s3:ObjectCreated:Put", key="shop+1/%E7%9B%AE.jpg", **changes):
+    entry = {
+        "eventName": name,
+        "eventTime": "2026-01-02T03:04:05.678Z",
+        "s3": {"bucket": {"name": "uploads"}, "object": {"key": key, "sequencer": "0055"}},
+    }
+    return {"EventName": name, "Records": [{**entry, **changes}]}
+
+
+def test_own_json():
+    event = parse(OWN)
+    assert isinstance(event, ImageUploaded)
+    assert (event.image_id, event.category, event.image.url) == (
+        "i1",
+        "books",
+        "https://images.example/1.jpg",
+    )
+
+
+def test_own_deletion():
+    event = parse({"type": DELETED, "event_id": "e", "image_id": "i", "deleted_at": "2026-01-02T03:04:05Z"})
+    assert isinstance(event, ImageDeleted)
+
+
+def test_cloud_event_structured():
+    event = parse({**STRUCTURED, "subject": "i9", "data": {"image": {"path": "a.jpg"}}})
+    assert (event.event_id, event.image_id, event.image.path) == ("/shop#7", "i9", "a.jpg")
+    assert event.uploaded_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_cloud_event_structured_with_an_image_as_data():
+    data = base64.b64encode(b"jpeg").decode()
+    event = parse({**STRUCTURED, "subject": "i9", "datacontenttype": "image/jpeg", "data_base64": data})
+    assert event.image.data == data
+
+
+def test_cloud_event_structured_with_json_as_base64():
+    data = base64.b64encode(json.dumps(OWN).encode()).decode()
+    assert parse({**STRUCTURED, "data_base64": data}).image_id == "i1"
+
+
+def test_cloud_event_binary_with_json():
+    event = parse(OWN, [*BINARY, ("content-type", b"application/json")])
+    assert (event.event_id, event.image_id) == ("/shop#7", "i1")
+
+
+def test_cloud_event_binary_with_image_bytes_and_the_records_time():
+    headers = [*BINARY, ("ce_subject", b"i9"), ("ce_listingid", b"l9"), ("content-type", b"image/png")]
+    event = parse(b"\x89PNG", headers)
+    assert (event.image_id, event.listing_id) == ("i9", "l9")
+    assert base64.b64decode(event.image.data) == b"\x89PNG"
+    assert event.uploaded_at.timestamp() == 1_700_000_000
+
+
+def test_bucket_notification():
+    event = parse(notification())
+    assert event.image_id == "uploads/shop 1/目.jpg"
+    assert event.image.url == "https://uploads.store.example/shop%201/%E7%9B%AE.jpg"
+
+
+def test_bucket_removal():
+    assert isinstance(parse(notification("ObjectRemoved:Delete")), ImageDeleted)
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "reason"),
+    [
+        (b"", (), RejectionReason.ENVELOPE_NOT_JSON),
+        (None, (), RejectionReason.ENVELOPE_NOT_JSON),
+        (b"\xff\xfe", (), RejectionReason.ENVELOPE_NOT_JSON),
+        (b"[" * 100_000, (), RejectionReason.ENVELOPE_NOT_JSON),
+        ([1], (), RejectionReason.ENVELOPE_INVALID),
+        ({}, (), RejectionReason.ENVELOPE_INVALID),
+        ({**OWN, "image": {}}, (), RejectionReason.ENVELOPE_INVALID),
+        ({**OWN, "uploaded_at": "2026-01-02T03:04:05"}, (), RejectionReason.ENVELOPE_INVALID),
+        ({**OWN, "type": "listing.created.v1"}, (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
+        ({**OWN, "type": {}}, (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
+        ({**STRUCTURED, "type": "other"}, (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
+        ({**STRUCTURED, "id": ""}, (), RejectionReason.ENVELOPE_INVALID),
+        ({**STRUCTURED, "data": "text"}, (), RejectionReason.ENVELOPE_INVALID),
+        ({**STRUCTURED, "data_base64": "*"}, (), RejectionReason.SOURCE_BAD_BASE64),
+        (b"png", [*BINARY, ("content-type", b"image/png")], RejectionReason.ENVELOPE_INVALID),
+        (b"{}", [("ce_specversion", b"1.0")], RejectionReason.ENVELOPE_INVALID),
+        ({"Records": []}, (), RejectionReason.ENVELOPE_INVALID),
+        ({"Records": [{}]}, (), RejectionReason.ENVELOPE_INVALID),
+        ({"Records": notification()["Records"] * 2}, (), RejectionReason.ENVELOPE_INVALID),
+        (notification(s3=3), (), RejectionReason.ENVELOPE_INVALID),
+        (notification("s3:Replication:Done"), (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
+    ],
+)
+def test_refused(value, headers, reason):
+    with pytest.raises(Rejection) as raised:
+        parse(value, headers)
+    assert raised.value.reason == reason
+    assert raised.value.detail
+
+
+def test_a_notification_without_object_url_says_what_to_set():
+    with pytest.raises(Rejection, match=r"fetch\.object_url") as raised:
+        parse(notification(), object_url=None)
+    assert raised.value.reason == RejectionReason.SOURCE_UNSUPPORTED

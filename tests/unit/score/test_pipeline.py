@@ -1,0 +1,111 @@
+"""The stages side by side: every event comes out once, whatever fails."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from schemas.events import DELETED, ImageDeleted, ImageReference, ImageUploaded
+from schemas.rejection import RejectionReason
+from worker.errors import Rejection, StageError
+from worker.score.outcome import Rejected, Removal, Verdict
+from worker.score.pipeline import Pipeline
+from worker.score.prepare import Prepared
+
+TIME = "2026-01-02T03:04:05Z"
+
+
+def upload(number):
+    return ImageUploaded(event_id=str(number), image_id="i", uploaded_at=TIME, image=ImageReference(path="x"))
+
+
+def prepare(read):
+    event = read()
+    if isinstance(event, ImageDeleted):
+        return Removal(event)
+    return Prepared(event, "0" * 64, np.zeros((2, 2, 3), np.uint8))
+
+
+def judge(batch):
+    return [
+        Verdict(
+            image.event,
+            image.image_sha256,
+            "accept",
+            [],
+            {},
+            [],
+            np.zeros(2, np.float32),
+            image.event.uploaded_at,
+        )
+        for image in batch
+    ]
+
+
+def pipeline(prepare=prepare, judge=judge, **changes):
+    return Pipeline(prepare, judge, **{"threads": 4, "batch_size": 8, "batch_wait": 0.01, **changes})
+
+
+def outcomes_of(running, count, timeout=5.0):
+    outcomes, deadline = {}, time.monotonic() + timeout
+    while len(outcomes) < count and time.monotonic() < deadline:
+        for completed in running.completed(0.05):
+            assert completed.ticket not in outcomes
+            outcomes[completed.ticket] = completed.outcome
+    return outcomes
+
+
+def test_every_event_comes_out_once_with_its_own_outcome():
+    def reject():
+        raise Rejection(RejectionReason.ENVELOPE_INVALID, "no")
+
+    deleted = ImageDeleted(type=DELETED, event_id="d", image_id="i", deleted_at=TIME)
+    with pipeline() as running:
+        for number in range(60):
+            reads = (lambda number=number: upload(number), reject, lambda: deleted)
+            running.submit(number, reads[number % 3])
+        outcomes = outcomes_of(running, 60)
+    assert len(outcomes) == 60
+    for number, outcome in outcomes.items():
+        assert isinstance(outcome, (Verdict, Rejected, Removal)[number % 3])
+        if isinstance(outcome, Verdict):
+            assert outcome.event.event_id == str(number)
+
+
+def test_batches_fill_up_to_the_size():
+    sizes, entered = [], threading.Event()
+
+    def slow(batch):
+        sizes.append(len(batch))
+        entered.wait(1)
+        return judge(batch)
+
+    with pipeline(judge=slow) as running:
+        for number in range(40):
+            running.submit(number, lambda number=number: upload(number))
+        time.sleep(0.1)
+        entered.set()
+        assert len(outcomes_of(running, 40)) == 40
+    assert max(sizes) == 8
+    assert sum(sizes) == 40
+
+
+def fail(*_):
+    raise OSError("disk full")
+
+
+@pytest.mark.parametrize("broken", [{"prepare": fail}, {"judge": fail}])
+def test_a_failure_of_ours_is_raised_and_never_becomes_a_rejection(broken):
+    with pipeline(**broken) as running:
+        running.submit(0, lambda: upload(0))
+        with pytest.raises(StageError, match="disk full"):
+            outcomes_of(running, 1)
+
+
+def test_leaving_does_not_wait_for_what_is_inside():
+    began = time.monotonic()
+    with pipeline(prepare=lambda read: (time.sleep(0.3), prepare(read))[1], threads=1) as running:
+        for number in range(50):
+            running.submit(number, lambda number=number: upload(number))
+    assert time.monotonic() - began < 2

@@ -1,0 +1,98 @@
+"""Outcomes to records."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+
+from schemas.events import (
+    DELETED,
+    ImageDeleted,
+    ImageEmbedded,
+    ImageEnriched,
+    ImageModerated,
+    ImageReference,
+    ImageUploaded,
+    Tag,
+)
+from schemas.policy import Policy
+from schemas.rejection import RejectionReason
+from tests.unit.records import record
+from worker.dead_letter import OWN_HEADERS, dead_letter_record
+from worker.errors import Rejection
+from worker.score.outcome import Rejected, Removal, Verdict
+from worker.score.publish import Publisher
+from worker.settings import TopicSettings
+
+TOPICS = TopicSettings()
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+EVENT = ImageUploaded(event_id="e", image_id="目", uploaded_at=NOW, image=ImageReference(path="x"))
+PUBLISH = Publisher(TOPICS, "tiny-1-abc", "space-1", Policy())
+
+
+def verdict(decision):
+    scores, tags = {"text": 0.25, "preference": 0.5}, [Tag(name="shoes", score=0.75)]
+    return Verdict(EVENT, "a" * 64, decision, [], scores, tags, np.array([0.6, 0.8], np.float32), NOW)
+
+
+def by_topic(records):
+    assert len({out.topic for out in records}) == len(records)
+    return {out.topic: out for out in records}
+
+
+def test_an_accepted_image_gives_one_result_on_each_output_topic():
+    out = by_topic(PUBLISH(record(offset=41, partition=3), verdict("accept")))
+    moderated = ImageModerated.model_validate_json(out[TOPICS.moderated].value)
+    enriched = ImageEnriched.model_validate_json(out[TOPICS.enriched].value)
+    embedded = ImageEmbedded.model_validate_json(out[TOPICS.embedded].value)
+    assert set(out) == {TOPICS.moderated, TOPICS.enriched, TOPICS.embedded}
+    assert {o.key for o in out.values()} == {"目".encode()}
+    assert moderated.decision == "accept"
+    assert enriched.preference == 0.5
+    assert embedded.vector.to_array().tolist() == np.array([0.6, 0.8], np.float32).tolist()
+    for result in (moderated, enriched, embedded):
+        assert (result.bundle_id, result.image_sha256, result.input.offset) == ("tiny-1-abc", "a" * 64, 41)
+
+
+def test_a_blocked_image_leaves_the_index():
+    out = by_topic(PUBLISH(record(), verdict("block")))
+    assert out[TOPICS.embedded].value is None
+    assert json.loads(out[TOPICS.moderated].value)["decision"] == "block"
+
+
+def test_the_same_event_gives_the_same_event_ids_wherever_it_is_read():
+    first = PUBLISH(record(offset=1), verdict("accept"))
+    again = PUBLISH(record(offset=9), verdict("accept"))
+    assert [dict(out.headers)["ce_id"] for out in first] == [dict(out.headers)["ce_id"] for out in again]
+    assert len({dict(out.headers)["ce_id"] for out in first}) == 3
+
+
+def test_a_deletion_is_a_tombstone_on_the_embedded_topic():
+    deleted = ImageDeleted(type=DELETED, event_id="d", image_id="目", deleted_at=NOW)
+    (out,) = PUBLISH(record(), Removal(deleted))
+    assert (out.topic, out.key, out.value) == (TOPICS.embedded, "目".encode(), None)
+
+
+def test_a_rejection_keeps_the_original_bytes_key_and_headers():
+    rejection = Rejection(RejectionReason.ENVELOPE_NOT_JSON, "the value is not JSON")
+    original = record(
+        b"\xff\x00", key=b"k", headers=[("trace", b"1"), ("trace", b"2"), ("none", None)], offset=5
+    )
+    (out,) = PUBLISH(original, Rejected(rejection))
+    assert (out.topic, out.key, out.value) == (TOPICS.dead_letter, b"k", b"\xff\x00")
+    assert out.headers[:3] == original.headers
+    headers = dict(out.headers)
+    assert headers["mekiki.reason"] == b"envelope.not_json"
+    assert headers["__streams.errors.exception"] == b"Rejection"
+    assert headers["__streams.errors.topic"] == b"uploads"
+    assert headers["__streams.errors.offset"] == b"5"
+
+
+def test_a_second_rejection_replaces_the_headers_of_the_first():
+    first = dead_letter_record("dlq", record(offset=1), Rejection(RejectionReason.SOURCE_EMPTY, "a"))
+    again = record(headers=first.headers, offset=2)
+    names = [
+        name
+        for name, _ in dead_letter_record("dlq", again, Rejection(RejectionReason.SOURCE_EMPTY, "b")).headers
+    ]
+    assert sorted(names) == sorted(OWN_HEADERS)

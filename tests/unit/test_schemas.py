@@ -1,0 +1,120 @@
+"""The schemas on the wire: generated files, vectors, policies, manifests."""
+
+import json
+from datetime import UTC, datetime
+
+import jsonschema
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from schemas.bundle import BundleManifest, bundle_id
+from schemas.events import UPLOADED, ImageReference, ImageUploaded, derived_event_id
+from schemas.generate import json_schema, rendered
+from schemas.policy import Policy, Threshold
+from schemas.vector import Vector
+
+
+@pytest.mark.parametrize(("path", "text"), rendered().items(), ids=lambda value: getattr(value, "name", ""))
+def test_generated_files_are_those_of_the_models(path, text):
+    assert path.read_text(encoding="utf-8") == text, "run `python -m schemas.generate`"
+
+
+def test_a_real_event_fits_its_json_schema():
+    event = ImageUploaded(
+        event_id="e", image_id="i", uploaded_at=datetime.now(UTC), image=ImageReference(path="a.jpg")
+    )
+    schema = json_schema(ImageUploaded)
+    jsonschema.validate(json.loads(event.model_dump_json(exclude_none=True)), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"event_id": "e"}, schema)
+
+
+def test_a_vector_survives_the_wire_bit_for_bit():
+    array = np.array([0.0, -0.0, 1e-38, np.pi, -1.5], np.float32)
+    sent = Vector.from_array(array).model_dump_json()
+    assert Vector.model_validate_json(sent).to_array().tobytes() == array.tobytes()
+
+
+def test_a_vector_is_little_endian_float32():
+    assert Vector.from_array(np.array([1.0], np.float32)).data == "AACAPw=="
+
+
+@pytest.mark.parametrize("data", ["AACAPw", "AACAPwAA", "!!!!"])
+def test_a_vector_of_other_bytes_than_its_dim_is_refused(data):
+    with pytest.raises(ValidationError):
+        Vector(dim=1, data=data)
+
+
+@pytest.mark.parametrize("reference", [{}, {"url": "https://a/b", "path": "b"}])
+def test_exactly_one_image_reference(reference):
+    with pytest.raises(ValidationError, match="exactly one"):
+        ImageReference(**reference)
+
+
+def test_event_ids_repeat_for_the_same_cause_and_type_only():
+    assert derived_event_id("a", "x") == derived_event_id("a", "x")
+    assert len({derived_event_id(kind, cause) for kind in "ab" for cause in "xy"}) == 4
+
+
+def test_a_category_overrides_one_score_and_leaves_the_others():
+    policy = Policy(
+        thresholds={"text": Threshold(block=0.9), "qr": Threshold(block=0.8)},
+        categories={"books": {"text": Threshold(block=0.99)}},
+    )
+    assert policy.for_category("books") == {"text": Threshold(block=0.99), "qr": Threshold(block=0.8)}
+    assert policy.for_category("shoes") == policy.for_category(None) == policy.thresholds
+
+
+def test_a_review_level_above_block_is_refused():
+    with pytest.raises(ValidationError, match="must not be above"):
+        Threshold(block=0.5, review=0.6)
+
+
+def _manifest(**changes):
+    manifest = {
+        "name": "tiny",
+        "version": "1",
+        "created_at": "2026-01-01T00:00:00Z",
+        "input": {"height": 32, "width": 32},
+        "graphs": [{"file": "g.onnx", "outputs": ["embedding", "text"]}],
+        "embedding": {"output": "embedding", "dim": 4, "space": "tiny-1", "near_duplicate_distance": 0.05},
+        "scores": [{"name": "text", "output": "text", "kind": "novelty", "description": ""}],
+        "policy": {"thresholds": {"text": {"block": 0.9}}},
+        "files": [{"name": "g.onnx", "bytes": 1, "sha256": "0" * 64}],
+    }
+    return {**manifest, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"files": []}, "lacks an entry"),
+        ({"scores": [{"name": "qr", "output": "qr", "kind": "novelty", "description": ""}]}, "no graph has"),
+        ({"policy": {"thresholds": {"nudity": {"block": 0.5}}}}, "does not give"),
+        ({"files": [{"name": "../g.onnx", "bytes": 1, "sha256": "0" * 64}]}, "pattern"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(changes, message):
+    BundleManifest.model_validate(_manifest())
+    with pytest.raises(ValidationError, match=message):
+        BundleManifest.model_validate(_manifest(**changes))
+
+
+def test_the_bundle_id_changes_with_any_byte_of_the_manifest():
+    manifest = BundleManifest.model_validate(_manifest())
+    assert bundle_id(manifest, b"a") != bundle_id(manifest, b"b")
+    assert bundle_id(manifest, b"a").startswith("tiny-1-")
+
+
+def test_the_uploaded_type_is_the_default():
+    event = ImageUploaded.model_validate(
+        {
+            "event_id": "e",
+            "image_id": "i",
+            "uploaded_at": "2026-01-01T00:00:00Z",
+            "image": {"path": "x"},
+            "extra": 1,
+        }
+    )
+    assert event.type == UPLOADED
