@@ -55,7 +55,8 @@ def create_topics(settings: Settings) -> dict[str, str]:
         )
         for topic in topics_of(settings)
     ]
-    futures = create_admin(settings.kafka).create_topics(new, request_timeout=settings.kafka.request_timeout)
+    admin = create_admin(settings.kafka)  # held: its futures fail once it is gone
+    futures = admin.create_topics(new, request_timeout=settings.kafka.request_timeout)
     return {name: _result(name, future) for name, future in futures.items()}
 
 

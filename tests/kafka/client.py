@@ -1,0 +1,224 @@
+"""A test's own hand on Kafka: create topics, produce input, read back what is committed."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record to send (`partition` -1: by its key) or one that was read."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    partition: int = -1
+    offset: int = -1
+    timestamp_ms: int = 0
+
+    def header(self, name: str) -> bytes | None:
+        """The value of the only header of this name; None where there is none."""
+        values = [value for key, value in self.headers if key == name]
+        assert len(values) <= 1, f"header {name} stands {len(values)} times"
+        return values[0] if values else None
+
+
+class Broker:
+    """Everything tests ask of a Kafka at `bootstrap`."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self._admin = AdminClient(_quiet({"bootstrap.servers": bootstrap}))
+
+    def create_topics(self, names: Iterable[str], partitions: int) -> None:
+        """Create topics of one replica, and wait until they are known."""
+        names = list(names)
+        _all(self._admin.create_topics([NewTopic(name, partitions, 1) for name in names]))
+        wait_until(
+            lambda: set(names) <= set(self._admin.list_topics(timeout=10).topics), "the topics to appear"
+        )
+
+    def delete_topics(self, names: Iterable[str]) -> None:
+        _all(self._admin.delete_topics(list(names)))
+
+    def topic_names(self) -> set[str]:
+        return set(self._admin.list_topics(timeout=10).topics)
+
+    def send(self, topic: str, records: Iterable[Record]) -> list[Record]:
+        """Produce in order, wait for every acknowledgement; the records with their places in the log."""
+        producer = Producer(
+            _quiet(
+                {
+                    "bootstrap.servers": self.bootstrap,
+                    "enable.idempotence": True,
+                    "linger.ms": 2,
+                    "message.max.bytes": 9_000_000,
+                }
+            )
+        )
+        sent: list[Record] = []
+        problems: list[KafkaError] = []
+
+        def delivered(original: Record) -> Callable[[KafkaError | None, Message], None]:
+            def called(error: KafkaError | None, message: Message) -> None:
+                if error is not None:
+                    problems.append(error)
+                    return
+                sent.append(
+                    Record(
+                        original.value,
+                        original.key,
+                        original.headers,
+                        message.partition(),
+                        message.offset(),
+                        message.timestamp()[1],
+                    )
+                )
+
+            return called
+
+        for record in records:
+            while True:
+                try:
+                    producer.produce(
+                        topic,
+                        record.value,
+                        record.key,
+                        partition=record.partition,
+                        headers=list(record.headers),
+                        on_delivery=delivered(record),
+                    )
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            producer.poll(0)
+        assert producer.flush(60) == 0, "the broker did not acknowledge every record"
+        assert not problems, problems
+        return sent
+
+    def read(self, topic: str) -> list[Record]:
+        """Every record of `topic` that a `read_committed` reader sees now, partition by partition."""
+        consumer = self._reader("read_committed")
+        try:
+            partitions = self._partitions(topic)
+            consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+            at_the_end: set[int] = set()
+            records: list[Record] = []
+            deadline = time.monotonic() + 60
+            while len(at_the_end) < len(partitions):
+                assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
+                for message in consumer.consume(1000, 0.2):
+                    error = message.error()
+                    if error is None:
+                        records.append(_record(message))
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        at_the_end.add(message.partition())
+                    else:
+                        raise KafkaException(error)
+            return sorted(records, key=lambda record: (record.partition, record.offset))
+        finally:
+            consumer.close()
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The offset after the last record, by partition; open transactions count."""
+        consumer = self._reader("read_uncommitted")
+        try:
+            return {
+                number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
+                for number in self._partitions(topic)
+            }
+        finally:
+            consumer.close()
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """The group's committed offsets by partition; 0 where there is none."""
+        consumer = Consumer(_quiet({"bootstrap.servers": self.bootstrap, "group.id": group}))
+        try:
+            asked = [TopicPartition(topic, number) for number in self._partitions(topic)]
+            return {at.partition: max(at.offset, 0) for at in consumer.committed(asked, timeout=15)}
+        finally:
+            consumer.close()
+
+    def lag(self, group: str, topic: str) -> int:
+        """Records of `topic` that the group has not committed yet."""
+        committed = self.committed(group, topic)
+        return sum(end - committed[number] for number, end in self.ends(topic).items())
+
+    def wait_until_done(self, group: str, topic: str, timeout: float = 60) -> None:
+        """Wait until the group has committed all of `topic`."""
+
+        def done() -> bool:
+            try:
+                return self.lag(group, topic) == 0
+            except KafkaException:  # between two brokers' lives
+                return False
+
+        wait_until(done, f"{group} to commit all of {topic}", timeout)
+
+    def members(self, group: str) -> int:
+        """How many consumers are in the group, once it is stable; 0 while it rebalances."""
+        future = self._admin.describe_consumer_groups([group], request_timeout=10)[group]
+        described = future.result()
+        return len(described.members) if described.state.name == "STABLE" else 0
+
+    def _partitions(self, topic: str) -> Sequence[int]:
+        found = self._admin.list_topics(topic, timeout=10).topics[topic]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return sorted(found.partitions)
+
+    def _reader(self, isolation: str) -> Consumer:
+        return Consumer(
+            _quiet(
+                {
+                    "bootstrap.servers": self.bootstrap,
+                    "group.id": "a-test-that-never-commits",
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",
+                    "isolation.level": isolation,
+                    "enable.partition.eof": True,
+                }
+            )
+        )
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = 30, pause: float = 0.05) -> None:
+    """Wait for `condition`; AssertionError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
+        time.sleep(pause)
+
+
+def repeated(values: Iterable[str]) -> dict[str, int]:
+    """What stands more than once, and how often."""
+    return {value: count for value, count in Counter(values).items() if count > 1}
+
+
+def _record(message: Message) -> Record:
+    return Record(
+        message.value(),
+        message.key(),
+        tuple(message.headers() or ()),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+    )
+
+
+def _all(futures: dict[str, "Future[Any]"]) -> None:
+    for future in futures.values():
+        future.result(30)
+
+
+def _quiet(properties: dict[str, Any]) -> dict[str, Any]:
+    # Tests stop brokers on purpose: that is no news.
+    return {"log_level": 0, "error_cb": lambda _: None, **properties}
