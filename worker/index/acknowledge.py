@@ -1,0 +1,87 @@
+"""What the index role publishes of a record: that it is searchable or deleted, or why it is rejected."""
+
+from datetime import UTC, datetime
+
+from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, NearDuplicate, derived_event_id
+from worker.dead_letter import dead_letter_record
+from worker.errors import Rejection
+from worker.index.apply import Delete, Upsert, parse_change
+from worker.index.live import LiveIndex
+from worker.kafka import InputRecord, OutputRecord
+from worker.metrics import Metrics
+from worker.settings import TopicSettings
+
+
+class Updates:
+    """Applies records to `live` and says what came of each.
+
+    Near-duplicates are at most `near_duplicate_count` other images within `near_duplicate_distance`
+    (cosine distance) of a new one, among all that came before it.
+    """
+
+    def __init__(
+        self,
+        live: LiveIndex,
+        topics: TopicSettings,
+        near_duplicate_distance: float,
+        near_duplicate_count: int,
+        metrics: Metrics,
+    ) -> None:
+        self._live = live
+        self._topics = topics
+        self._distance = near_duplicate_distance
+        self._count = near_duplicate_count
+        self._metrics = metrics
+
+    def replay(self, record: InputRecord) -> None:
+        """Apply a record whose outcome was published in an earlier run."""
+        try:
+            change = self._parse(record)
+        except Rejection:
+            return
+        self._apply(change)
+
+    def apply(self, record: InputRecord) -> OutputRecord:
+        """Apply `record`; when this returns it is searchable. Gives its one outcome, to be published."""
+        try:
+            change = self._parse(record)
+        except Rejection as rejection:
+            self._metrics.index_rejections.labels(rejection.reason.value).inc()
+            return dead_letter_record(self._topics.index_dead_letter, record, rejection)
+        self._apply(change)
+        return self._acknowledgement(record, change)
+
+    def _parse(self, record: InputRecord) -> Upsert | Delete:
+        return parse_change(record, self._live.identity.space, self._live.identity.dim)
+
+    def _apply(self, change: Upsert | Delete) -> None:
+        if isinstance(change, Upsert):
+            self._live.upsert(change.image_id, change.vector)
+            self._metrics.index_updates.labels("searchable").inc()
+        else:
+            self._live.delete(change.image_id)
+            self._metrics.index_updates.labels("deleted").inc()
+
+    def _acknowledgement(self, record: InputRecord, change: Upsert | Delete) -> OutputRecord:
+        position = f"{record.topic}/{record.partition}/{record.offset}"
+        event = IndexUpdated(
+            event_id=derived_event_id(INDEX_UPDATED, position),
+            image_id=change.image_id,
+            state="searchable" if isinstance(change, Upsert) else "deleted",
+            near_duplicates=self._near_duplicates(change) if isinstance(change, Upsert) else [],
+            space=self._live.identity.space,
+            input=InputPosition(
+                event_id=change.event_id,
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+            ),
+            indexed_at=datetime.now(UTC),
+        )
+        return OutputRecord(self._topics.index_updated, record.key, event.model_dump_json().encode())
+
+    def _near_duplicates(self, change: Upsert) -> list[NearDuplicate]:
+        found = self._live.neighbours_of(change.image_id, change.vector, self._count, self._distance)
+        if found:
+            self._metrics.index_near_duplicates.inc()
+        return [NearDuplicate(image_id=near.image_id, distance=near.distance) for near in found]

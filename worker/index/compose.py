@@ -1,0 +1,76 @@
+"""Builds the index role from the settings: the one place where its real parts meet."""
+
+from collections.abc import Callable
+
+import numpy as np
+from fastapi import APIRouter
+from numpy.typing import NDArray
+
+from worker.delivery import create_delivery
+from worker.health import Health
+from worker.index.acknowledge import Updates
+from worker.index.directory import IndexDirectory
+from worker.index.generation import IndexIdentity
+from worker.index.live import LiveIndex
+from worker.index.owner import OwnerLock
+from worker.index.role import CONSUMER_PROPERTIES, IndexRole
+from worker.index.search_api import create_search_router
+from worker.index.snapshots import Snapshots
+from worker.kafka import create_consumer
+from worker.metrics import Metrics
+from worker.settings import Settings
+
+
+def build_index_role(
+    settings: Settings,
+    metrics: Metrics,
+    health: Health,
+    embedder: Callable[[bytes], NDArray[np.float32]],
+    space: str,
+    dim: int,
+    near_duplicate_distance: float,
+) -> tuple[IndexRole, APIRouter]:
+    """The index role, owner of `index.directory` from now on, and the router of its search API.
+
+    `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
+    `near_duplicate_distance` is the bundle's; the settings' own wins. The role's `run` closes what
+    is opened here.
+
+    Raises:
+        IndexDirectoryError: the directory is owned by another process, or of another space.
+        ConfigurationError: librdkafka refuses a property.
+        BrokerError: no broker answers.
+
+    """
+    index = settings.index
+    identity = IndexIdentity(space=space, dim=dim, topic=settings.topics.embedded)
+    lock = OwnerLock(index.directory)
+    try:
+        directory = IndexDirectory(index.directory, identity)
+        directory.remove_leftovers()
+        live = LiveIndex(identity, directory.load_newest(index.generation_max_age))
+        name = f"mekiki-index-{index.name}"
+        # Transactions go by the index's name: a restarted role ends what its killed predecessor left open.
+        delivery = create_delivery(settings.kafka, settings.score.delivery, name)
+        consumer = create_consumer(settings.kafka, {**CONSUMER_PROPERTIES, "group.id": name})
+    except BaseException:
+        lock.release()
+        raise
+    distance = near_duplicate_distance
+    if index.near_duplicate_distance is not None:
+        distance = index.near_duplicate_distance
+    role = IndexRole(
+        topic=identity.topic,
+        consumer=consumer,
+        delivery=delivery,
+        live=live,
+        updates=Updates(live, settings.topics, distance, index.near_duplicate_count, metrics),
+        snapshots=Snapshots(live, directory, index, metrics),
+        directory=directory,
+        lock=lock,
+        metrics=metrics,
+        health=health,
+        request_timeout=settings.kafka.request_timeout,
+    )
+    router = create_search_router(live, embedder, role.is_caught_up, metrics, settings.http.max_body_bytes)
+    return role, router

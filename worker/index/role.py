@@ -1,0 +1,281 @@
+"""The index role's loop: poll, apply, acknowledge, build.
+
+The index is a full copy of the embedded topic, so that the role reads every partition by manual
+assignment, from the offsets of its generation on, without the group's partition balance. The group
+`mekiki-index-<name>` holds how far records were acknowledged and nothing else.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from worker.delivery import Delivery, NotDelivered
+from worker.errors import BrokerError, ConfigurationError
+from worker.health import Health
+from worker.index.acknowledge import Updates
+from worker.index.directory import IndexDirectory
+from worker.index.live import LiveIndex
+from worker.index.owner import OwnerLock
+from worker.index.resume import LogRange, resume
+from worker.index.snapshots import Snapshots
+from worker.kafka import InputRecord, OutputRecord, input_record
+from worker.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+# The readiness condition that this role satisfies: all that stood in the log at the start is searchable.
+CAUGHT_UP = "index caught up"
+
+# librdkafka properties that a consumer needs for this role. An offset that the log does not hold must
+# end the process: going on elsewhere would leave a gap that nobody sees.
+CONSUMER_PROPERTIES: Mapping[str, str | int | bool] = {
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+}
+
+_BATCH_RECORDS = 500
+_POLL_SECONDS = 0.2
+_METADATA_SECONDS = 30.0
+_RETRY_SECONDS = 0.5
+
+# Errors of a partition after which its records would be missing.
+_LASTING = {
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError.OFFSET_OUT_OF_RANGE,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
+
+
+class IndexRole:
+    """Keeps `live` equal to `topic`, and publishes one outcome of each record.
+
+    `run` owns the consumer, the delivery, the builds and the lock, and closes them. It gives up after
+    `request_timeout` seconds without success from the broker.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        consumer: Consumer,
+        delivery: Delivery,
+        live: LiveIndex,
+        updates: Updates,
+        snapshots: Snapshots,
+        directory: IndexDirectory,
+        lock: OwnerLock,
+        metrics: Metrics,
+        health: Health,
+        request_timeout: float,
+    ) -> None:
+        self._topic = topic
+        self._consumer = consumer
+        self._delivery = delivery
+        self._live = live
+        self._updates = updates
+        self._snapshots = snapshots
+        self._directory = directory
+        self._lock = lock
+        self._metrics = metrics
+        self._health = health
+        self._timeout = request_timeout
+        self._stopping = threading.Event()
+        self._caught_up = threading.Event()
+        self._acknowledge_from: dict[int, int] = {}
+        self._positions: dict[int, int] = {}
+        self._behind: set[int] = set()
+        self._metadata_checked = time.monotonic()
+
+    def stop(self) -> None:
+        """End `run` after the batch at hand. May be called from a signal handler or any thread."""
+        self._stopping.set()
+
+    def is_caught_up(self) -> bool:
+        """Whether all that stood in the log at the start is searchable."""
+        return self._caught_up.is_set()
+
+    def run(self) -> None:
+        """Index until `stop`.
+
+        Raises:
+            BrokerError: Kafka failed for good, or the log was cut while it was read; start again.
+            ConfigurationError: the topic does not exist.
+            IndexDirectoryError: the index directory failed.
+
+        """
+        try:
+            self._begin()
+            while not self._stopping.is_set():
+                self._turn()
+        finally:
+            self._snapshots.stop()
+            self._delivery.close()
+            self._consumer.close()
+            self._lock.release()
+
+    def _begin(self) -> None:
+        try:
+            partitions = self._partitions()
+            log = {partition: self._log_range(partition) for partition in partitions}
+            committed = self._committed(partitions)
+        except KafkaException as error:
+            raise BrokerError(f"the broker does not tell the state of {self._topic}: {error}") from error
+        found = resume(self._live.offsets(), log, committed)
+        if found.lost is not None:
+            logger.warning("%s: the index is emptied and rebuilt from the log", found.lost)
+            self._directory.discard_generations()
+            self._live.clear()
+        self._acknowledge_from = found.acknowledge_from
+        self._positions = found.start
+        self._behind = set(partitions)
+        logger.info(
+            "reading %s from %s, %d images indexed", self._topic, found.start, self._live.size().vectors
+        )
+        self._assign()
+
+    def _assign(self) -> None:
+        self._consumer.assign([TopicPartition(self._topic, p, o) for p, o in self._positions.items()])
+        self._metrics.poll_assigned.set(len(self._positions))
+
+    def _turn(self) -> None:
+        self._health.beat()
+        fresh: list[InputRecord] = []
+        outcomes: list[OutputRecord] = []
+        for record in self._poll():
+            if record.offset >= self._acknowledge_from[record.partition]:
+                outcomes.append(self._updates.apply(record))
+                fresh.append(record)
+            else:
+                self._updates.replay(record)
+            self._advance(record.partition, record.offset + 1)
+        if outcomes and not self._acknowledge(fresh, outcomes):
+            return
+        self._snapshots.turn()  # after the acknowledgements: a generation must hold no unacknowledged record
+        self._add_new_partitions()
+        self._measure()
+
+    def _poll(self) -> list[InputRecord]:
+        """The records at hand, at most _BATCH_RECORDS; waits a moment for the first one."""
+        first = self._consumer.poll(_POLL_SECONDS)
+        if first is None:
+            return []
+        messages = [first, *self._consumer.consume(_BATCH_RECORDS - 1, timeout=0)]
+        records = [input_record(message) for message in messages if self._is_record(message)]
+        self._metrics.poll_events.inc(len(records))
+        return records
+
+    def _is_record(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._reach_end(message)
+        elif error.fatal() or error.code() in _LASTING:
+            raise BrokerError(f"{self._topic}/{message.partition()} cannot be read any more: {error}")
+        else:
+            logger.warning("%s: %s", self._topic, error)
+        return False
+
+    def _reach_end(self, message: Message) -> None:
+        partition, end = message.partition(), message.offset()
+        assert partition is not None
+        assert end is not None
+        self._advance(partition, end)  # beyond the markers of transactions, which no record stands for
+        self._behind.discard(partition)
+        if not self._behind and not self._caught_up.is_set():
+            logger.info("caught up: %d images are searchable", self._live.size().vectors)
+            self._caught_up.set()
+            self._health.satisfy(CAUGHT_UP)
+
+    def _advance(self, partition: int, offset: int) -> None:
+        if offset > self._positions[partition]:
+            self._positions[partition] = offset
+            self._live.advance(partition, offset)
+
+    def _acknowledge(self, records: list[InputRecord], outcomes: list[OutputRecord]) -> bool:
+        """Publish `outcomes` and commit the offsets behind `records`; False if stopped before that."""
+        ends = {record.partition: record.offset + 1 for record in records}
+        offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in ends.items()]
+        deadline = time.monotonic() + self._timeout
+        while not self._stopping.is_set():
+            try:
+                self._delivery.deliver(outcomes, offsets, self._consumer)
+            except NotDelivered as error:
+                if time.monotonic() > deadline:
+                    raise BrokerError(f"not acknowledged within {self._timeout:g} s: {error}") from error
+                logger.warning("acknowledging again: %s", error)
+                self._metrics.commit_transactions.labels("failure").inc()
+                self._stopping.wait(_RETRY_SECONDS)
+                continue
+            self._observe_acknowledged(records)
+            return True
+        return False
+
+    def _observe_acknowledged(self, records: list[InputRecord]) -> None:
+        now = datetime.now(UTC).timestamp()
+        self._metrics.commit_transactions.labels("success").inc()
+        self._metrics.commit_outcomes.inc(len(records))
+        self._metrics.commit_last.set(now)
+        for record in records:
+            self._metrics.index_latency.observe(max(0.0, now - record.timestamp_ms / 1000))
+
+    def _add_new_partitions(self) -> None:
+        if time.monotonic() - self._metadata_checked < _METADATA_SECONDS:
+            return
+        self._metadata_checked = time.monotonic()
+        try:
+            new = set(self._partitions()) - set(self._positions)
+            log = {partition: self._log_range(partition) for partition in new}
+        except KafkaException as error:
+            logger.warning("the partitions of %s cannot be listed now: %s", self._topic, error)
+            return
+        if not new:
+            return
+        logger.info("%s has new partitions: %s", self._topic, sorted(new))
+        for partition, there in log.items():
+            self._positions[partition] = self._acknowledge_from[partition] = there.begin
+        self._assign()
+
+    def _measure(self) -> None:
+        size = self._live.size()
+        generation = self._live.generation
+        self._metrics.index_vectors.set(size.vectors)
+        self._metrics.index_tail.set(size.tail)
+        if generation is not None:
+            self._metrics.index_generation_timestamp.set(generation.manifest.created_at.timestamp())
+        for partition, position in self._positions.items():
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            if end >= 0:
+                self._metrics.poll_lag.labels(self._topic, str(partition)).set(max(0, end - position))
+
+    def _partitions(self) -> list[int]:
+        topic = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+        if topic.error is not None and topic.error.code() in {
+            KafkaError.UNKNOWN_TOPIC_OR_PART,
+            KafkaError._UNKNOWN_TOPIC,
+        }:
+            raise ConfigurationError(f"topic {self._topic} does not exist: run `mekiki topics create`")
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        return sorted(topic.partitions)
+
+    def _log_range(self, partition: int) -> LogRange:
+        begin, end = self._consumer.get_watermark_offsets(
+            TopicPartition(self._topic, partition), timeout=self._timeout
+        )
+        return LogRange(begin, end)
+
+    def _committed(self, partitions: list[int]) -> dict[int, int]:
+        asked = [TopicPartition(self._topic, partition) for partition in partitions]
+        answers = self._consumer.committed(asked, timeout=self._timeout)
+        for answer in answers:
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+        return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}

@@ -1,0 +1,179 @@
+"""The search API: POST /search by image, image id or vector, and GET /index."""
+
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from schemas.rejection import RejectionReason
+from schemas.search import (
+    IndexState,
+    SearchError,
+    SearchErrorReason,
+    SearchRequest,
+    SearchResponse,
+    SearchResult,
+)
+from worker.errors import Rejection
+from worker.index.apply import unit_vector
+from worker.index.live import LiveIndex
+from worker.index.neighbour import Neighbour
+from worker.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+Embedder = Callable[[bytes], NDArray[np.float32]]
+
+
+class _Refused(Exception):
+    """A search that is answered with an error."""
+
+    def __init__(self, status: int, reason: SearchErrorReason | RejectionReason, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+
+
+def create_search_router(
+    live: LiveIndex,
+    embedder: Embedder,
+    is_ready: Callable[[], bool],
+    metrics: Metrics,
+    max_body_bytes: int,
+) -> APIRouter:
+    """The routes over `live`.
+
+    `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
+    """
+    router = APIRouter()
+    search = _Search(live, embedder, is_ready, metrics)
+    errors: dict[int | str, dict[str, Any]] = {
+        status: {"model": SearchError} for status in (400, 404, 413, 503)
+    }
+    body = {"required": True, "content": {"application/json": {"schema": SearchRequest.model_json_schema()}}}
+
+    @router.post(
+        "/search", response_model=SearchResponse, responses=errors, openapi_extra={"requestBody": body}
+    )
+    async def post_search(request: Request) -> JSONResponse:
+        try:
+            raw = await _bounded_body(request, max_body_bytes)
+            return _json(200, await run_in_threadpool(search, raw))
+        except _Refused as refused:
+            metrics.search_errors.labels(refused.reason.value).inc()
+            return _json(refused.status, SearchError(reason=refused.reason, detail=refused.detail))
+
+    @router.get("/index", response_model=IndexState)
+    def get_index() -> IndexState:
+        return _state(live, is_ready())
+
+    return router
+
+
+class _Search:
+    """Answers one request body; called from a thread of the server's pool."""
+
+    def __init__(
+        self, live: LiveIndex, embedder: Embedder, is_ready: Callable[[], bool], metrics: Metrics
+    ) -> None:
+        self._live = live
+        self._embedder = embedder
+        self._is_ready = is_ready
+        self._metrics = metrics
+
+    def __call__(self, raw: bytes) -> SearchResponse:
+        began = time.perf_counter()
+        if not self._is_ready():
+            raise _Refused(
+                503,
+                SearchErrorReason.NOT_READY,
+                "the index is still reading the log; ask again when /readyz says so",
+            )
+        request = _parse(raw)
+        kind = request.kind()
+        generation = self._live.generation
+        found = self._neighbours(request)
+        took = time.perf_counter() - began
+        self._metrics.search_seconds.labels(kind).observe(took)
+        return SearchResponse(
+            results=[SearchResult(image_id=near.image_id, distance=near.distance) for near in found],
+            space=self._live.identity.space,
+            generation=None if generation is None else generation.name,
+            took_ms=took * 1000,
+        )
+
+    def _neighbours(self, request: SearchRequest) -> list[Neighbour]:
+        if request.image_id is not None:
+            vector = self._live.vector(request.image_id)
+            if vector is None:
+                raise _Refused(
+                    404, SearchErrorReason.UNKNOWN_IMAGE, f"no image {request.image_id!r} is in the index"
+                )
+            return self._live.neighbours_of(request.image_id, vector, request.k, request.radius)
+        try:
+            return self._live.search(self._query(request), request.k, request.radius)
+        except Rejection as rejection:
+            raise _Refused(400, rejection.reason, rejection.detail) from rejection
+
+    def _query(self, request: SearchRequest) -> NDArray[np.float32]:
+        """The unit vector to search by, float32 [dim]."""
+        dim = self._live.identity.dim
+        if request.vector is not None:
+            return unit_vector(request.vector.to_array(), dim)
+        assert request.image is not None
+        try:
+            image = base64.b64decode(request.image, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise Rejection(RejectionReason.SOURCE_BAD_BASE64, f"image is not base64: {error}") from error
+        if not image:
+            raise Rejection(RejectionReason.SOURCE_EMPTY, "image has no bytes")
+        return unit_vector(self._embedder(image), dim)
+
+
+def _parse(raw: bytes) -> SearchRequest:
+    try:
+        return SearchRequest.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        raise _Refused(400, SearchErrorReason.INVALID_REQUEST, f"{where}: {first['msg']}") from error
+
+
+async def _bounded_body(request: Request, limit: int) -> bytes:
+    """The body of at most `limit` bytes; no more than that is ever held."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _Refused(413, SearchErrorReason.TOO_LARGE, f"the body has more than {limit} bytes")
+    return bytes(body)
+
+
+def _state(live: LiveIndex, caught_up: bool) -> IndexState:
+    size = live.size()
+    generation = live.generation
+    return IndexState(
+        vectors=size.vectors,
+        tail=size.tail,
+        space=live.identity.space,
+        dim=live.identity.dim,
+        topic=live.identity.topic,
+        generation=None if generation is None else generation.name,
+        generation_age_seconds=None if generation is None else max(0.0, generation.age()),
+        offsets=live.offsets(),
+        caught_up=caught_up,
+    )
+
+
+def _json(status: int, model: BaseModel) -> JSONResponse:
+    return JSONResponse(model.model_dump(mode="json"), status)
