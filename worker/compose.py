@@ -19,6 +19,7 @@ from worker.delivery import create_delivery
 from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
 from worker.index.compose import build_index_role
+from worker.index.role import CAUGHT_UP
 from worker.kafka import create_consumer
 from worker.metrics import Metrics
 from worker.score.decode import ImageLimits, decode
@@ -143,13 +144,12 @@ def compose(
                 settings, bundle, metrics, health, build_fetch(settings.fetch), stack
             )
         if "index" in names:
-            health = healths["index"] = Health(settings.http.liveness_timeout, ())
+            health = healths["index"] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
             embedder = partial(_embed, bundle, ImageLimits(**settings.decode.model_dump()))
-            index = build_index_role(
+            roles["index"], router = build_index_role(
                 settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
             )
-            roles["index"] = index
-            routers.append(index.router)
+            routers.append(router)
         for name, health in healths.items():
             metrics.health_ready.labels(name).set_function(partial(_ready, health))
         app = create_app(CombinedHealth(healths), metrics.registry, routers)
