@@ -1,0 +1,76 @@
+# Every target does all the set-up that it needs on a fresh machine with Python 3.11 (and, for the
+# tests, a JDK with Maven). Environments: .venv serves and tests; .venv-train holds torch as well.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+VENV := .venv
+TRAIN_VENV := .venv-train
+DEMO_FLAGS ?=
+TEST_FLAGS ?=
+
+.PHONY: help demo test test-unit test-integration test-chaos test-export lint types schemas docs lock clean train-setup
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+demo: $(VENV)/.serve ## watch images being judged; leaves out/report.html
+	$(VENV)/bin/mekiki demo $(DEMO_FLAGS)
+
+test: $(VENV)/.dev ## unit tests, then integration tests on a real Apache Kafka
+	$(VENV)/bin/python -m pytest tests/unit $(TEST_FLAGS)
+	$(VENV)/bin/python -m pytest tests/integration $(TEST_FLAGS)
+
+test-unit: $(VENV)/.dev ## unit tests alone, in seconds
+	$(VENV)/bin/python -m pytest tests/unit $(TEST_FLAGS)
+
+test-integration: $(VENV)/.dev ## tests on a real Apache Kafka
+	$(VENV)/bin/python -m pytest tests/integration $(TEST_FLAGS)
+
+test-chaos: $(VENV)/.dev ## kill workers and the broker under load; MEKIKI_CHAOS_SEED repeats a run
+	$(VENV)/bin/python -m pytest tests/chaos -m chaos -s $(TEST_FLAGS)
+
+test-export: $(TRAIN_VENV)/.train ## tests of training and export (torch, 5 GB)
+	$(TRAIN_VENV)/bin/python -m pytest tests/export $(TEST_FLAGS)
+
+lint: $(VENV)/.dev ## ruff
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.dev ## mypy --strict
+	$(VENV)/bin/mypy
+
+schemas: $(VENV)/.dev ## write JSON Schema and AsyncAPI from the models
+	$(VENV)/bin/python -m schemas.generate
+
+docs: $(VENV)/.dev ## write docs/configuration.md from the settings
+	$(VENV)/bin/python -m docs.generate
+
+lock: $(VENV)/.dev ## pin the newest versions that fit pyproject.toml in constraints.txt
+	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+	    --extra cpu --extra train --extra dev pyproject.toml -o constraints.txt
+
+train-setup: $(TRAIN_VENV)/.train ## the environment for training
+
+clean: ## remove environments and outputs
+	rm -rf $(VENV) $(TRAIN_VENV) out runs
+
+$(VENV)/.serve: pyproject.toml constraints.txt
+	$(call install,$(VENV),cpu)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	$(call install,$(VENV),cpu$(comma)dev)
+	@touch $@ $(VENV)/.serve
+
+$(TRAIN_VENV)/.train: pyproject.toml constraints.txt
+	$(call install,$(TRAIN_VENV),cpu$(comma)dev$(comma)train)
+	@touch $@
+
+comma := ,
+define install
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	@test -x $(1)/bin/uv || $(1)/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	$(1)/bin/uv pip install -q -p $(1) -c constraints.txt -e '.[$(2)]'
+endef
+
+-include helm/Makefile.inc
