@@ -1,0 +1,169 @@
+"""Connections for the HTTP client: to permitted addresses alone, and never past a point in time."""
+
+import errno
+import ssl
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Any, Protocol
+
+import httpcore
+
+from schemas.rejection import RejectionReason
+from worker.errors import Rejection, StageError
+from worker.score.addresses import AddressBook, IPAddress, has_route
+
+# A host with more addresses than this is not tried any further.
+_MAX_ADDRESSES = 4
+
+# Wants of this machine, whatever it connects to.
+_OURS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENETDOWN}
+# The machine's own firewall says no.
+_FORBIDDEN = {errno.EACCES, errno.EPERM}
+
+
+class Connector(Protocol):
+    """Opens a TCP connection.
+
+    Raises:
+        OSError: the connection cannot be made; TimeoutError: not within `timeout` seconds.
+
+    """
+
+    def __call__(self, address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
+        """Connect to exactly `address`."""
+        ...
+
+
+def tcp_connector(address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
+    """Connect with the machine's own TCP."""
+    try:
+        return httpcore.SyncBackend().connect_tcp(str(address), port, timeout)
+    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise
+
+
+class VettedBackend(httpcore.NetworkBackend):
+    """Resolves, judges and connects to the very address that was judged.
+
+    The client's time limits are points in time on the monotonic clock here, in seconds, so that one
+    deadline holds for all reads and writes of an image, however many there are. The client keeps
+    connections by scheme, host and port: one that is used again leads where it was permitted to.
+    """
+
+    def __init__(
+        self,
+        addresses: AddressBook,
+        connector: Connector,
+        connect_timeout: float,
+        route_known: Callable[[IPAddress], bool] = has_route,
+    ) -> None:
+        self._addresses = addresses
+        self._connector = connector
+        self._connect_timeout = connect_timeout
+        self._route_known = route_known
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address of `host` that answers, before the point in time `timeout`.
+
+        Raises:
+            Rejection: `host` has no address, or none that may be connected to.
+            NameServerError: the name server gave no answer.
+            StageError: this machine has no files, memory, ports or network left.
+            httpcore.ConnectError, httpcore.ConnectTimeout: no address could be connected to.
+
+        """
+        del local_address, socket_options
+        if timeout is None:
+            raise ValueError("a connection needs a deadline")
+        last: OSError = TimeoutError("no time is left to connect")
+        for address in self._addresses.permitted(host, timeout - monotonic())[:_MAX_ADDRESSES]:
+            left = timeout - monotonic()
+            if left <= 0:
+                break
+            try:
+                stream = self._connector(address, port, min(left, self._connect_timeout))
+            except OSError as error:
+                self._blame(error, address)
+                last = error
+            else:
+                return DeadlineStream(stream)
+        if isinstance(last, TimeoutError):
+            raise httpcore.ConnectTimeout(str(last)) from last
+        raise httpcore.ConnectError(last) from last
+
+    def _blame(self, error: OSError, address: IPAddress) -> None:
+        """Return when the other side is at fault; raise otherwise.
+
+        An unreachable network is our fault when the routing table has no way to an IPv4 address. Machines
+        without IPv6 are common: a host that has nothing else is then unreachable by its own choice.
+        """
+        raise_if_ours(error)
+        if error.errno in _FORBIDDEN:
+            raise Rejection(
+                RejectionReason.FETCH_FORBIDDEN_ADDRESS,
+                f"the worker's own firewall forbids connections to {address}: {error}",
+            ) from error
+        if error.errno == errno.ENETUNREACH and address.version == 4 and not self._route_known(address):
+            raise StageError(f"this machine has no route to {address}: {error}") from error
+
+
+class DeadlineStream(httpcore.NetworkStream):
+    """A stream whose time limits are points in time on the monotonic clock."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read up to `max_bytes` bytes before the point in time `timeout`."""
+        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write all of `buffer` before the point in time `timeout`."""
+        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        """Shake hands before the point in time `timeout`; the certificate must hold for the name."""
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Pass on what the stream below knows."""
+        return self._stream.get_extra_info(info)
+
+
+def raise_if_ours(error: OSError) -> None:
+    """Raise when `error` tells of a want of this machine.
+
+    Raises:
+        StageError: no files, memory, ports or network are left here.
+
+    """
+    if error.errno in _OURS:
+        raise StageError(f"this machine cannot connect to anything: {error}") from error
+
+
+def _left(deadline: float | None, too_late: type[httpcore.TimeoutException]) -> float:
+    if deadline is None:
+        raise ValueError("a connection needs a deadline")
+    left = deadline - monotonic()
+    if left <= 0:
+        raise too_late("no time is left")
+    return left

@@ -1,0 +1,141 @@
+"""Fetch: an image reference to the image's bytes, from the event itself, the folder, or a URL."""
+
+import binascii
+from types import TracebackType
+from typing import Self
+
+import httpcore
+
+from schemas.events import ImageReference
+from schemas.rejection import RejectionReason
+from worker.errors import Rejection
+from worker.score.addresses import AddressBook, Resolver, system_resolver
+from worker.score.connections import Connector, VettedBackend, tcp_connector
+from worker.score.download import Downloader, DownloadLimits
+from worker.score.folder import FolderReader
+from worker.settings import FetchSettings
+
+# Seconds that an idle connection is kept: under the 60 s or more after which servers usually hang up.
+_KEEP_ALIVE = 30.0
+
+
+class Fetcher:
+    """Fetches images. Used from many threads at once; use as a context manager, or `close` it.
+
+    `folder` is None where no folder is configured: path references are then rejected.
+    """
+
+    def __init__(self, downloader: Downloader, folder: FolderReader | None, max_bytes: int) -> None:
+        self._downloader = downloader
+        self._folder = folder
+        self._max_bytes = max_bytes
+
+    def fetch(self, reference: ImageReference) -> bytes:
+        """Fetch the bytes of one image: at least one, at most `max_bytes`. They may not be an image.
+
+        Raises:
+            Rejection: the reference, or what it refers to, is at fault.
+            StageError: this machine is at fault: its disk, name server, network or resources.
+
+        """
+        data = self._bytes(reference)
+        if not data:
+            raise Rejection(RejectionReason.SOURCE_EMPTY, "the image has no bytes: upload it again")
+        return data
+
+    def close(self) -> None:
+        """Close kept connections; fetches under way end on their own."""
+        self._downloader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _bytes(self, reference: ImageReference) -> bytes:
+        if reference.url is not None:
+            return self._downloader.download(reference.url)
+        if reference.data is not None:
+            return decode_base64(reference.data, self._max_bytes)
+        if reference.path is None:
+            raise Rejection(RejectionReason.SOURCE_EMPTY, "the reference names no url, path or data")
+        if self._folder is None:
+            raise Rejection(
+                RejectionReason.SOURCE_UNSUPPORTED,
+                f"{reference.path!r} is a path, but this worker reads from no folder: set fetch.folder",
+            )
+        return self._folder.read(reference.path)
+
+
+def decode_base64(text: str, max_bytes: int) -> bytes:
+    """Decode base64 (RFC 4648, section 4) strictly: padded, and nothing else in between.
+
+    Raises:
+        Rejection: it is not base64, or more than `max_bytes` bytes.
+
+    """
+    if len(text) // 4 * 3 - 2 > max_bytes:
+        raise Rejection(
+            RejectionReason.FETCH_TOO_LARGE,
+            f"image.data has about {len(text) // 4 * 3} bytes, over the limit of {max_bytes}: "
+            "send a smaller image, or raise fetch.max_bytes",
+        )
+    try:
+        if len(text) % 4:  # strict_mode lets a needless last "=" pass
+            raise ValueError("the length is no multiple of 4")
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as error:  # binascii.Error, and what is not ASCII
+        raise Rejection(
+            RejectionReason.SOURCE_BAD_BASE64,
+            f"image.data is not base64 ({error}): send the standard alphabet with padding, "
+            "without line breaks and without a data: prefix",
+        ) from error
+    if len(data) > max_bytes:
+        raise Rejection(
+            RejectionReason.FETCH_TOO_LARGE,
+            f"image.data has {len(data)} bytes, over the limit of {max_bytes}: "
+            "send a smaller image, or raise fetch.max_bytes",
+        )
+    return data
+
+
+def build_fetcher(
+    settings: FetchSettings,
+    resolver: Resolver = system_resolver,
+    connector: Connector = tcp_connector,
+) -> Fetcher:
+    """Put a fetcher together from its settings.
+
+    Certificates are checked against the machine's authorities (`SSL_CERT_FILE` adds to them) and
+    certifi's. Proxies named in the environment are not used: a proxy would connect where we do not look.
+
+    Raises:
+        ConfigurationError: the configured folder is not a directory.
+
+    """
+    addresses = AddressBook(resolver, settings.allowed_networks)
+    pool = httpcore.ConnectionPool(
+        ssl_context=httpcore.default_ssl_context(),
+        max_connections=None,  # one for each thread that fetches; a limit would make them wait
+        max_keepalive_connections=4 * settings.threads,
+        keepalive_expiry=_KEEP_ALIVE,
+        network_backend=VettedBackend(addresses, connector, settings.connect_timeout),
+    )
+    limits = DownloadLimits(
+        schemes=tuple(settings.schemes),
+        timeout=settings.timeout,
+        max_bytes=int(settings.max_bytes),
+        max_redirects=settings.max_redirects,
+        retries=settings.retries,
+    )
+    return Fetcher(
+        downloader=Downloader(pool, limits, addresses.answers_otherwise),
+        folder=None if settings.folder is None else FolderReader(settings.folder, limits.max_bytes),
+        max_bytes=limits.max_bytes,
+    )

@@ -1,0 +1,114 @@
+"""Images in the configured folder, and in no other place, whatever a path says."""
+
+import errno
+import os
+import stat
+from contextlib import ExitStack, closing
+from pathlib import Path, PurePath
+
+from schemas.rejection import RejectionReason
+from worker.errors import ConfigurationError, Rejection, StageError
+
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Without O_NONBLOCK, opening a FIFO waits for a writer.
+_OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENXIO}
+
+
+class FolderReader:
+    """Reads files below `folder`. Used from many threads at once.
+
+    Raises:
+        ConfigurationError: `folder` is not a directory.
+
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        if not folder.is_dir():
+            raise ConfigurationError(f"fetch.folder: there is no directory {folder}")
+        self._folder = Path(os.path.realpath(folder))
+        self._max_bytes = max_bytes
+
+    def read(self, path: str) -> bytes:
+        """Read the regular file at `path`, relative to the folder; links may not lead out of it.
+
+        Raises:
+            Rejection: outside the folder, not there, not a regular file, or too large.
+            StageError: the disk, the folder's permissions or this machine's resources failed.
+
+        """
+        try:
+            with closing(_Opened(self._folder, self._inside(path))) as opened:
+                return self._content(opened.descriptor, path)
+        except FileNotFoundError as error:
+            if not self._folder.is_dir():
+                raise StageError(f"fetch.folder {self._folder} is gone: mount it again") from error
+            raise _not_found(path, "there is no such file") from error
+        except OSError as error:
+            if error.errno in _MISSING:
+                raise _not_found(path, "there is no such file") from error
+            if error.errno == errno.ELOOP:
+                raise _outside(path, "it leads through a link that loops or changed meanwhile") from error
+            raise StageError(f"{path!r} in fetch.folder cannot be read: {error}") from error
+
+    def _inside(self, path: str) -> PurePath:
+        if "\0" in path or not _encodable(path):
+            raise _outside(path, "it holds a character that no file name can have")
+        if path.startswith("/"):
+            raise _outside(path, "it is absolute")
+        real = Path(os.path.realpath(self._folder / path))
+        if not real.is_relative_to(self._folder):
+            raise _outside(path, "it leads out of the folder")
+        return real.relative_to(self._folder)
+
+    def _content(self, descriptor: int, path: str) -> bytes:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_found(path, "it is a directory or a special file")
+        if status.st_size > self._max_bytes:
+            raise Rejection(
+                RejectionReason.FETCH_TOO_LARGE,
+                f"{path!r} has {status.st_size} bytes, over the limit of {self._max_bytes}: "
+                "send a smaller image, or raise fetch.max_bytes",
+            )
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size)  # what a writer adds meanwhile is left out
+
+
+class _Opened:
+    """A file opened step by step from the folder, following no link: none can be put in between."""
+
+    def __init__(self, folder: Path, inside: PurePath) -> None:
+        with ExitStack() as folders:
+            at = _open(folder, _OPEN_FOLDER, None, folders)
+            for part in inside.parts[:-1]:
+                at = _open(part, _OPEN_FOLDER | os.O_NOFOLLOW, at, folders)
+            self.descriptor = os.open(inside.name or ".", _OPEN_FILE, dir_fd=at)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def _open(path: Path | str, flags: int, within: int | None, folders: ExitStack) -> int:
+    descriptor = os.open(path, flags, dir_fd=within)
+    folders.callback(os.close, descriptor)
+    return descriptor
+
+
+def _encodable(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _outside(path: str, why: str) -> Rejection:
+    return Rejection(
+        RejectionReason.FETCH_OUTSIDE_FOLDER,
+        f"{path!r} is not a path inside fetch.folder: {why}; send a path relative to it",
+    )
+
+
+def _not_found(path: str, why: str) -> Rejection:
+    return Rejection(RejectionReason.FETCH_NOT_FOUND, f"{path!r} in fetch.folder: {why}; upload it again")
