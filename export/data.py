@@ -211,7 +211,7 @@ def split_by_group(dataset: Dataset, shares: Mapping[str, float], salt: str) -> 
 
 
 def data_digest(dataset: Dataset) -> str:
-    """Sha256 in hex over the sorted lines `name, label, sha256 of the bytes`: the same data, the same digest."""
+    """Sha256 in hex over the sorted lines `name, label, sha256 of the bytes`: same data, same digest."""
     lines = sorted(
         f"{example.name}\t{example.label}\t{hashlib.sha256(example.path.read_bytes()).hexdigest()}\n"
         for example in dataset.examples
@@ -226,7 +226,7 @@ def _part_of(group: str, shares: Mapping[str, float], total: float, salt: str) -
         if position < share:
             return name
         position -= share
-    return next(reversed(shares))
+    return list(shares)[-1]  # rounding left a rest
 
 
 def _prefixed(dataset: Dataset, path: Path) -> Dataset:
@@ -251,9 +251,12 @@ def _from_folder(root: Path) -> Dataset:
         label = name.parts[0] if len(name.parts) > 1 else ""
         examples.append(Example(path, name.as_posix(), label, name.as_posix()))
     labels = {example.label for example in examples}
-    for folder in sorted(item for item in root.iterdir() if item.is_dir()):
-        if folder.name not in labels:
-            skipped.append(Skipped(folder.name, SkipReason.EMPTY_CLASS, "the folder holds no image"))
+    folders = sorted(item.name for item in root.iterdir() if item.is_dir())
+    skipped += [
+        Skipped(name, SkipReason.EMPTY_CLASS, "the folder holds no image")
+        for name in folders
+        if name not in labels
+    ]
     return Dataset(tuple(examples), tuple(skipped))
 
 

@@ -87,5 +87,6 @@ def _judge_broken(dataset: Dataset, broken: list[Skipped], max_broken_share: flo
         return
     shown = "; ".join(f"{item.name}: {item.detail}" for item in broken[:3])
     raise DatasetError(
-        f"{len(broken)} of {len(dataset)} images do not decode, over the limit of {max_broken_share:.0%}: {shown}"
+        f"{len(broken)} of {len(dataset)} images do not decode, over the limit of {max_broken_share:.0%} "
+        f"(--max-broken): {shown}"
     )

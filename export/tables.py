@@ -91,7 +91,8 @@ def _encoding_advice(path: Path, data: bytes, error: UnicodeDecodeError) -> str:
             continue
     tried = "; ".join(readings) or f"none of {', '.join(_OFTEN_SEEN)} reads it either"
     return (
-        f"{path}: byte {error.start} (line {line}, 0x{data[error.start]:02x}) is not {error.encoding}: {tried}. "
+        f"{path}: byte {error.start} (line {line}, 0x{data[error.start]:02x}) is not {error.encoding}: "
+        f"{tried}. "
         "Name the encoding with --encoding, or save the file as UTF-8"
     )
 
@@ -105,7 +106,7 @@ def _csv(path: Path, text: str) -> Iterator[Row]:
         for number, values in enumerate(reader, start=1):
             if None in values or None in values.values():
                 raise DatasetError(
-                    f"{path}: line {reader.line_num} does not have the {len(reader.fieldnames)} fields of the header"
+                    f"{path}: line {reader.line_num} has not the header's {len(reader.fieldnames)} fields"
                 )
             yield Row(number, values)
     except csv.Error as error:
