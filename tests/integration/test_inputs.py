@@ -1,7 +1,7 @@
 """Every input of tests/inputs.py, each between two good events, through one worker on a real Kafka."""
 
 import hashlib
-import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,8 @@ from schemas.events import (
 )
 from tests import events, images, inputs
 from tests.integration.conftest import Workplace, workplaces
-from tests.kafka.client import Broker, Record, repeated
+from tests.kafka.client import Broker, Record
+from tests.results import Results, body, of_key, place_of_dead_letter, place_of_result, places
 from worker import dead_letter
 
 HEADER = ("trace", b"\x00\xffabc")
@@ -31,10 +32,7 @@ class Judged:
 
     workplace: Workplace
     sent: dict[str, Record]
-    moderated: list[Record]
-    enriched: list[Record]
-    embedded: list[Record]
-    dead: list[Record]
+    results: Results
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +43,7 @@ def judged(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             sent = send(workplace, world)
             with workplace.running("score"):
                 kafka.wait_until_done(workplace.settings.kafka.group, workplace.settings.topics.uploaded, 90)
-            topics = workplace.settings.topics
-            yield Judged(
-                workplace,
-                sent,
-                *(
-                    kafka.read(topic)
-                    for topic in (topics.moderated, topics.enriched, topics.embedded, topics.dead_letter)
-                ),
-            )
+            yield Judged(workplace, sent, Results.read(kafka, workplace.settings.topics))
 
 
 def send(workplace: Workplace, world: inputs.World) -> dict[str, Record]:
@@ -78,19 +68,14 @@ def send(workplace: Workplace, world: inputs.World) -> dict[str, Record]:
     return placed
 
 
-def of_key(records: list[Record], image_id: str) -> list[Record]:
-    return [record for record in records if record.key == image_id.encode()]
-
-
 @pytest.mark.parametrize("name", inputs.BAD)
 def test_a_bad_event_is_in_the_dead_letter_topic_once_as_it_came(judged: Judged, name: str) -> None:
     reason, _ = inputs.BAD[name]
     original = judged.sent[f"bad: {name}"]
     found = [
         dead
-        for dead in judged.dead
-        if dead.header(dead_letter.PARTITION) == str(original.partition).encode()
-        and dead.header(dead_letter.OFFSET) == str(original.offset).encode()
+        for dead in judged.results.dead
+        if place_of_dead_letter(dead) == (original.partition, original.offset)
     ]
     assert len(found) == 1
     dead = found[0]
@@ -102,7 +87,7 @@ def test_a_bad_event_is_in_the_dead_letter_topic_once_as_it_came(judged: Judged,
     assert dead.header("__streams.errors.topic") == judged.workplace.settings.topics.uploaded.encode()
     assert dead.header("__streams.errors.exception") == b"Rejection"
     assert dead.header("__streams.errors.message")
-    for results in (judged.moderated, judged.enriched, judged.embedded):
+    for results in (judged.results.moderated, judged.results.enriched, judged.results.embedded):
         assert of_key(results, f"bad: {name}") == []
 
 
@@ -110,7 +95,8 @@ def test_a_bad_event_is_in_the_dead_letter_topic_once_as_it_came(judged: Judged,
 def test_an_odd_but_good_event_has_one_result_on_each_topic(judged: Judged, name: str) -> None:
     image_id = f"good: {name}"
     (moderated,), (enriched,), (embedded,) = (
-        of_key(results, image_id) for results in (judged.moderated, judged.enriched, judged.embedded)
+        of_key(results, image_id)
+        for results in (judged.results.moderated, judged.results.enriched, judged.results.embedded)
     )
     assert moderated.value
     assert enriched.value
@@ -128,26 +114,16 @@ def test_an_odd_but_good_event_has_one_result_on_each_topic(judged: Judged, name
 @pytest.mark.parametrize("image_id", [f"{kind}: {name}" for kind, cases in KINDS.items() for name in cases])
 def test_the_events_around_it_are_unaffected(judged: Judged, image_id: str) -> None:
     for neighbour in (f"before {image_id}", f"after {image_id}"):
-        for results in (judged.moderated, judged.enriched, judged.embedded):
+        for results in (judged.results.moderated, judged.results.enriched, judged.results.embedded):
             assert len(of_key(results, neighbour)) == 1, neighbour
 
 
 def test_there_is_one_outcome_for_each_event_and_no_other(judged: Judged) -> None:
-    def places(results: list[Record]) -> list[str]:
-        inputs_of = [json.loads(result.value or b"")["input"] for result in results]
-        return [f"{at['partition']}/{at['offset']}" for at in inputs_of]
-
-    dead = [
-        "/".join(
-            (record.header(name) or b"").decode() for name in (dead_letter.PARTITION, dead_letter.OFFSET)
-        )
-        for record in judged.dead
-    ]
-    everything = {f"{record.partition}/{record.offset}" for record in judged.sent.values()}
-    for results in (judged.moderated, judged.enriched, judged.embedded):
-        outcomes = places(results) + dead
-        assert repeated(outcomes) == {}
-        assert set(outcomes) == everything
+    everything = dict.fromkeys(places(judged.sent.values()), 1)
+    dead = Counter(map(place_of_dead_letter, judged.results.dead))
+    assert judged.results.outcomes() == everything
+    for results in (judged.results.enriched, judged.results.embedded):
+        assert Counter(map(place_of_result, results)) + dead == everything
 
 
 def test_no_connection_was_tried_to_any_forbidden_address(judged: Judged) -> None:
@@ -158,9 +134,10 @@ def test_no_connection_was_tried_to_any_forbidden_address(judged: Judged) -> Non
 def test_every_result_names_its_event_its_bundle_and_the_bytes_it_judged(judged: Judged) -> None:
     image_id = "good: inline jpeg"
     (moderated,), (enriched,), (embedded,) = (
-        of_key(results, image_id) for results in (judged.moderated, judged.enriched, judged.embedded)
+        of_key(results, image_id)
+        for results in (judged.results.moderated, judged.results.enriched, judged.results.embedded)
     )
-    results = [json.loads(record.value or b"") for record in (moderated, enriched, embedded)]
+    results = [body(record) for record in (moderated, enriched, embedded)]
     original = judged.sent[image_id]
     data = images.jpeg(sum(image_id.encode()))
     for result, kind in zip(results, (MODERATED, ENRICHED, EMBEDDED), strict=True):
@@ -178,14 +155,14 @@ def test_every_result_names_its_event_its_bundle_and_the_bytes_it_judged(judged:
         }
     for record, kind in zip((moderated, enriched, embedded), (MODERATED, ENRICHED, EMBEDDED), strict=True):
         assert record.header("ce_type") == kind.encode()
-        assert record.header("ce_id") == json.loads(record.value or b"")["event_id"].encode()
+        assert record.header("ce_id") == body(record)["event_id"].encode()
 
 
 def test_the_same_image_has_the_same_vector_wherever_it_comes_from(judged: Judged) -> None:
     vectors = [
         ImageEmbedded.model_validate_json(record.value or b"").vector.to_array()
         for name in ("a file", "a url", "a url by name", "a url after a redirect")
-        for record in of_key(judged.embedded, f"good: {name}")
+        for record in of_key(judged.results.embedded, f"good: {name}")
     ]
     assert len(vectors) == 4
     for vector in vectors[1:]:

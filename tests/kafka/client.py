@@ -1,7 +1,6 @@
 """A test's own hand on Kafka: create topics, produce input, read back what is committed."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -196,11 +195,6 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = 30, pa
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
         time.sleep(pause)
-
-
-def repeated(values: Iterable[str]) -> dict[str, int]:
-    """What stands more than once, and how often."""
-    return {value: count for value, count in Counter(values).items() if count > 1}
 
 
 def _record(message: Message) -> Record:
