@@ -31,13 +31,14 @@ test-chaos: $(VENV)/.dev ## kill workers and the broker under load; MEKIKI_CHAOS
 
 test-export: $(TRAIN_VENV)/.train ## tests of training and export (torch, 5 GB)
 	$(TRAIN_VENV)/bin/python -m pytest tests/export $(TEST_FLAGS)
+	$(TRAIN_VENV)/bin/mypy export
 
 lint: $(VENV)/.dev ## ruff
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
 types: $(VENV)/.dev ## mypy --strict
-	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy worker schemas docs
 
 schemas: $(VENV)/.dev ## write JSON Schema and AsyncAPI from the models
 	$(VENV)/bin/python -m schemas.generate

@@ -113,7 +113,8 @@ def _embed(bundle: Bundle, limits: ImageLimits, data: bytes) -> NDArray[np.float
     """The float32 vector [dim] of image bytes."""
     size = bundle.manifest.input
     pixels = decode(data, size.height, size.width, limits).pixels
-    return bundle.model.infer(pixels[np.newaxis]).embeddings[0]
+    embeddings = bundle.model.infer(pixels[np.newaxis]).embeddings
+    return np.asarray(embeddings[0])
 
 
 def _ready(health: Health) -> float:

@@ -99,6 +99,9 @@ def log_client_error(error: KafkaError) -> None:
     logger.warning("kafka: %s", error)
 
 
+_CALLBACKS: dict[str, Any] = {"error_cb": log_client_error, "logger": logging.getLogger("librdkafka")}
+
+
 def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int | bool]) -> Consumer:
     """A consumer that reads committed records only and commits nothing by itself.
 
@@ -119,7 +122,7 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
     if merged.get("group.protocol") == "consumer":  # KIP-848: the broker assigns
         del merged["partition.assignment.strategy"]
     try:
-        return Consumer({**merged, "error_cb": log_client_error})
+        return Consumer({**merged, **_CALLBACKS})
     except Exception as error:
         raise ConfigurationError(f"the Kafka consumer's properties are refused: {error}") from error
 
@@ -141,7 +144,7 @@ def create_producer(settings: KafkaSettings, properties: Mapping[str, str | int 
         **settings.producer,
     }
     try:
-        return Producer({**merged, "error_cb": log_client_error})
+        return Producer({**merged, **_CALLBACKS})
     except Exception as error:
         raise ConfigurationError(f"the Kafka producer's properties are refused: {error}") from error
 
@@ -149,7 +152,7 @@ def create_producer(settings: KafkaSettings, properties: Mapping[str, str | int 
 def create_admin(settings: KafkaSettings) -> AdminClient:
     """A client for topics and metadata."""
     try:
-        properties: dict[str, Any] = {**client_properties(settings), "error_cb": log_client_error}
+        properties: dict[str, Any] = {**client_properties(settings), **_CALLBACKS}
         return AdminClient(properties)
     except Exception as error:
         raise ConfigurationError(f"the Kafka client's properties are refused: {error}") from error
