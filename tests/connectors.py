@@ -11,20 +11,23 @@ from worker.score.connections import tcp_connector
 
 
 class RecordingConnector:
-    """Records every connection that is asked for; makes only those to loopback.
+    """Records every connection that is asked for (`attempts`); makes only those to loopback (`streams`).
 
     Anything else gets `failure`, by default the error of a refused connection.
     """
 
     def __init__(self, failure: OSError | None = None) -> None:
         self.attempts: list[tuple[IPAddress, int]] = []
+        self.streams: list[httpcore.NetworkStream] = []
         self._failure = failure or ConnectionRefusedError("recorded, not made")
 
     def __call__(self, address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
         self.attempts.append((address, port))
         if not address.is_loopback:
             raise self._failure
-        return tcp_connector(address, port, timeout)
+        stream = tcp_connector(address, port, timeout)
+        self.streams.append(stream)
+        return stream
 
 
 class TableResolver:

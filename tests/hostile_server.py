@@ -8,10 +8,10 @@
 | /flaky/COUNT/NAME      | status 503 COUNT times, then as /ok/NAME                         |
 | /STATUS                | that status: /404, /410, /403, /429, /500, ...                   |
 | /html.jpg, /empty      | a page called .jpg; a body of no bytes                           |
-| /redirect?to=URL       | redirects to URL; /redirect alone names no target                |
+| /redirect?to=URL       | redirects to the (escaped) URL; /redirect alone names no target  |
 | /loop                  | redirects to itself                                              |
 | /never                 | reads the request and never answers                              |
-| /slow-headers, /drip   | one byte each second of the header; of the body                  |
+| /slow-headers, /drip   | one byte each `drip_seconds` of the header; of the body          |
 | /huge                  | `huge_bytes` zeros; /huge-chunked and /huge-unannounced likewise |
 | /truncated             | closes in the middle of the body                                 |
 | /garbage, /hang-up     | answers in no known protocol; closes without an answer           |
@@ -28,7 +28,6 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-DRIP_SECONDS = 1.0
 _PAGE = b"<!doctype html><title>Not found</title><p>This is not a photo.</p>"
 
 
@@ -44,10 +43,12 @@ class HostileServer:
         address: str = "127.0.0.7",
         tls: ssl.SSLContext | None = None,
         huge_bytes: int = 25_000_000,
+        drip_seconds: float = 1.0,
     ) -> None:
         self.files = dict(files or {})
         self.address = address
         self.huge_bytes = huge_bytes
+        self.drip_seconds = drip_seconds
         self.requests: Counter[str] = Counter()
         self.connections = 0
         self.headers: dict[str, str] = {}
@@ -216,6 +217,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drop_by_drop(self, data: bytes) -> None:
         for byte in data:
-            if self._hostile.stopping.wait(DRIP_SECONDS):
+            if self._hostile.stopping.wait(self._hostile.drip_seconds):
                 return
             self.wfile.write(bytes([byte]))

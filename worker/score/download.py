@@ -5,19 +5,21 @@ Whose fault is it?
 | what happens                                             | outcome                                  |
 |----------------------------------------------------------|------------------------------------------|
 | bad URL, scheme, user name, Content-Encoding             | `source.unsupported`                     |
-| no such name; refused, reset, not HTTP, bad certificate, | `fetch.unreachable`, all but the name    |
-| 429 or 5xx                                               | and the certificate after retries        |
+| no such name, bad certificate                            | `fetch.unreachable`                      |
+| refused, reset, unreachable host, not HTTP, 429, 5xx     | `fetch.unreachable`, after retries       |
 | no permitted address, here or after a redirect           | `fetch.forbidden_address`                |
 | not all there by the deadline, no connection in time     | `fetch.timeout`                          |
 | 404, 410; any other status that is not 200               | `fetch.not_found`; `fetch.http_status`   |
 | the name server gives no answer                          | `fetch.unreachable` if it still answers  |
 |                                                          | for other names; else StageError         |
 | no files, memory, ports, network or IPv4 route left here | StageError                               |
+| `close` was called, and a retry would be needed          | StageError                               |
 
 A network that silently drops what we send looks like a server that never answers: no worker can tell
 the two apart from one image, and `score.rejection_limit` stops the worker when they are many.
 """
 
+import io
 import random
 import ssl
 import threading
@@ -59,23 +61,22 @@ class _TryAgainError(Exception):
 
 
 class _Attempts:
-    """The deadline and the retries of one image."""
+    """The deadline and the retries of one image; `closing` ends a pause."""
 
-    def __init__(self, limits: DownloadLimits, sleep: Callable[[float], object]) -> None:
+    def __init__(self, limits: DownloadLimits, closing: threading.Event) -> None:
         self.deadline = monotonic() + limits.timeout
         self._left = limits.retries
         self._pause = _FIRST_PAUSE
-        self._sleep = sleep
+        self._closing = closing
 
     def another(self) -> bool:
-        """Pause, doubling each time, with jitter; False when no retry or no time is left."""
+        """Pause, doubling each time, with jitter; False when no retry or no time is left, or at closing."""
         pause = self._pause * random.uniform(0.5, 1.0)
         if self._left == 0 or monotonic() + pause >= self.deadline:
             return False
         self._left -= 1
         self._pause *= 2
-        self._sleep(pause)
-        return True
+        return not self._closing.wait(pause)
 
 
 class Downloader:
@@ -104,7 +105,7 @@ class Downloader:
             StageError: this machine is at fault.
 
         """
-        attempts = _Attempts(self._limits, self._closing.wait)
+        attempts = _Attempts(self._limits, self._closing)
         at = first = ImageUrl.parse(url, self._limits.schemes)
         for _ in range(self._limits.max_redirects + 1):
             found = self._visit(at, attempts)
@@ -118,27 +119,26 @@ class Downloader:
         )
 
     def close(self) -> None:
-        """End pauses between attempts and close idle connections."""
+        """Close idle connections and end pauses: downloads under way end with the attempt that they are in."""
         self._closing.set()
-        self._pool.close()
+        for connection in self._pool.connections:
+            if connection.is_idle():
+                connection.close()
 
     def _visit(self, url: ImageUrl, attempts: _Attempts) -> bytes | ImageUrl:
         """Ask for one URL until it answers: its body, or where it redirects to."""
         while True:
             try:
                 return self._ask(url, attempts.deadline)
-            except _TryAgainError as error:
-                if attempts.another():
-                    continue
-                raise Rejection(
-                    RejectionReason.FETCH_UNREACHABLE, f"{url}: {error}; send again once it answers"
-                ) from error
-            except NameServerError as error:
-                if attempts.another():
-                    continue
-                raise self._unanswered(url, error) from error
+            except (_TryAgainError, NameServerError) as error:
+                if not attempts.another():
+                    raise self._given_up(url, error) from error
 
-    def _unanswered(self, url: ImageUrl, error: NameServerError) -> Exception:
+    def _given_up(self, url: ImageUrl, error: _TryAgainError | NameServerError) -> Exception:
+        if self._closing.is_set():
+            return StageError(f"the fetcher was closed while it asked for {url}")
+        if isinstance(error, _TryAgainError):
+            return Rejection(RejectionReason.FETCH_UNREACHABLE, f"{url}: {error}; send again once it answers")
         if self._answers_otherwise(url.host):
             return Rejection(
                 RejectionReason.FETCH_UNREACHABLE, f"{url}: {error}, though it answers for other names"
@@ -194,15 +194,13 @@ class Downloader:
     def _body(self, url: ImageUrl, response: httpcore.Response, announced: int) -> bytes:
         limit = self._limits.max_bytes
         if announced <= limit:
-            chunks: list[bytes] = []
-            size = 0
+            body = io.BytesIO()
             for chunk in response.iter_stream():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > limit:
+                body.write(chunk)
+                if body.tell() > limit:
                     break
             else:
-                return b"".join(chunks)
+                return body.getvalue()
         raise Rejection(
             RejectionReason.FETCH_TOO_LARGE,
             f"{url} has {f'{announced} bytes' if announced else 'more'}, over the limit of {limit} bytes: "

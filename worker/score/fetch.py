@@ -1,6 +1,7 @@
 """Fetch: an image reference to the image's bytes, from the event itself, the folder, or a URL."""
 
 import binascii
+import ssl
 from types import TracebackType
 from typing import Self
 
@@ -44,7 +45,7 @@ class Fetcher:
         return data
 
     def close(self) -> None:
-        """Close kept connections; fetches under way end on their own."""
+        """Close idle connections; no attempt is begun from now on, and those under way end in their time."""
         self._downloader.close()
 
     def __enter__(self) -> Self:
@@ -109,11 +110,13 @@ def build_fetcher(
     settings: FetchSettings,
     resolver: Resolver = system_resolver,
     connector: Connector = tcp_connector,
+    tls: ssl.SSLContext | None = None,
 ) -> Fetcher:
     """Put a fetcher together from its settings.
 
-    Certificates are checked against the machine's authorities (`SSL_CERT_FILE` adds to them) and
-    certifi's. Proxies named in the environment are not used: a proxy would connect where we do not look.
+    Without `tls`, certificates are checked against the machine's authorities, which `SSL_CERT_FILE` may
+    name, and certifi's. Proxies named in the environment are not used: a proxy would connect to
+    addresses that were not judged.
 
     Raises:
         ConfigurationError: the configured folder is not a directory.
@@ -121,7 +124,7 @@ def build_fetcher(
     """
     addresses = AddressBook(resolver, settings.allowed_networks)
     pool = httpcore.ConnectionPool(
-        ssl_context=httpcore.default_ssl_context(),
+        ssl_context=tls or httpcore.default_ssl_context(),
         max_connections=None,  # one for each thread that fetches; a limit would make them wait
         max_keepalive_connections=4 * settings.threads,
         keepalive_expiry=_KEEP_ALIVE,

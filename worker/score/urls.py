@@ -95,8 +95,7 @@ def _host(parts: SplitResult) -> str:
 
 def _start_of(text: str) -> str:
     """For people: what comes before the query, without a user name and password."""
-    shown = re.sub(r"//[^/?#]*@", "//", text)
-    shown = shown.partition("?")[0].partition("#")[0]
+    shown = re.sub(r"[^/]*@", "", text.partition("?")[0].partition("#")[0])
     return repr(shown if len(shown) <= _SHOWN_LENGTH else shown[:_SHOWN_LENGTH] + "...")
 
 

@@ -177,9 +177,8 @@ def test_what_is_announced_as_too_large_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("path", ["/never", "/drip", "/slow-headers"])
-def test_the_deadline_holds_over_the_whole_answer(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.hostile_server.DRIP_SECONDS", 0.02)
-    with HostileServer(address=SERVER) as own:
+def test_the_deadline_holds_over_the_whole_answer(path: str) -> None:
+    with HostileServer(address=SERVER, drip_seconds=0.02) as own:
         started = time.monotonic()
         rejection = rejected(downloader(timeout=0.15, retries=5), own.url(path))
         assert rejection.reason is RejectionReason.FETCH_TIMEOUT
@@ -257,13 +256,22 @@ def test_a_refused_connection_is_tried_again_then_unreachable() -> None:
     assert connector.attempts == [(ip_address("8.8.8.8"), 80)] * 2
 
 
-def test_closing_ends_a_pause_between_attempts() -> None:
+def test_closing_ends_a_pause_and_is_not_blamed_on_the_image() -> None:
     with HostileServer(address=SERVER) as own:
-        parts = downloader(retries=6, timeout=20.0)
+        parts = downloader(retries=8, timeout=20.0)
         threading.Timer(0.1, parts.close).start()
         started = time.monotonic()
-        rejected(parts, own.url("/503"))
+        with pytest.raises(StageError, match="closed"):
+            parts.download(own.url("/503"))
         assert time.monotonic() - started < 1.0
+
+
+def test_closing_closes_idle_connections(server: HostileServer) -> None:
+    connector = RecordingConnector()
+    parts = downloader(connector=connector)
+    parts.download(server.url("/ok/shirt.jpg"))
+    parts.close()
+    assert [stream.get_extra_info("socket").fileno() for stream in connector.streams] == [-1]
 
 
 # Redirects
@@ -396,6 +404,8 @@ def test_a_host_with_many_addresses_is_not_tried_for_ever() -> None:
         "http://..\u3002/",
         "file:///etc/passwd",
         "ftp://8.8.8.8/a.jpg",
+        "ftp:user:secret@8.8.8.8/a.jpg",
+        "http:user:secret@8.8.8.8/a.jpg",
         "gopher://8.8.8.8/",
         "data:image/png;base64,AAAA",
         "s3://bucket/key",

@@ -1,6 +1,7 @@
 import base64
 import errno
 import os
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -19,6 +20,8 @@ from worker.score.folder import FolderReader
 from worker.settings import FetchSettings
 
 LIMIT = 1000
+# Loading the authorities takes longer than most tests here, which make no connection.
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @pytest.fixture
@@ -38,7 +41,9 @@ def fetcher(folder: Path) -> Iterator[Fetcher]:
 
 def built(**settings: Any) -> Fetcher:
     given = FetchSettings(max_bytes=LIMIT, **settings)
-    return build_fetcher(given, resolver=TableResolver({}), connector=RecordingConnector())
+    return build_fetcher(
+        given, resolver=TableResolver({}), connector=RecordingConnector(), tls=NO_AUTHORITIES
+    )
 
 
 def rejected(fetcher: Fetcher, **reference: str) -> Rejection:
