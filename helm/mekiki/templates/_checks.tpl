@@ -1,0 +1,53 @@
+{{/* What a schema cannot say. Argument: the root. */}}
+{{- define "mekiki.checks" -}}
+{{- if and .Values.bundle.image .Values.bundle.existingClaim -}}
+{{- fail "bundle.image and bundle.existingClaim are both set: the models come from one place, clear the other" -}}
+{{- end -}}
+{{- if and .Values.kafka.tls.clientCertificate (not .Values.kafka.tls.secret) -}}
+{{- fail "kafka.tls.clientCertificate needs kafka.tls.secret: name the Secret that holds tls.crt and tls.key" -}}
+{{- end -}}
+{{- if and .Values.score.enabled (not .Values.score.pools) -}}
+{{- fail "score.pools is empty: keep one pool, or set score.enabled=false" -}}
+{{- end -}}
+{{- $partitions := dig "topics" "partitions" 4 .Values.settings | int -}}
+{{- $workers := 0 -}}
+{{- if .Values.score.enabled -}}
+{{- range $name, $_ := .Values.score.pools -}}
+{{- $pool := include "mekiki.pool" (dict "root" $ "name" $name) | fromYaml -}}
+{{- include "mekiki.poolChecks" (dict "root" $ "name" $name "pool" $pool) -}}
+{{- if or $pool.autoscaling.keda.enabled $pool.autoscaling.hpa.enabled -}}
+{{- $workers = add $workers $pool.autoscaling.maxReplicas -}}
+{{- else -}}
+{{- $workers = add $workers $pool.replicas -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (int $workers) $partitions -}}
+{{- fail (printf "the score pools may have %d workers, but settings.topics.partitions is %d: a worker without a partition is idle. Lower replicas or autoscaling.maxReplicas, or add partitions" (int $workers) $partitions) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Arguments: root, name, pool. */}}
+{{- define "mekiki.poolChecks" -}}
+{{- $scaling := .pool.autoscaling -}}
+{{- if and $scaling.keda.enabled $scaling.hpa.enabled -}}
+{{- fail (printf "score pool %q: autoscaling.keda and autoscaling.hpa are both enabled and would fight over its replicas: switch one off" .name) -}}
+{{- end -}}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "score pool %q: autoscaling.minReplicas (%d) is above autoscaling.maxReplicas (%d)" .name (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- $settings := include "mekiki.poolSettings" (dict "root" .root "pool" .pool) | fromYaml -}}
+{{- $provider := dig "model" "provider" "cpu" $settings -}}
+{{- if and (has $provider (list "cuda" "tensorrt")) (not .pool.gpu.enabled) -}}
+{{- fail (printf "score pool %q: model.provider is %s without a GPU: set gpu.enabled=true for the pool" .name $provider) -}}
+{{- end -}}
+{{- if and .pool.gpu.enabled (not (has $provider (list "cuda" "tensorrt"))) -}}
+{{- fail (printf "score pool %q: gpu.enabled is true, but model.provider is %s: the GPU would be idle" .name $provider) -}}
+{{- end -}}
+{{- $drain := include "mekiki.drainTimeout" $settings | int -}}
+{{- with .pool.terminationGracePeriodSeconds -}}
+{{- if le (int .) $drain -}}
+{{- fail (printf "score pool %q: terminationGracePeriodSeconds (%d) must be longer than score.drain_timeout (%d), or a drain is cut off" $.name (int .) $drain) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

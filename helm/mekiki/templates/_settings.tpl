@@ -1,0 +1,58 @@
+{{/*
+What the chart owns in the settings: files that it mounts. Everything else is the reader's.
+*/}}
+{{- define "mekiki.ownedSettings" -}}
+{{- $kafka := dict -}}
+{{- $properties := dict -}}
+{{- with .Values.kafka.propertiesSecret.name -}}
+{{- $_ := set $kafka "properties_file" (printf "/etc/mekiki/kafka/%s" $.Values.kafka.propertiesSecret.key) -}}
+{{- end -}}
+{{- if .Values.kafka.tls.secret -}}
+{{- $_ := set $properties "ssl.ca.location" "/etc/mekiki/kafka-tls/ca.crt" -}}
+{{- if .Values.kafka.tls.clientCertificate -}}
+{{- $_ := set $properties "ssl.certificate.location" "/etc/mekiki/kafka-tls/tls.crt" -}}
+{{- $_ := set $properties "ssl.key.location" "/etc/mekiki/kafka-tls/tls.key" -}}
+{{- end -}}
+{{- $_ := set $kafka "properties" $properties -}}
+{{- end -}}
+{{- $owned := dict -}}
+{{- if $kafka -}}{{- $_ := set $owned "kafka" $kafka -}}{{- end -}}
+{{- if or .Values.bundle.image .Values.bundle.existingClaim -}}
+{{- $_ := set $owned "model" (dict "bundle" "/bundle") -}}
+{{- end -}}
+{{- toYaml $owned -}}
+{{- end -}}
+
+{{/* The settings of one score pool as YAML. Arguments: root, pool. */}}
+{{- define "mekiki.poolSettings" -}}
+{{- $settings := mergeOverwrite (deepCopy .root.Values.settings) (deepCopy .pool.settings) -}}
+{{- $settings = mergeOverwrite $settings (include "mekiki.ownedSettings" .root | fromYaml) -}}
+{{- if and .pool.gpu.enabled (not (dig "model" "provider" "" $settings)) -}}
+{{- $settings = mergeOverwrite $settings (dict "model" (dict "provider" "cuda")) -}}
+{{- end -}}
+{{- toYaml $settings -}}
+{{- end -}}
+
+{{/* The settings of the index role as YAML. Argument: the root. */}}
+{{- define "mekiki.indexSettings" -}}
+{{- $settings := mergeOverwrite (deepCopy .Values.settings) (deepCopy .Values.index.settings) -}}
+{{- mergeOverwrite $settings (include "mekiki.ownedSettings" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* A pool with what it does not say taken from `score`. Arguments: root, name. */}}
+{{- define "mekiki.pool" -}}
+{{- $base := omit (deepCopy .root.Values.score) "pools" "enabled" -}}
+{{- mergeOverwrite $base (deepCopy (default dict (get .root.Values.score.pools .name))) | toYaml -}}
+{{- end -}}
+
+{{- define "mekiki.drainTimeout" -}}
+{{- dig "score" "drain_timeout" 20 . | float64 | ceil | int -}}
+{{- end -}}
+
+{{- define "mekiki.httpPort" -}}
+{{- dig "http" "port" 9464 . | int -}}
+{{- end -}}
+
+{{- define "mekiki.uploadedTopic" -}}
+{{- dig "topics" "uploaded" "listing.image.uploaded.v1" . -}}
+{{- end -}}

@@ -1,0 +1,406 @@
+"""Write helm/mekiki/dashboards/mekiki.json, the Grafana dashboard.
+
+Run from the repository root: `python helm/tools/dashboard.py`.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DASHBOARD = Path(__file__).parents[1] / "mekiki" / "dashboards" / "mekiki.json"
+
+_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+_OF = 'release=~"$release"'
+_WIDTH = 24
+
+
+@dataclass(frozen=True)
+class Query:
+    """PromQL with OF for the selector of the release, and the legend of its series."""
+
+    promql: str
+    legend: str
+
+    @property
+    def expression(self) -> str:
+        """The PromQL that Grafana sends."""
+        return self.promql.replace("{OF", "{" + _OF)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel: `kind` is stat, timeseries or heatmap; `width` is in 24ths."""
+
+    title: str
+    unit: str
+    queries: tuple[Query, ...]
+    description: str
+    kind: str = "timeseries"
+    width: int = 8
+    stacked: bool = False
+
+
+def _rate(metric: str, by: str = "", labels: str = "") -> str:
+    grouping = f" by ({by})" if by else ""
+    return f"sum{grouping} (rate({metric}{{OF{labels}}}[$__rate_interval]))"
+
+
+def _quantile(share: float, metric: str, by: str = "") -> str:
+    labels = f"le, {by}" if by else "le"
+    return f"histogram_quantile({share}, {_rate(metric + '_bucket', labels)})"
+
+
+def _quantiles(metric: str) -> tuple[Query, ...]:
+    return tuple(Query(_quantile(share, metric), f"p{share * 100:g}") for share in (0.5, 0.95, 0.99))
+
+
+_LAG = "sum{by} (max by (topic, partition) (mekiki_poll_lag_records{{OF}}))"
+
+ROWS: dict[str, tuple[Panel, ...]] = {
+    "Now": (
+        Panel(
+            "Ready replicas",
+            "short",
+            (Query("sum by (role) (mekiki_health_ready_ratio{OF})", "{{role}}"),),
+            "Replicas that can take work.",
+            "stat",
+            4,
+        ),
+        Panel(
+            "Outcomes",
+            "ops",
+            (Query(_rate("mekiki_commit_outcomes_total"), "outcomes"),),
+            "Uploads judged or rejected, for good.",
+            "stat",
+            4,
+        ),
+        Panel("Lag", "short", (Query(_LAG.format(by=""), "records"),), "Records that wait.", "stat", 4),
+        Panel(
+            "Upload to outcome, p95",
+            "s",
+            (Query(_quantile(0.95, "mekiki_commit_upload_latency_seconds"), "p95"),),
+            "From the upload's record to its committed outcome.",
+            "stat",
+            4,
+        ),
+        Panel(
+            "Blocked",
+            "percentunit",
+            (
+                Query(
+                    _rate("mekiki_decide_decisions_total", labels=',decision="block"')
+                    + " / "
+                    + _rate("mekiki_decide_decisions_total"),
+                    "share",
+                ),
+            ),
+            "Share of the judged images that the filter blocks.",
+            "stat",
+            4,
+        ),
+        Panel(
+            "Rejected",
+            "percentunit",
+            (
+                Query(
+                    _rate("mekiki_decide_rejections_total") + " / " + _rate("mekiki_commit_outcomes_total"),
+                    "share",
+                ),
+            ),
+            "Share of the uploads that go to the dead letter topic.",
+            "stat",
+            4,
+        ),
+    ),
+    "Throughput and lag": (
+        Panel(
+            "Events",
+            "ops",
+            (
+                Query(_rate("mekiki_poll_events_total"), "polled"),
+                Query(_rate("mekiki_commit_outcomes_total"), "committed"),
+                Query(_rate("mekiki_decide_removals_total"), "deletions"),
+            ),
+            "Polled above committed for long: work is repeated.",
+        ),
+        Panel(
+            "Lag by topic",
+            "short",
+            (Query(_LAG.format(by=" by (topic)"), "{{topic}}"),),
+            "Records behind the end of the topics.",
+        ),
+        Panel(
+            "Upload to outcome", "s", _quantiles("mekiki_commit_upload_latency_seconds"), "Waiting included."
+        ),
+        Panel(
+            "Commits",
+            "ops",
+            (Query(_rate("mekiki_commit_attempts_total", "result"), "{{result}}"),),
+            "Failures are tried again; a lasting failure is the broker's or the network's.",
+        ),
+        Panel(
+            "In flight",
+            "short",
+            (
+                Query("sum (mekiki_commit_in_flight_events{OF})", "events"),
+                Query("sum (mekiki_poll_paused_ratio{OF})", "paused workers"),
+                Query("max (mekiki_commit_halted_ratio{OF})", "halted"),
+            ),
+            "At score.max_in_flight a worker pauses: it is the bottleneck, not Kafka.",
+        ),
+        Panel(
+            "Partitions",
+            "short",
+            (Query("sum by (instance) (mekiki_poll_assigned_partitions{OF})", "{{instance}}"),),
+            "Who has how many.",
+            stacked=True,
+        ),
+    ),
+    "Stages": (
+        Panel(
+            "Time by stage, p95",
+            "s",
+            (Query(_quantile(0.95, "mekiki_stage_duration_seconds", "stage"), "{{stage}}"),),
+            "Of one event (parse, fetch, decode), a batch (infer, tag), or a commit.",
+        ),
+        Panel(
+            "Work by stage",
+            "short",
+            (Query(_rate("mekiki_stage_duration_seconds_sum", "stage"), "{{stage}}"),),
+            "Seconds of work a second, summed over threads and workers: the tallest is the bottleneck.",
+            stacked=True,
+        ),
+        Panel(
+            "Images in a batch",
+            "short",
+            (
+                Query(
+                    _rate("mekiki_infer_batch_images_sum") + " / " + _rate("mekiki_infer_batch_images_count"),
+                    "mean",
+                ),
+                Query(_quantile(0.95, "mekiki_infer_batch_images"), "p95"),
+            ),
+            "Near model.batch_size under load; a GPU with small batches is idle.",
+        ),
+        Panel("Fetched", "Bps", (Query(_rate("mekiki_fetch_bytes_total"), "bytes"),), "Image bytes."),
+    ),
+    "Decisions": (
+        Panel(
+            "Decisions",
+            "ops",
+            (Query(_rate("mekiki_decide_decisions_total", "decision"), "{{decision}}"),),
+            "Images by decision.",
+            stacked=True,
+        ),
+        Panel(
+            "Rejections by reason",
+            "ops",
+            (Query(_rate("mekiki_decide_rejections_total", "reason"), "{{reason}}"),),
+            "What went to the dead letter topic, and why.",
+            stacked=True,
+        ),
+        Panel(
+            "Median of scores",
+            "percentunit",
+            (Query(_quantile(0.5, "mekiki_decide_score_ratio", "score"), "{{score}}"),),
+            "A step is another model or another input.",
+        ),
+        Panel(
+            "Distribution of score $score",
+            "short",
+            (
+                Query(
+                    "sum by (le) (increase("
+                    'mekiki_decide_score_ratio_bucket{OF,score=~"$score"}[$__rate_interval]))',
+                    "{{le}}",
+                ),
+            ),
+            "Images by score over time.",
+            "heatmap",
+            16,
+        ),
+    ),
+    "Index": (
+        Panel(
+            "Searchable images",
+            "short",
+            (Query("mekiki_index_vectors{OF} > 0", "{{instance}}"),),
+            "By replica.",
+        ),
+        Panel(
+            "Tail",
+            "short",
+            (Query("sum by (instance) (mekiki_index_tail_records{OF})", "{{instance}}"),),
+            "Changes since the generation, searched exactly.",
+        ),
+        Panel(
+            "Age of the generation",
+            "s",
+            (Query("time() - (mekiki_index_generation_timestamp_seconds{OF} > 0)", "{{instance}}"),),
+            "A restart replays the log from here.",
+        ),
+        Panel("Embedded to searchable", "s", _quantiles("mekiki_index_update_latency_seconds"), "Freshness."),
+        Panel(
+            "Updates",
+            "ops",
+            (
+                Query(_rate("mekiki_index_updates_total", "state"), "{{state}}"),
+                Query(_rate("mekiki_index_near_duplicates_total"), "near-duplicates"),
+                Query(_rate("mekiki_index_rejections_total"), "rejected"),
+            ),
+            "Records applied to the index.",
+        ),
+        Panel(
+            "Builds, mean time",
+            "s",
+            (
+                Query(
+                    "sum by (result) (rate(mekiki_index_build_duration_seconds_sum{OF}[30m]))"
+                    " / sum by (result) (rate(mekiki_index_build_duration_seconds_count{OF}[30m]))",
+                    "{{result}}",
+                ),
+            ),
+            "Of a generation.",
+        ),
+        Panel(
+            "Searches",
+            "ops",
+            (
+                Query(_rate("mekiki_search_duration_seconds_count", "kind"), "{{kind}}"),
+                Query(_rate("mekiki_search_errors_total", "reason"), "refused: {{reason}}"),
+            ),
+            "By kind.",
+        ),
+        Panel(
+            "Time of a search, p95",
+            "s",
+            (Query(_quantile(0.95, "mekiki_search_duration_seconds", "kind"), "{{kind}}"),),
+            "By kind.",
+        ),
+    ),
+    "Resources": (
+        Panel(
+            "CPU",
+            "short",
+            (Query("rate(process_cpu_seconds_total{OF}[$__rate_interval])", "{{instance}}"),),
+            "Cores in use.",
+        ),
+        Panel("Memory", "bytes", (Query("process_resident_memory_bytes{OF}", "{{instance}}"),), "Resident."),
+        Panel("Open files", "short", (Query("process_open_fds{OF}", "{{instance}}"),), "Sockets included."),
+        Panel(
+            "Versions",
+            "short",
+            (
+                Query(
+                    "count by (role, version, bundle, provider) (mekiki_build_info{OF})",
+                    "{{role}} {{version}} {{bundle}} {{provider}}",
+                ),
+            ),
+            "Processes by program, models and provider: two lines during a rollout.",
+            stacked=True,
+        ),
+    ),
+}
+
+
+def _options(panel: Panel) -> dict[str, Any]:
+    custom = {
+        "fillOpacity": 25 if panel.stacked else 8,
+        "stacking": {"mode": "normal" if panel.stacked else "none"},
+    }
+    fields = {
+        "defaults": {"unit": panel.unit, "min": 0, "custom": custom if panel.kind == "timeseries" else {}}
+    }
+    options: dict[str, Any] = {"legend": {"displayMode": "list", "placement": "bottom"}}
+    if panel.kind == "stat":
+        options = {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "none"}
+    if panel.kind == "heatmap":
+        options = {"calculate": False, "yAxis": {"unit": panel.unit}, "color": {"scheme": "Blues"}}
+    return {"fieldConfig": {**fields, "overrides": []}, "options": options}
+
+
+def _panel(panel: Panel, identity: int, x: int, y: int, height: int) -> dict[str, Any]:
+    form = "heatmap" if panel.kind == "heatmap" else "time_series"
+    return {
+        "id": identity,
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": _SOURCE,
+        "gridPos": {"x": x, "y": y, "w": panel.width, "h": height},
+        "targets": [
+            {
+                "refId": chr(ord("A") + number),
+                "datasource": _SOURCE,
+                "expr": query.expression,
+                "legendFormat": query.legend,
+                "format": form,
+            }
+            for number, query in enumerate(panel.queries)
+        ],
+        **_options(panel),
+    }
+
+
+def _panels() -> list[dict[str, Any]]:
+    panels: list[dict[str, Any]] = []
+    y = 0
+    for title, row in ROWS.items():
+        grid = {"x": 0, "y": y, "w": _WIDTH, "h": 1}
+        panels.append({"id": len(panels) + 1, "type": "row", "title": title, "gridPos": grid, "panels": []})
+        x, y, height = 0, y + 1, 4 if row[0].kind == "stat" else 8
+        for panel in row:
+            if x + panel.width > _WIDTH:
+                x, y = 0, y + height
+            panels.append(_panel(panel, len(panels) + 1, x, y, height))
+            x += panel.width
+        y += height
+    return panels
+
+
+def _variable(name: str, label: str, query: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": _SOURCE,
+        "query": {"query": query, "refId": name},
+        "refresh": 2,
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": "All", "value": "$__all"},
+        "sort": 1,
+    }
+
+
+def dashboard() -> dict[str, Any]:
+    """The dashboard, as Grafana imports it."""
+    source = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
+    return {
+        "uid": "mekiki",
+        "title": "mekiki",
+        "description": "Streaming moderation and indexing of marketplace images",
+        "tags": ["mekiki"],
+        "schemaVersion": 39,
+        "editable": True,
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "templating": {
+            "list": [
+                source,
+                _variable("release", "Release", "label_values(mekiki_build_info, release)"),
+                _variable("score", "Score", "label_values(mekiki_decide_score_ratio_bucket, score)"),
+            ]
+        },
+        "panels": _panels(),
+    }
+
+
+def text() -> str:
+    """The file's content."""
+    return json.dumps(dashboard(), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    DASHBOARD.write_text(text(), encoding="utf-8")

@@ -1,0 +1,185 @@
+"""The alerts as the chart renders them: promtool runs each firing and not firing."""
+
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helm.chart import CHART, REPOSITORY, of_kind, rendered, tool
+from tests.helm.metric_definitions import undefined
+
+VALUES = (
+    "monitoring.prometheusRule.enabled=true,monitoring.podMonitor.enabled=true,"
+    "score.pools.gpu.gpu.enabled=true,fullnameOverride=judge"
+)
+RULES = of_kind(rendered("--set", VALUES), "PrometheusRule")["judge"]["spec"]
+ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
+RUNBOOK = REPOSITORY / "docs" / "runbook.md"
+
+UPLOADED = 'release="judge",topic="listing.image.uploaded.v1",partition="0"'
+OF = 'release="judge"'
+POD = 'release="judge",instance="10.0.0.7:9464"'
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series in promtool's notation, and whether `alert` fires at `at`."""
+
+    alert: str
+    what: str
+    fires: bool
+    at: str
+    series: dict[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+LAG_GROWS = {f"mekiki_poll_lag_records{{{UPLOADED}}}": "0+200x60"}
+OUTCOMES = "mekiki_commit_outcomes_total{" + OF + "}"
+REJECTIONS = "mekiki_decide_rejections_total{" + OF + ',reason="not_an_image"}'
+BLOCK = "mekiki_decide_decisions_total{" + OF + ',decision="block"}'
+ACCEPT = "mekiki_decide_decisions_total{" + OF + ',decision="accept"}'
+LAST = "mekiki_commit_last_timestamp_seconds{" + OF + "}"
+LAG = f"mekiki_poll_lag_records{{{UPLOADED}}}"
+TAIL = f"mekiki_index_tail_records{{{POD}}}"
+GENERATION = f"mekiki_index_generation_timestamp_seconds{{{POD}}}"
+READY = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="a"}'
+READY_TOO = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="b"}'
+READY_INDEX = "mekiki_health_ready_ratio{" + OF + ',role="index",instance="c"}'
+ANOTHER = 'mekiki_health_ready_ratio{release="another",role="score",instance="d"}'
+BUILD = "mekiki_build_info{" + OF + ',pool="gpu",role="score",provider="%s"}'
+HALTED = "mekiki_commit_halted_ratio{" + OF + "}"
+
+CASES = [
+    Case("MekikiLagGrows", "more and more waits", True, "30m", {LAG: "0+200x60"},
+         {"topic": "listing.image.uploaded.v1"}),
+    Case("MekikiLagGrows", "much waits, and it shrinks", False, "30m", {LAG: "50000-500x60"}),
+    Case("MekikiLagGrows", "little waits", False, "30m", {LAG: "0+1x60"}),
+    Case("MekikiLagGrows", "two workers show one partition", False, "30m",
+         {LAG: "0+20x60", LAG.replace("}", ',instance="b"}'): "0+20x60"}),
+    Case("MekikiNothingCommitted", "a worker hangs", True, "20m", {LAST: "0+60x5 300x30", LAG: "10x40"}),
+    Case("MekikiNothingCommitted", "no worker has ever committed", True, "20m", {LAST: "0x40", LAG: "10x40"}),
+    Case("MekikiNothingCommitted", "one of two commits", False, "20m",
+         {LAST: "0x40", LAST.replace("}", ',instance="b"}'): "0+60x40", LAG: "10x40"}),
+    Case("MekikiNothingCommitted", "nothing waits", False, "20m", {LAST: "0+60x5 300x30", LAG: "0x40"}),
+    Case("MekikiRejectionRatioHigh", "one in ten", True, "30m",
+         {OUTCOMES: "0+100x60", REJECTIONS: "0+10x60"}),
+    Case("MekikiRejectionRatioHigh", "one in a hundred", False, "30m",
+         {OUTCOMES: "0+100x60", REJECTIONS: "0+1x60"}),
+    Case("MekikiRejectionRatioHigh", "few uploads", False, "30m", {OUTCOMES: "0+1x60", REJECTIONS: "0+1x60"}),
+    Case("MekikiFilterRatioJumps", "blocks five times as much", True, "26h",
+         {BLOCK: "0+3x1440 4320+15x200", ACCEPT: "0+97x1700"}),
+    Case("MekikiFilterRatioJumps", "blocks nothing any more", True, "26h",
+         {BLOCK: "0+3x1440 4320x200", ACCEPT: "0+97x1700"}),
+    Case("MekikiFilterRatioJumps", "blocks as much as ever", False, "26h",
+         {BLOCK: "0+3x1700", ACCEPT: "0+97x1700"}),
+    Case("MekikiFilterRatioJumps", "few images", False, "26h",
+         {BLOCK: "0+0x1440 0+1x200", ACCEPT: "0+1x1700"}),
+    Case("MekikiRejectionLimitHalt", "halted", True, "10m", {HALTED: "0x5 1x20"}),
+    Case("MekikiRejectionLimitHalt", "not halted", False, "10m", {HALTED: "0x30"}),
+    Case("MekikiIndexTailLong", "builds do not keep up", True, "40m", {TAIL: "0+1000x60"},
+         {"instance": "10.0.0.7:9464"}),
+    Case("MekikiIndexTailLong", "long for a moment", False, "40m", {TAIL: "0x20 20000x5 100x40"}),
+    Case("MekikiIndexGenerationOld", "builds fail", True, "3h", {GENERATION: "0x200", TAIL: "5x200"},
+         {"instance": "10.0.0.7:9464"}),
+    Case("MekikiIndexGenerationOld", "nothing to build", False, "3h", {GENERATION: "0x200", TAIL: "0x200"}),
+    Case("MekikiIndexGenerationOld", "builds go on", False, "3h", {GENERATION: "0+60x200", TAIL: "5x200"}),
+    Case("MekikiNoReadyReplica", "none is ready", True, "20m",
+         {READY: "1x5 0x30", READY_TOO: "0x35", READY_INDEX: "1x40"}, {"role": "score"}),
+    Case("MekikiNoReadyReplica", "none is left", True, "20m",
+         {READY: "1x5 _x30", READY_INDEX: "1x40", ANOTHER: "1x40"}, {"role": "score"}),
+    Case("MekikiNoReadyReplica", "one of two is ready", False, "20m",
+         {READY: "0x40", READY_TOO: "1x40", READY_INDEX: "1x40"}),
+    Case("MekikiGpuAbsent", "workers run on the CPU", True, "20m", {BUILD % "cpu": "1x40"}, {"pool": "gpu"}),
+    Case("MekikiGpuAbsent", "workers do not start", True, "20m", {READY: "0x40"}, {"pool": "gpu"}),
+    Case("MekikiGpuAbsent", "a worker runs on its GPU", False, "20m", {BUILD % "cuda": "1x40"}),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where rules.yaml is."""
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "rules.yaml").write_text(yaml.safe_dump(RULES), encoding="utf-8")
+    return folder
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [str(tool("promtool")), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_rules_are_valid(folder: Path) -> None:
+    done = promtool("check", "rules", folder / "rules.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def expected(case: Case) -> list[dict[str, Any]]:
+    """What promtool must see. Annotations name labels only."""
+    labels = {"release": "judge", **case.labels}
+    rules = [
+        rule
+        for rule in ALERTS
+        if rule["alert"] == case.alert and all(labels.get(k, v) == v for k, v in rule["labels"].items())
+    ]
+    assert len(rules) == 1, case
+
+    def filled(text: str) -> str:
+        return re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda match: labels[match[1]], text)
+
+    texts = {name: filled(text) for name, text in rules[0]["annotations"].items()}
+    return [{"exp_labels": {**labels, **rules[0]["labels"]}, "exp_annotations": texts}]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.what}")
+def test_alert(case: Case, folder: Path, tmp_path: Path) -> None:
+    tests = {
+        "rule_files": [str(folder / "rules.yaml")],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": s, "values": v} for s, v in case.series.items()],
+                "alert_rule_test": [
+                    {
+                        "eval_time": case.at,
+                        "alertname": case.alert,
+                        "exp_alerts": expected(case) if case.fires else [],
+                    }
+                ],
+            }
+        ],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump(tests), encoding="utf-8")
+    done = promtool("test", "rules", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_seen_firing_and_not_firing() -> None:
+    names = {rule["alert"] for rule in ALERTS}
+    assert {case.alert for case in CASES if case.fires} == names
+    assert {case.alert for case in CASES if not case.fires} == names
+
+
+def test_rules_read_defined_metrics() -> None:
+    for group in RULES["groups"]:
+        for rule in group["rules"]:
+            assert not undefined(rule["expr"])
+
+
+def test_every_alert_has_a_runbook_entry() -> None:
+    headings = set(re.findall(r"^## (\w+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE))
+    assert headings == {rule["alert"] for rule in ALERTS}
+    for rule in ALERTS:
+        assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_alerts_belong_to_one_release() -> None:
+    template = (CHART / "templates" / "prometheusrule.yaml").read_text(encoding="utf-8")
+    for rule in ALERTS:
+        for selector in re.findall(r"mekiki[_:][a-z0-9_:]+(\{[^}]*\})?", rule["expr"]):
+            assert 'release="judge"' in selector, (rule["alert"], template)

@@ -1,0 +1,218 @@
+"""The chart: what it renders fits Kubernetes, and what it refuses is said in a sentence."""
+
+import json
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helm.chart import CHART, VALUES, helm, of_kind, pod_specs, refused, rendered, tool
+
+MATRIX = sorted(VALUES.glob("*.yaml"))
+KUBERNETES = "1.37.0"
+CUSTOM_GROUPS = ("keda.sh/", "monitoring.coreos.com/")
+
+
+@pytest.fixture(scope="module", params=MATRIX, ids=lambda path: path.stem)
+def resources(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    """What one of the values files renders."""
+    return rendered("--values", request.param)
+
+
+def is_custom(resource: dict[str, Any]) -> bool:
+    return resource["apiVersion"].startswith(CUSTOM_GROUPS)
+
+
+def test_helm_lints() -> None:
+    arguments = [part for file in MATRIX for part in ("--values", file)]
+    for values in ([], *(["--values", file] for file in MATRIX), arguments):
+        done = helm("lint", "--strict", CHART, *values)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_resources_fit_kubernetes(resources: list[dict[str, Any]]) -> None:
+    own = [resource for resource in resources if not is_custom(resource)]
+    summary = kubeconform(own)
+    assert summary["valid"] == len(own), summary
+
+
+def kubeconform(resources: list[dict[str, Any]]) -> dict[str, Any]:
+    command = [
+        str(tool("kubeconform")), "-strict", "-summary", "-output", "json",
+        "-kubernetes-version", KUBERNETES, "-schema-location", str(tool("kubernetes-schemas")),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, input=yaml.safe_dump_all(resources), capture_output=True, text=True, timeout=60, check=False
+    )
+    report = json.loads(done.stdout)
+    return {**report["summary"], "resources": report.get("resources")}
+
+
+def test_a_wrong_field_does_not_fit_kubernetes() -> None:
+    deployment = next(iter(of_kind(rendered(), "Deployment").values()))
+    deployment["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
+    assert kubeconform([deployment])["valid"] == 0
+
+
+def check_custom(resources: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+    script = CHART.parent / "tools" / "check_resources.mjs"
+    return subprocess.run(
+        ["node", script, tool("resource-models")],
+        input=json.dumps(resources), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_resources_fit_keda_and_the_prometheus_operator() -> None:
+    custom = [each for file in MATRIX for each in rendered("--values", file) if is_custom(each)]
+    kinds = {resource["kind"] for resource in custom}
+    assert kinds == {"ScaledObject", "PodMonitor", "PrometheusRule"}
+    done = check_custom(custom)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_wrong_and_unknown_fields_do_not_fit_keda() -> None:
+    scaled = next(iter(of_kind(rendered("--values", VALUES / "keda.yaml"), "ScaledObject").values()))
+    scaled["spec"]["minReplicaCount"] = "two"
+    scaled["spec"]["triggers"][0]["metdata"] = {}
+    done = check_custom([scaled])
+    assert done.returncode == 1
+    assert "/spec/minReplicaCount" in done.stdout
+    assert "unknown field /spec/triggers/0/metdata" in done.stdout
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("misspelt setting", {"settings": {"kafka": {"bootstap_servers": "x"}}}, "'bootstap_servers'"),
+    ("misspelt section", {"settings": {"kafak": {}}}, "additional properties 'kafak' not allowed"),
+    ("misspelt value", {"score": {"replica": 3}}, "additional properties 'replica' not allowed"),
+    ("misspelt pool value", {"score": {"pools": {"gpu": {"gpus": {}}}}}, "'gpus' not allowed"),
+    ("setting of a pool", {"score": {"pools": {"cpu": {"settings": {"model": {"bach": 1}}}}}}, "'bach'"),
+    ("wrong choice", {"settings": {"score": {"delivery": "twice"}}}, "'exactly_once', 'at_least_once'"),
+    ("wrong type", {"settings": {"http": {"port": "many"}}}, "got string, want integer"),
+    ("out of range", {"settings": {"score": {"drain_timeout": 0}}}, "/settings/score/drain_timeout"),
+    ("property no string", {"settings": {"kafka": {"properties": {"a.b": 5}}}}, "got number, want string"),
+    ("pool name", {"score": {"pools": {"GPU": {}}}}, "additional properties 'GPU' not allowed"),
+    (
+        "two autoscalers",
+        {"score": {"autoscaling": {"keda": {"enabled": True}, "hpa": {"enabled": True}}}},
+        'score pool "cpu": autoscaling.keda and autoscaling.hpa are both enabled and would fight',
+    ),
+    (
+        "two autoscalers, one of the pool's",
+        {"score": {"autoscaling": {"keda": {"enabled": True}},
+                   "pools": {"cpu": {"autoscaling": {"hpa": {"enabled": True}}}}}},
+        "autoscaling.keda and autoscaling.hpa are both enabled",
+    ),
+    (
+        "more workers than partitions",
+        {"score": {"autoscaling": {"keda": {"enabled": True}, "maxReplicas": 13}}},
+        "the score pools may have 13 workers, but settings.topics.partitions is 12",
+    ),
+    (
+        "more workers in all pools than partitions",
+        {"score": {"replicas": 7, "pools": {"other": {}}}},
+        "the score pools may have 14 workers",
+    ),
+    ("least above most", {"score": {"autoscaling": {"minReplicas": 9, "maxReplicas": 2}}}, "minReplicas (9)"),
+    ("cuda without a GPU", {"settings": {"model": {"provider": "cuda"}}}, "set gpu.enabled=true"),
+    (
+        "idle GPU",
+        {"settings": {"model": {"provider": "cpu"}}, "score": {"gpu": {"enabled": True}}},
+        "the GPU would be idle",
+    ),
+    (
+        "grace shorter than the drain",
+        {"score": {"terminationGracePeriodSeconds": 20}},
+        "must be longer than score.drain_timeout (20)",
+    ),
+    ("two bundles", {"bundle": {"image": "a", "existingClaim": "b"}}, "the models come from one place"),
+    ("certificate without a Secret", {"kafka": {"tls": {"clientCertificate": True}}}, "kafka.tls.secret"),
+    ("no pool", {"score": {"pools": {"cpu": None}}}, "score.pools is empty"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "sentence"), [case[1:] for case in REFUSED], ids=[c[0] for c in REFUSED])
+def test_wrong_values_are_refused_in_a_sentence(
+    values: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    assert sentence in refused(values, tmp_path)
+
+
+def test_pods_are_locked_down(resources: list[dict[str, Any]]) -> None:
+    specs = pod_specs(resources)
+    assert len(specs) >= 5  # two roles, the topics' Job, two tests
+    for name, spec in specs.items():
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        for container in spec["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["allowPrivilegeEscalation"] is False, name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+
+
+def test_a_drain_is_never_cut_off(resources: list[dict[str, Any]]) -> None:
+    for name, deployment in of_kind(resources, "Deployment").items():
+        settings = tomllib.loads(of_kind(resources, "ConfigMap")[name]["data"]["mekiki.toml"])
+        drain = settings.get("score", {}).get("drain_timeout", 20)
+        assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= drain + 10
+
+
+def test_a_gpu_pool_gets_gpus_and_the_cuda_image() -> None:
+    resources = rendered("--values", VALUES / "everything.yaml")
+    pools = of_kind(resources, "Deployment")
+    assert set(pools) == {"judge-score-cpu", "judge-score-gpu"}
+    containers = {name: each["spec"]["template"]["spec"]["containers"][0] for name, each in pools.items()}
+    assert containers["judge-score-gpu"]["image"] == "registry.example/mekiki:1.2.3-cuda"
+    assert containers["judge-score-gpu"]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert containers["judge-score-cpu"]["image"] == "registry.example/mekiki:1.2.3"
+    assert "nvidia.com/gpu" not in containers["judge-score-cpu"]["resources"]["limits"]
+    gpu = tomllib.loads(of_kind(resources, "ConfigMap")["judge-score-gpu"]["data"]["mekiki.toml"])
+    assert gpu["model"]["provider"] == "tensorrt"
+    default = rendered("--values", VALUES / "gpu.yaml")
+    toml = of_kind(default, "ConfigMap")["shop-mekiki-score-gpu"]["data"]["mekiki.toml"]
+    assert tomllib.loads(toml)["model"] == {"provider": "cuda", "batch_size": 128}
+
+
+def test_autoscaled_pools_have_no_replicas_of_their_own() -> None:
+    for values, kind in (("keda.yaml", "ScaledObject"), ("hpa.yaml", "HorizontalPodAutoscaler")):
+        resources = rendered("--values", VALUES / values)
+        scaler = of_kind(resources, kind)["shop-mekiki-score-cpu"]
+        deployment = of_kind(resources, "Deployment")["shop-mekiki-score-cpu"]
+        assert scaler["spec"]["scaleTargetRef"]["name"] == "shop-mekiki-score-cpu"
+        assert "replicas" not in deployment["spec"]
+
+
+def test_a_changed_setting_replaces_the_pods() -> None:
+    def checksum(*arguments: str) -> str:
+        deployment = of_kind(rendered(*arguments), "Deployment")["shop-mekiki-score-cpu"]
+        return str(deployment["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
+
+    assert checksum() == checksum()
+    assert checksum() != checksum("--set", "settings.model.batch_size=8")
+
+
+def test_the_fetcher_reaches_the_internet_alone() -> None:
+    fetch = of_kind(rendered(), "NetworkPolicy")["shop-mekiki-fetch"]["spec"]
+    assert fetch["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "score"
+    (rule,) = fetch["egress"]
+    assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
+    blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in rule["to"]}
+    assert {"169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"} <= set(blocks["0.0.0.0/0"])
+    assert {"fc00::/7", "fe80::/10"} <= set(blocks["::/0"])
+
+
+def test_kafka_is_reached_on_its_ports_alone() -> None:
+    policies = of_kind(rendered("--values", VALUES / "tls-sasl.yaml"), "NetworkPolicy")
+    ports = [rule["ports"] for rule in policies["shop-mekiki"]["spec"]["egress"]]
+    assert ports[1] == [{"port": 9094, "protocol": "TCP"}]
+
+
+def test_notes_name_the_next_steps() -> None:
+    done = helm("install", "shop", CHART, "--namespace", "market", "--dry-run=client", "--hide-secret")
+    assert done.returncode == 0, done.stderr
+    notes = done.stdout.partition("NOTES:")[2]
+    assert "helm -n market test shop --logs" in notes
+    assert "listing.image.uploaded.v1" in notes
