@@ -1,0 +1,57 @@
+"""Liveness, readiness and metrics, asked over HTTP."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from worker.errors import ConfigurationError
+from worker.health import CombinedHealth, Health
+from worker.http import HttpServer, create_app
+from worker.metrics import Metrics
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_alive_while_the_loop_moves():
+    health = Health(timeout=0.05, conditions=())
+    assert health.alive()[0]
+    time.sleep(0.06)
+    assert not health.alive()[0]
+    health.beat()
+    assert health.alive()[0]
+
+
+def test_ready_once_every_condition_holds_and_until_one_is_withdrawn():
+    health = Health(60, ("warm", "assigned"))
+    health.satisfy("warm")
+    assert health.ready() == (False, {"assigned": "not yet"})
+    health.satisfy("assigned")
+    assert health.ready() == (True, {})
+    health.withdraw("running", "stopping")
+    assert health.ready() == (False, {"running": "stopping"})
+
+
+def test_the_three_addresses():
+    registry = CollectorRegistry()
+    Metrics(registry).poll_events.inc(3)
+    first, second = Health(60, ()), Health(60, ("caught up",))
+    app = create_app(CombinedHealth({"score": first, "index": second}), registry)
+    with HttpServer(app, "127.0.0.1", 0) as server:
+        assert get(server.port, "/healthz")[0] == 200
+        status, body = get(server.port, "/readyz")
+        assert (status, json.loads(body)["missing"]) == (503, {"index: caught up": "not yet"})
+        second.satisfy("caught up")
+        assert get(server.port, "/readyz")[0] == 200
+        assert "mekiki_poll_events_total 3.0" in get(server.port, "/metrics")[1]
+        with pytest.raises(ConfigurationError, match="cannot listen"):
+            HttpServer(app, "127.0.0.1", server.port)
