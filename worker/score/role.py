@@ -271,5 +271,7 @@ def _raise_if_permanent(error: KafkaError) -> None:
         KafkaError._FATAL,
     }
     if error.fatal() or error.code() in permanent:
-        raise BrokerError(f"consuming failed: {error}") from KafkaException(error)
+        raise BrokerError(
+            f"consuming failed: {error}. `mekiki check` looks at the broker, the topics and the rights"
+        ) from KafkaException(error)
     logger.warning("consuming: %s", error)
