@@ -35,9 +35,9 @@ class Case:
     at: str
     series: dict[str, str]
     labels: dict[str, str] = field(default_factory=dict)
+    step: str = "1m"
 
 
-LAG_GROWS = {f"mekiki_poll_lag_records{{{UPLOADED}}}": "0+200x60"}
 OUTCOMES = "mekiki_commit_outcomes_total{" + OF + "}"
 REJECTIONS = "mekiki_decide_rejections_total{" + OF + ',reason="not_an_image"}'
 BLOCK = "mekiki_decide_decisions_total{" + OF + ',decision="block"}'
@@ -71,13 +71,13 @@ CASES = [
          {OUTCOMES: "0+100x60", REJECTIONS: "0+1x60"}),
     Case("MekikiRejectionRatioHigh", "few uploads", False, "30m", {OUTCOMES: "0+1x60", REJECTIONS: "0+1x60"}),
     Case("MekikiFilterRatioJumps", "blocks five times as much", True, "26h",
-         {BLOCK: "0+3x1440 4320+15x200", ACCEPT: "0+97x1700"}),
+         {BLOCK: "0+15x288 4320+75x40", ACCEPT: "0+485x340"}, step="5m"),
     Case("MekikiFilterRatioJumps", "blocks nothing any more", True, "26h",
-         {BLOCK: "0+3x1440 4320x200", ACCEPT: "0+97x1700"}),
+         {BLOCK: "0+15x288 4320x40", ACCEPT: "0+485x340"}, step="5m"),
     Case("MekikiFilterRatioJumps", "blocks as much as ever", False, "26h",
-         {BLOCK: "0+3x1700", ACCEPT: "0+97x1700"}),
+         {BLOCK: "0+15x340", ACCEPT: "0+485x340"}, step="5m"),
     Case("MekikiFilterRatioJumps", "few images", False, "26h",
-         {BLOCK: "0+0x1440 0+1x200", ACCEPT: "0+1x1700"}),
+         {BLOCK: "0x288 0+5x40", ACCEPT: "0+5x340"}, step="5m"),
     Case("MekikiRejectionLimitHalt", "halted", True, "10m", {HALTED: "0x5 1x20"}),
     Case("MekikiRejectionLimitHalt", "not halted", False, "10m", {HALTED: "0x30"}),
     Case("MekikiIndexTailLong", "builds do not keep up", True, "40m", {TAIL: "0+1000x60"},
@@ -138,10 +138,10 @@ def expected(case: Case) -> list[dict[str, Any]]:
 def test_alert(case: Case, folder: Path, tmp_path: Path) -> None:
     tests = {
         "rule_files": [str(folder / "rules.yaml")],
-        "evaluation_interval": "1m",
+        "evaluation_interval": case.step,
         "tests": [
             {
-                "interval": "1m",
+                "interval": case.step,
                 "input_series": [{"series": s, "values": v} for s, v in case.series.items()],
                 "alert_rule_test": [
                     {

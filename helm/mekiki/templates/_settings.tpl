@@ -27,6 +27,8 @@ What the chart owns in the settings: files that it mounts. Everything else is th
 {{- define "mekiki.poolSettings" -}}
 {{- $settings := mergeOverwrite (deepCopy .root.Values.settings) (deepCopy .pool.settings) -}}
 {{- $settings = mergeOverwrite $settings (include "mekiki.ownedSettings" .root | fromYaml) -}}
+{{/* `mekiki check` looks at every section: a worker keeps no index, but has a folder that can be written. */}}
+{{- $settings = mergeOverwrite $settings (dict "index" (dict "directory" "/tmp/index")) -}}
 {{- if and .pool.gpu.enabled (not (dig "model" "provider" "" $settings)) -}}
 {{- $settings = mergeOverwrite $settings (dict "model" (dict "provider" "cuda")) -}}
 {{- end -}}
