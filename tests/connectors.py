@@ -18,11 +18,13 @@ class RecordingConnector:
 
     def __init__(self, failure: OSError | None = None) -> None:
         self.attempts: list[tuple[IPAddress, int]] = []
+        self.timeouts: list[float] = []
         self.streams: list[httpcore.NetworkStream] = []
         self._failure = failure or ConnectionRefusedError("recorded, not made")
 
     def __call__(self, address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
         self.attempts.append((address, port))
+        self.timeouts.append(timeout)
         if not address.is_loopback:
             raise self._failure
         stream = tcp_connector(address, port, timeout)

@@ -13,6 +13,7 @@
 | /never                 | reads the request and never answers                              |
 | /slow-headers, /drip   | one byte each `drip_seconds` of the header; of the body          |
 | /huge                  | `huge_bytes` zeros; /huge-chunked and /huge-unannounced likewise |
+| /announced             | announces `huge_bytes` and sends none of them                    |
 | /truncated             | closes in the middle of the body                                 |
 | /garbage, /hang-up     | answers in no known protocol; closes without an answer           |
 """
@@ -166,6 +167,10 @@ class _Handler(BaseHTTPRequestHandler):
     def serve_huge(self) -> None:
         self._head(200, {"Content-Length": str(self._hostile.huge_bytes)})
         self._write_all(self._zeros())
+
+    def serve_announced(self) -> None:
+        self._head(200, {"Content-Length": str(self._hostile.huge_bytes)})
+        self._hostile.stopping.wait()
 
     def serve_huge_unannounced(self) -> None:
         self.close_connection = True

@@ -119,7 +119,7 @@ class Downloader:
         )
 
     def close(self) -> None:
-        """Close idle connections and end pauses: downloads under way end with the attempt that they are in."""
+        """Close idle connections and end pauses: downloads under way end with their present attempt."""
         self._closing.set()
         for connection in self._pool.connections:
             if connection.is_idle():

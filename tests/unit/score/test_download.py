@@ -166,11 +166,10 @@ def test_an_empty_body_is_left_to_the_fetcher(server: HostileServer) -> None:
     assert downloader().download(server.url("/empty")) == b""
 
 
-def test_what_is_announced_as_too_large_is_not_read() -> None:
-    with HostileServer(address=SERVER, huge_bytes=2_000_000_000) as own:
-        started = time.monotonic()
-        assert "2000000000 bytes" in rejected(downloader(), own.url("/huge")).detail
-        assert time.monotonic() - started < 0.5
+def test_what_is_announced_as_too_large_is_not_read(server: HostileServer) -> None:
+    rejection = rejected(downloader(timeout=1.0), server.url("/announced"))
+    assert rejection.reason is RejectionReason.FETCH_TOO_LARGE
+    assert f"{server.huge_bytes} bytes" in rejection.detail
 
 
 # Time
@@ -182,7 +181,7 @@ def test_the_deadline_holds_over_the_whole_answer(path: str) -> None:
         started = time.monotonic()
         rejection = rejected(downloader(timeout=0.15, retries=5), own.url(path))
         assert rejection.reason is RejectionReason.FETCH_TIMEOUT
-        assert 0.14 < time.monotonic() - started < 0.4
+        assert 0.14 < time.monotonic() - started < 1.5
         assert own.requests[path] == 1
 
 
@@ -191,7 +190,7 @@ def test_the_deadline_holds_over_all_redirects() -> None:
         parts = downloader(timeout=0.2, max_redirects=1_000_000)
         started = time.monotonic()
         assert rejected(parts, own.url("/loop")).reason is RejectionReason.FETCH_TIMEOUT
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 1.5
 
 
 def test_a_silent_tls_handshake_ends_at_the_deadline() -> None:
@@ -199,7 +198,7 @@ def test_a_silent_tls_handshake_ends_at_the_deadline() -> None:
         url = f"https://{SERVER}:{silent.getsockname()[1]}/shirt.jpg"
         started = time.monotonic()
         assert rejected(downloader(timeout=0.15), url).reason is RejectionReason.FETCH_TIMEOUT
-        assert time.monotonic() - started < 0.4
+        assert time.monotonic() - started < 1.5
 
 
 def test_a_connection_that_is_never_made_is_given_up() -> None:
@@ -209,8 +208,15 @@ def test_a_connection_that_is_never_made_is_given_up() -> None:
     assert "fetch.connect_timeout" in rejection.detail
 
 
+def test_one_connection_has_a_limit_of_its_own() -> None:
+    connector = RecordingConnector()
+    parts = downloader({"two.test": ["8.8.8.8", "8.8.4.4"]}, connector, connect_timeout=0.5)
+    rejected(parts, "http://two.test/a.jpg")
+    assert connector.timeouts == [0.5, 0.5]
+
+
 def test_a_stalled_image_does_not_hold_up_the_others(server: HostileServer) -> None:
-    parts = downloader(timeout=0.3)
+    parts = downloader(timeout=0.5)
     with ThreadPoolExecutor(4) as threads:
         stalled = [threads.submit(parts.download, server.url("/never")) for _ in range(3)]
         assert parts.download(server.url("/ok/shirt.jpg")) == PHOTO
@@ -240,13 +246,15 @@ def test_a_final_answer_is_not_asked_for_again(path: str) -> None:
         assert own.requests[path] == 1
 
 
-def test_retries_end_before_the_deadline() -> None:
-    with HostileServer(address=SERVER) as own:
-        started = time.monotonic()
-        rejection = rejected(downloader(retries=1000, timeout=0.3), own.url("/500"))
-        assert rejection.reason is RejectionReason.FETCH_UNREACHABLE
-        assert time.monotonic() - started < 0.3
-        assert own.requests["/500"] > 1
+def test_a_pause_that_would_end_after_the_deadline_is_not_made(
+    server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.score.download._FIRST_PAUSE", 10.0)
+    started = time.monotonic()
+    rejection = rejected(downloader(retries=1000), server.url("/502"))
+    assert rejection.reason is RejectionReason.FETCH_UNREACHABLE
+    assert time.monotonic() - started < 1.5
+    assert server.requests["/502"] == 1
 
 
 def test_a_refused_connection_is_tried_again_then_unreachable() -> None:
@@ -479,6 +487,50 @@ def test_a_certificate_of_an_unknown_authority_is_refused(tls_server: HostileSer
 
 
 # Our own failures
+
+
+class ScriptedStream(httpcore.NetworkStream):
+    """Answers with `answer`, or fails with it; keeps what was written."""
+
+    def __init__(self, answer: bytes | OSError) -> None:
+        self.answer = answer
+        self.written = b""
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if isinstance(self.answer, OSError):
+            raise httpcore.ReadError(self.answer)
+        return self.answer
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.written += buffer
+
+    def close(self) -> None:
+        pass
+
+
+def scripted(answer: bytes | OSError) -> tuple[Downloader, ScriptedStream]:
+    stream = ScriptedStream(answer)
+    book = AddressBook(TableResolver({}))
+    backend = VettedBackend(book, lambda _address, _port, _timeout: stream, 1.0)
+    pool = httpcore.ConnectionPool(network_backend=backend)
+    return Downloader(pool, DownloadLimits(schemes=("http",), retries=0), book.answers_otherwise), stream
+
+
+def test_an_ipv6_address_stands_in_brackets_in_the_host_header() -> None:
+    parts, stream = scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+    assert parts.download("http://[2606:4700:4700::1111]:8080/a.jpg") == b"x"
+    assert b"\r\nHost: [2606:4700:4700::1111]:8080\r\n" in stream.written
+
+
+def test_a_machine_that_runs_out_of_buffers_while_reading_is_ours() -> None:
+    parts, _ = scripted(OSError(errno.ENOBUFS, "No buffer space available"))
+    with pytest.raises(StageError, match="this machine"):
+        parts.download("http://8.8.8.8/a.jpg")
+
+
+def test_a_connection_reset_while_reading_is_the_inputs() -> None:
+    parts, _ = scripted(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+    assert rejected(parts, "http://8.8.8.8/a.jpg").reason is RejectionReason.FETCH_UNREACHABLE
 
 
 @pytest.mark.parametrize(
