@@ -1,0 +1,125 @@
+"""The image sets as pixels: photos decoded and renders drawn once, kept as arrays in a cache folder."""
+
+import functools
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from export.render.camera import to_bytes
+from export.render.fonts import installed_fonts
+from export.render.notices import render_notice
+from export.render.products import render_hard_product
+from export.render.qr import render_qr_photo, render_qr_poster
+from worker.score.decode import ImageLimits, decode
+
+SIDE = 128
+WIDE = 144  # training crops SIDE out of this
+RENDERER_VERSION = 2
+_LIMITS = ImageLimits()
+Kind = str
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PixelSet:
+    """The same images twice: `exact` as serving decodes them, `wide` to crop from in training.
+
+    exact: uint8 [n, SIDE, SIDE, 3]; wide: uint8 [n, WIDE, WIDE, 3].
+    """
+
+    exact: NDArray[np.uint8]
+    wide: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.exact)
+
+
+def _both_sizes(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return decode(data, SIDE, SIDE, _LIMITS).pixels, decode(data, WIDE, WIDE, _LIMITS).pixels
+
+
+def _read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return _both_sizes(path.read_bytes())
+
+
+@functools.lru_cache(maxsize=4)
+def _open_photos(paths: tuple[Path, ...]) -> list[Image.Image]:
+    return [Image.open(path).convert("RGB") for path in paths]
+
+
+def render(kind: Kind, seed: int, index: int, backgrounds: tuple[Path, ...] = ()) -> bytes:
+    """The upload bytes of render `index` of a set; the same arguments give the same bytes.
+
+    Args:
+        kind: "notice", "qr_poster", "qr_photo", or "product" (a changed photo of `backgrounds`).
+        seed: names the set; training and test sets have different ones.
+        index: which image of the set.
+        backgrounds: photos to draw on or to change.
+
+    """
+    rng = np.random.default_rng([seed, index])
+    fonts, photos = installed_fonts(), _open_photos(backgrounds)
+    draw: dict[Kind, Callable[[], Image.Image]] = {
+        "notice": lambda: render_notice(rng, fonts, photos),
+        "qr_poster": lambda: render_qr_poster(rng, fonts, photos),
+        "qr_photo": lambda: render_qr_photo(rng, photos),
+        "product": lambda: render_hard_product(rng, fonts, photos, index % len(photos)),
+    }
+    return to_bytes(rng, draw[kind]())
+
+
+def _render_pixels(
+    index: int, kind: Kind, seed: int, backgrounds: tuple[Path, ...]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return _both_sizes(render(kind, seed, index, backgrounds))
+
+
+def _cached(cache: Path, name: str, key: str, make: Callable[[], PixelSet]) -> PixelSet:
+    digest = hashlib.sha256(f"{key}/{SIDE}/{WIDE}".encode()).hexdigest()[:10]
+    file = cache / f"{name}-{digest}.npz"
+    if not file.exists():
+        _log.info("making %s", file.name)
+        cache.mkdir(parents=True, exist_ok=True)
+        made = make()
+        part = file.with_suffix(".tmp.npz")
+        np.savez(part, exact=made.exact, wide=made.wide)
+        part.rename(file)
+    with np.load(file) as held:
+        return PixelSet(held["exact"], held["wide"])
+
+
+def photo_pixels(cache: Path, name: str, paths: Sequence[Path]) -> PixelSet:
+    """Decode photos with the worker's own decoder, through the cache."""
+
+    def make() -> PixelSet:
+        with get_context("fork").Pool(2) as pool:
+            pairs = pool.map(_read, paths, chunksize=64)
+        return PixelSet(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
+
+    return _cached(cache, name, "/".join(path.name for path in paths), make)
+
+
+def rendered_pixels(cache: Path, kind: Kind, seed: int, count: int, backgrounds: Sequence[Path]) -> PixelSet:
+    """Render `count` images in two processes, through the cache."""
+
+    def make() -> PixelSet:
+        job = functools.partial(_render_pixels, kind=kind, seed=seed, backgrounds=tuple(backgrounds))
+        with get_context("fork").Pool(2) as pool:
+            pairs = pool.map(job, range(count), chunksize=32)
+        return PixelSet(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
+
+    names = "/".join(path.name for path in backgrounds)
+    return _cached(cache, f"{kind}-{seed}-{count}", f"{RENDERER_VERSION}/{seed}/{count}/{names}", make)
+
+
+def image_from_bytes(data: bytes) -> Image.Image:
+    """An RGB image for showing, at its own size."""
+    return Image.open(io.BytesIO(data)).convert("RGB")

@@ -1,0 +1,84 @@
+"""Figures of a finished scorer on images that it was not trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from export.starter.bundle import Thresholds
+from export.starter.duplicates import distance_between, pairs_of_copies
+from export.starter.photos import Photo
+from export.starter.training import features_of
+from export.starter.trunk import Trunk
+
+Scores = Mapping[str, NDArray[np.float32]]
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Share:
+    """`hit` of `total` images."""
+
+    hit: int
+    total: int
+
+    @property
+    def percent(self) -> float:
+        """The share in percent, to two places."""
+        return round(100 * self.hit / max(1, self.total), 2)
+
+    def as_figure(self) -> dict[str, int | float]:
+        """For the manifest."""
+        return {"hit": self.hit, "total": self.total, "percent": self.percent}
+
+
+def blocked(scores: Scores) -> NDArray[np.bool_]:
+    """Which images the default policy blocks, for either reason."""
+    result: NDArray[np.bool_] = (scores["text"] >= THRESHOLD) | (scores["qr"] >= THRESHOLD)
+    return result
+
+
+def share_blocked(scores: Scores) -> Share:
+    """How many images of a set are blocked."""
+    hits = blocked(scores)
+    return Share(int(hits.sum()), len(hits))
+
+
+def auroc(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> float:
+    """Area under the ROC curve of a score that should be higher inside."""
+    truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
+    return round(float(roc_auc_score(truth, np.concatenate([inside, outside]))), 5)
+
+
+def nearest_other(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosine distance of each row to its nearest other row."""
+    similar = embedding @ embedding.T
+    np.fill_diagonal(similar, -1.0)
+    distances: NDArray[np.float32] = 1.0 - similar.max(axis=1)
+    return distances
+
+
+def copy_distances(
+    trunk: Trunk, photos: list[Photo], pixels: NDArray[np.uint8], seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Distances of edited copies to their photos, and of photos to their nearest neighbours."""
+    opened = []
+    for photo in photos:
+        with Image.open(photo.path) as image:
+            opened.append(image.convert("RGB"))
+    copies = features_of(trunk, pairs_of_copies(opened, seed, pixels.shape[1])).embedding
+    own = features_of(trunk, pixels).embedding
+    return 1.0 - (copies * own).sum(axis=1), nearest_other(own)
+
+
+def near_duplicate_distance(copies: NDArray[np.float32], others: NDArray[np.float32]) -> float:
+    """The manifest's distance: one photo in a hundred may have a false neighbour under it."""
+    return distance_between(copies, others, 0.01)
+
+
+def policy_thresholds(near_duplicate: float, minimum_tag_score: float) -> Thresholds:
+    """The scores are cut at their half, by construction."""
+    return Thresholds(THRESHOLD, THRESHOLD, near_duplicate, minimum_tag_score)

@@ -1,0 +1,131 @@
+"""Preference: RankNet over controlled degradations, on features of the frozen trunk.
+
+Burges et al., "Learning to Rank using Gradient Descent" (ICML 2005). Of two versions of one photo,
+the less degraded one is liked better. There are no ratings: this learns photo quality, not taste.
+"""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageFilter
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.starter.trunk import QUALITY_WIDTH
+
+DEGRADATIONS = ("blur", "dark", "bright", "flat", "crop", "noise", "jpeg", "cast")
+LEVELS = 3  # strengths of each degradation, mild to heavy
+
+
+def degrade(rng: np.random.Generator, photo: Image.Image, kind: str, level: int) -> Image.Image:
+    """The photo made worse: `level` 1 is mild, LEVELS is heavy."""
+    amount = level / LEVELS
+    if kind == "blur":
+        return photo.filter(ImageFilter.GaussianBlur(0.012 * amount * max(photo.size)))
+    if kind in {"dark", "bright"}:
+        return ImageEnhance.Brightness(photo).enhance(
+            1 - 0.75 * amount if kind == "dark" else 1 + 1.3 * amount
+        )
+    if kind == "flat":
+        return ImageEnhance.Contrast(photo).enhance(1 - 0.8 * amount)
+    if kind == "crop":
+        share = 1 - 0.55 * amount
+        width, height = int(photo.width * share), int(photo.height * share)
+        left, top = (
+            int(rng.integers(0, 2)) * (photo.width - width),
+            int(rng.integers(0, 2)) * (photo.height - height),
+        )
+        return photo.crop((left, top, left + width, top + height))
+    if kind == "jpeg":
+        out = io.BytesIO()
+        photo.save(out, "JPEG", quality=int(30 - 25 * amount))
+        return Image.open(io.BytesIO(out.getvalue())).convert("RGB")
+    pixels = np.asarray(photo, dtype=np.float32)
+    if kind == "noise":
+        pixels = pixels + rng.normal(0, 45 * amount, pixels.shape)
+    else:
+        gains = np.ones(3)
+        gains[int(rng.integers(3))] = 1 - 0.6 * amount
+        pixels = pixels * gains
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def ladder(rng: np.random.Generator, photo: Image.Image, side: int) -> NDArray[np.uint8]:
+    """One photo at LEVELS + 1 qualities, best first: uint8 [LEVELS + 1, side, side, 3]."""
+    kind = DEGRADATIONS[int(rng.integers(len(DEGRADATIONS)))]
+    steps = [photo, *(degrade(rng, photo, kind, level) for level in range(1, LEVELS + 1))]
+    return np.stack([np.asarray(step.resize((side, side), Image.Resampling.BILINEAR)) for step in steps])
+
+
+class PreferenceHead(nn.Module):
+    """Quality vector [n, QUALITY_WIDTH] to a score in [0, 1] an image."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, hidden: int = 48) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(QUALITY_WIDTH))
+        self.register_buffer("deviation", torch.ones(QUALITY_WIDTH))
+        self.register_buffer("scale", torch.ones(2))
+        self.rank = nn.Sequential(
+            nn.Linear(QUALITY_WIDTH, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, 1)
+        )
+
+    def margin(self, quality: Tensor) -> Tensor:
+        """The unbounded utility [n]; only differences mean something."""
+        inside = ((quality - self.mean) / self.deviation).clamp(-8.0, 8.0)
+        utility: Tensor = self.rank(inside).squeeze(1)
+        return utility
+
+    def forward(self, quality: Tensor) -> Tensor:
+        """Scores [n] in (0, 1); an ordinary photo of the training set is about 0.5."""
+        return torch.sigmoid((self.margin(quality) - self.scale[0]) / self.scale[1])
+
+
+def train_preference(quality: NDArray[np.float32], seed: int, epochs: int = 30) -> PreferenceHead:
+    """RankNet: `quality` is float32 [photos, LEVELS + 1, QUALITY_WIDTH], best version first."""
+    torch.manual_seed(seed)
+    data = torch.from_numpy(quality)
+    head = PreferenceHead()
+    flat = data.flatten(0, 1)
+    head.mean.copy_(flat.mean(dim=0))
+    head.deviation.copy_(flat.std(dim=0).clamp_min(1e-3))
+    optimiser = torch.optim.AdamW(head.parameters(), 2e-3, weight_decay=0.05)
+    for _ in range(epochs * max(1, len(data) // 64)):
+        rows = data[torch.randint(len(data), (64,))]
+        utility = head.margin(rows.flatten(0, 1)).view(64, -1)
+        # Every pair of one photo's versions, and half as strong each photo's best against another's worst.
+        loss = sum(
+            (
+                F.softplus(utility[:, j] - utility[:, i]).mean()
+                for i in range(LEVELS + 1)
+                for j in range(i + 1, LEVELS + 1)
+            ),
+            torch.zeros(()),
+        )
+        loss = loss + 0.5 * F.softplus(utility.roll(1, 0)[:, -1] - utility[:, 0]).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    head.eval()
+    with torch.no_grad():
+        best = head.margin(data[:, 0])
+        head.scale.copy_(torch.stack([best.median(), head.margin(flat).std().clamp_min(1e-3)]))
+    return head
+
+
+@torch.no_grad()
+def pair_accuracy(head: PreferenceHead, quality: NDArray[np.float32]) -> float:
+    """Share of version pairs of one photo that are ranked right; `quality` as for training."""
+    utility = head.margin(torch.from_numpy(quality).flatten(0, 1)).view(len(quality), -1)
+    right = [utility[:, i] > utility[:, j] for i in range(LEVELS + 1) for j in range(i + 1, LEVELS + 1)]
+    return float(torch.stack(right).float().mean())
+
+
+def open_photos(paths: Sequence[str]) -> list[Image.Image]:
+    """RGB images at 256 px at most."""
+    return [Image.open(path).convert("RGB") for path in paths]

@@ -1,0 +1,178 @@
+"""Training of the trunk: types, tags and an embedding in which two views of one image are close."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.errors import LossNotFinite
+from export.starter.augment import augment, random_crop
+from export.starter.images import SIDE, PixelSet
+from export.starter.trunk import EMBEDDING_DIM, EVIDENCE, TYPES, Trunk, to_input
+
+_log = logging.getLogger(__name__)
+NO_LABEL = -1
+
+
+@dataclass(frozen=True)
+class TrunkSettings:
+    """Length and weights of the trunk's training; fixed before any test."""
+
+    epochs: int = 8
+    batch_size: int = 96
+    pairs: int = 32  # images of a batch that get a second view
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    temperature: float = 0.1
+    cosine_scale: float = 16.0
+    type_weight: float = 1.0
+    label_weight: float = 0.5
+    pair_weight: float = 0.3
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Everything the trunk sees: pixels, type (index into TYPES) and label (NO_LABEL where unknown)."""
+
+    pixels: PixelSet
+    types: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    label_count: int
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+
+def join(parts: list[PixelSet]) -> PixelSet:
+    """One set out of several, in order."""
+    return PixelSet(np.concatenate([p.exact for p in parts]), np.concatenate([p.wide for p in parts]))
+
+
+class _Heads(nn.Module):
+    """What training alone needs: one direction of the embedding space for each label."""
+
+    def __init__(self, label_count: int) -> None:
+        super().__init__()
+        self.labels = nn.Parameter(torch.randn(label_count, EMBEDDING_DIM) * 0.1)
+
+    def forward(self, embedding: Tensor, scale: float) -> Tensor:
+        """Scaled cosines [n, label_count]."""
+        return scale * embedding @ F.normalize(self.labels, dim=1).T
+
+
+def _pair_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """InfoNCE both ways: row i of `first` belongs to row i of `second`."""
+    logits = first @ second.T / temperature
+    own = torch.arange(len(first))
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def _batch_loss(
+    trunk: Trunk, heads: _Heads, data: TrainingImages, rows: NDArray[np.int64], settings: TrunkSettings
+) -> Tensor:
+    types = torch.from_numpy(data.types[rows])
+    wide = torch.from_numpy(data.pixels.wide[rows])
+    half = len(rows) // 2
+    exact = torch.from_numpy(data.pixels.exact[rows[:half]])
+    plain = torch.cat([to_input(exact), to_input(random_crop(wide[half:], SIDE))])
+    mirrored = types == 0
+    pairs = min(settings.pairs, half)
+    views = torch.cat([augment(plain, mirrored), augment(plain[:pairs], mirrored[:pairs], strong=True)])
+    with torch.autocast("cpu", torch.bfloat16):
+        levels = trunk(views.contiguous(memory_format=torch.channels_last))
+        embedding, evidence = trunk.embedding(levels).float(), trunk.evidence_vector(levels).float()
+    # The mid-level vector alone tells product, notice and QR apart; noise stands in for what is unseen.
+    noisy = F.dropout(evidence, 0.2) + 0.05 * torch.randn_like(evidence)
+    loss = settings.type_weight * F.cross_entropy(
+        trunk.kind(noisy), torch.cat([types, types[:pairs]]), label_smoothing=0.02
+    )
+    labels = torch.from_numpy(data.labels[rows])
+    known = labels != NO_LABEL
+    if bool(known.any()):
+        cosines = heads(embedding[: len(rows)][known], settings.cosine_scale)
+        loss = loss + settings.label_weight * F.cross_entropy(cosines, labels[known], label_smoothing=0.05)
+    pair = _pair_loss(embedding[:pairs], embedding[len(rows) :], settings.temperature)
+    return loss + settings.pair_weight * pair
+
+
+def train_trunk(data: TrainingImages, seed: int, settings: TrunkSettings) -> Trunk:
+    """Train for a fixed number of epochs; the same seed and machine give the same trunk.
+
+    Raises:
+        LossNotFinite: the loss became NaN or infinite.
+
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    trunk = Trunk().to(memory_format=torch.channels_last)
+    heads = _Heads(data.label_count)
+    parameters = [*trunk.parameters(), *heads.parameters()]
+    optimiser = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+    steps = len(data) // settings.batch_size
+    total = max(1, steps * settings.epochs)
+
+    def slope(step: int) -> float:
+        warm = min(1.0, (step + 1) / (0.05 * total + 1))
+        return warm * 0.5 * (1 + math.cos(math.pi * step / total)) + 1e-4
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, slope)
+    for epoch in range(settings.epochs):
+        order, began, losses = rng.permutation(len(data)), time.monotonic(), []
+        for step in range(steps):
+            rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
+            loss = _batch_loss(trunk, heads, data, rows, settings)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 2.0)
+            optimiser.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise LossNotFinite("trunk", losses[-1], epoch, step, "lower the learning rate")
+        seconds = time.monotonic() - began
+        _log.info(
+            "seed %d epoch %d/%d loss %.3f %.0f s", seed, epoch + 1, settings.epochs, np.mean(losses), seconds
+        )
+    return trunk.eval()
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the trunk says of a set: embedding [n, 128], evidence [n, 192], quality [n, 512], type logits [n, 3]."""
+
+    embedding: NDArray[np.float32]
+    evidence: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    types: NDArray[np.float32]
+
+
+@torch.no_grad()
+def features_of(trunk: Trunk, images: NDArray[np.uint8], batch_size: int = 256) -> Features:
+    """Features of uint8 images [n, 128, 128, 3] in fp32, as they are served."""
+    parts: list[tuple[NDArray[np.float32], ...]] = []
+    for start in range(0, len(images), batch_size):
+        levels = trunk(to_input(torch.from_numpy(images[start : start + batch_size])))
+        evidence = trunk.evidence_vector(levels)
+        found = (trunk.embedding(levels), evidence, trunk.quality_vector(levels), trunk.kind(evidence))
+        parts.append(tuple(tensor.numpy() for tensor in found))
+    columns = [np.concatenate([part[i] for part in parts]) for i in range(4)]
+    return Features(*columns)
+
+
+__all__ = [
+    "EVIDENCE",
+    "NO_LABEL",
+    "TYPES",
+    "Features",
+    "TrainingImages",
+    "TrunkSettings",
+    "features_of",
+    "join",
+    "train_trunk",
+]

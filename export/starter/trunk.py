@@ -1,0 +1,88 @@
+"""The convolutional trunk: 128 px in, 45 million multiply-adds, features at three depths."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EMBEDDING_DIM = 128
+EVIDENCE = 64
+TYPES = ("product", "notice", "qr")
+
+
+class Levels(NamedTuple):
+    """Feature maps, [n, channels, height, width] each."""
+
+    low: Tensor  # [n, 32, 32, 32]
+    middle: Tensor  # [n, 128, 8, 8]
+    deep: Tensor  # [n, 192, 4, 4]
+
+
+def _strided(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    """Convolution that shrinks, with its normalisation."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class Residual(nn.Module):
+    """x + 3x3 convolution of x."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.normalise = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape out as in."""
+        return F.relu(x + self.normalise(self.convolution(x)))
+
+
+class Trunk(nn.Module):
+    """Images float32 [n, 3, 128, 128] in [-1, 1] to feature maps, evidence, embedding, type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low = nn.Sequential(_strided(3, 32, 6, 4), Residual(32))
+        self.middle = nn.Sequential(
+            _strided(32, 64, 3, 2), Residual(64), _strided(64, 128, 3, 2), Residual(128)
+        )
+        self.deep = _strided(128, 192, 3, 2)
+        self.evidence = nn.Sequential(nn.Conv2d(128, EVIDENCE, 1, bias=False), nn.BatchNorm2d(EVIDENCE))
+        self.embed = nn.Linear(2 * 192, EMBEDDING_DIM)
+        self.kind = nn.Linear(3 * EVIDENCE, len(TYPES))
+
+    def forward(self, images: Tensor) -> Levels:
+        """The feature maps of a batch."""
+        low = self.low(images)
+        middle = self.middle(low)
+        return Levels(low, middle, self.deep(middle))
+
+    def embedding(self, levels: Levels) -> Tensor:
+        """[n, 128], of length 1."""
+        pooled = torch.cat([levels.deep.mean(dim=(2, 3)), levels.deep.amax(dim=(2, 3))], dim=1)
+        return F.normalize(self.embed(pooled), dim=1)
+
+    def evidence_vector(self, levels: Levels) -> Tensor:
+        """[n, 192]: mean, maximum and spread of 64 mid-level channels; what the reinforcers restore."""
+        evidence = F.relu(self.evidence(levels.middle))
+        mean = evidence.mean(dim=(2, 3))
+        spread = (evidence.square().mean(dim=(2, 3)) - mean.square()).clamp_min(1e-6).sqrt()
+        return torch.cat([mean, evidence.amax(dim=(2, 3)), spread], dim=1)
+
+    def quality_vector(self, levels: Levels) -> Tensor:
+        """[n, 512]: mean and spread at two depths, where blur, noise and exposure show."""
+        parts = []
+        for level in (levels.low, levels.middle, levels.deep):
+            mean = level.mean(dim=(2, 3))
+            spread = (level.square().mean(dim=(2, 3)) - mean.square()).clamp_min(1e-6).sqrt()
+            parts += [mean, spread]
+        return torch.cat(parts[:-1], dim=1)
+
+
+QUALITY_WIDTH = 2 * 32 + 2 * 128 + 192
+
+
+def to_input(images: Tensor) -> Tensor:
+    """uint8 [n, height, width, 3] to float32 [n, 3, height, width] in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
