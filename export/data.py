@@ -210,13 +210,19 @@ def split_by_group(dataset: Dataset, shares: Mapping[str, float], salt: str) -> 
     return {name: Dataset(tuple(examples)) for name, examples in parts.items()}
 
 
-def data_digest(dataset: Dataset) -> str:
-    """Sha256 in hex over the sorted lines `name, label, sha256 of the bytes`: same data, same digest."""
-    lines = sorted(
-        f"{example.name}\t{example.label}\t{hashlib.sha256(example.path.read_bytes()).hexdigest()}\n"
-        for example in dataset.examples
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def data_digest(*datasets: Dataset) -> str:
+    """Sha256 in hex over the sorted lines `name, label, sha256 of the bytes` of each set.
+
+    The same data in the same sets gives the same digest, wherever its folder lies.
+    """
+    digest = hashlib.sha256()
+    for dataset in datasets:
+        lines = sorted(
+            f"{example.name}\t{example.label}\t{hashlib.sha256(example.path.read_bytes()).hexdigest()}\n"
+            for example in dataset.examples
+        )
+        digest.update(hashlib.sha256("".join(lines).encode()).digest())
+    return digest.hexdigest()
 
 
 def _part_of(group: str, shares: Mapping[str, float], total: float, salt: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.alocc.corruption import corrupt
 from export.loop import Batch, cosine
 from export.processes import Processes
 
@@ -25,13 +26,15 @@ class StepSettings:
     """What a step hangs on.
 
     `noise` is the standard deviation added to the maps. `reconstruction_weight` is the published
-    lambda; the squared norm is summed over an image, as in the paper.
+    lambda; the squared norm is summed over an image, as in the paper. `corrupted_share` is how much of
+    what D must refuse is self-made outliers (`export.alocc.corruption`); 0 is as published.
     """
 
     learning_rate: float = 2e-3
     discriminator_learning_rate: float = 5e-4
     noise: float = 0.4
     reconstruction_weight: float = 0.4
+    corrupted_share: float = 0.0
 
 
 class AdversarialStep:
@@ -57,8 +60,10 @@ class AdversarialStep:
         """Update D on real and restored maps, then R against the new D."""
         maps = self._inputs(batch.indices)  # [n, c, h, w]
         restored = self._reinforcer(maps + self._settings.noise * batch.normal(tuple(maps.shape[1:])))
-        real, fake = self._discriminator(maps), self._discriminator(restored.detach())
-        discrimination = batch.mean(functional.softplus(-real) + functional.softplus(fake))
+        real = self._discriminator(maps)
+        discrimination = batch.mean(
+            functional.softplus(-real) + self._refused(maps, restored.detach(), batch)
+        )
         self._update(self._discriminator, self._optimize_d, discrimination, batch.progress)
         adversarial = batch.mean(functional.softplus(-self._discriminator(restored)))
         reconstruction = batch.mean((restored - maps).square().sum(dim=(1, 2, 3)))
@@ -69,6 +74,15 @@ class AdversarialStep:
             "adversarial": adversarial,
             "reconstruction": reconstruction / maps[0].numel(),
         }
+
+    def _refused(self, maps: Tensor, restored: Tensor, batch: Batch) -> Tensor:
+        """D's loss [n] on what it must refuse."""
+        loss = functional.softplus(self._discriminator(restored))
+        share = self._settings.corrupted_share
+        if share == 0:
+            return loss
+        corrupted = corrupt(maps, batch.uniform())
+        return (1 - share) * loss + share * functional.softplus(self._discriminator(corrupted))
 
     def state_dict(self) -> dict[str, Any]:
         """Networks and optimisers."""

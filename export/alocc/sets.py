@@ -1,0 +1,89 @@
+"""The image sets of a one-class training, and what each may be used for.
+
+train        target class: R and D learn on it, and on nothing else
+validation   target class: scales and fusion of the scores
+threshold    products of the training side: the threshold, nothing else
+positive     target class, held back: measured once
+product      products, held back: measured once
+"""
+
+from dataclasses import dataclass, fields
+
+from export.alocc.settings import DataSettings
+from export.data import (
+    Columns,
+    Dataset,
+    data_digest,
+    parse_source,
+    read_sources,
+    require_images,
+    split_by_group,
+)
+from export.errors import DatasetError
+
+# The split stays when images are added, and is the same for every seed.
+_SALT = "mekiki"
+_SMALLEST_CLASS = 10
+
+
+@dataclass(frozen=True)
+class AloccSets:
+    """See the module."""
+
+    train: Dataset
+    validation: Dataset
+    threshold: Dataset
+    positive: Dataset
+    product: Dataset
+
+    def by_name(self) -> dict[str, Dataset]:
+        """The sets by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def digest(self) -> str:
+        """One digest over the digests of all sets."""
+        return data_digest(*self.by_name().values())
+
+
+def read_sets(settings: DataSettings) -> AloccSets:
+    """Read and split; a sender or source is never on both sides of a split.
+
+    Test sources that are named are used whole; without them a share of the others is held back.
+
+    Raises:
+        DatasetError: a source cannot be read, or a set has too few images.
+
+    """
+    positive, product = _read(settings.positive, settings), _read(settings.product, settings)
+    require_images(positive, _SMALLEST_CLASS, "the target class")
+    shares = {"train": 0.9, "validation": 0.1} if settings.test_positive else _with_test(0.8, 0.1)
+    split = split_by_group(positive, shares, _SALT)
+    held = _read(settings.test_positive, settings) if settings.test_positive else split["test"]
+    product_shares = {"threshold": 1.0} if settings.test_product else {"threshold": 0.6, "test": 0.4}
+    product_split = split_by_group(product, product_shares, _SALT)
+    held_product = _read(settings.test_product, settings) if settings.test_product else product_split["test"]
+    sets = AloccSets(split["train"], split["validation"], product_split["threshold"], held, held_product)
+    for name, dataset in sets.by_name().items():
+        require_images(dataset, 1, f"the set {name!r} (after splitting by group)")
+    _require_disjoint(sets)
+    return sets
+
+
+def _with_test(train: float, validation: float) -> dict[str, float]:
+    return {"train": train, "validation": validation, "test": 1 - train - validation}
+
+
+def _read(sources: list[str], settings: DataSettings) -> Dataset:
+    columns = Columns(settings.path_column, settings.label_column, settings.group_column)
+    return read_sources([parse_source(source) for source in sources], columns, settings.encoding)
+
+
+def _require_disjoint(sets: AloccSets) -> None:
+    seen: dict[object, str] = {}
+    for name, dataset in sets.by_name().items():
+        for example in dataset.examples:
+            other = seen.setdefault(example.path.resolve(), name)
+            if other != name:
+                raise DatasetError(
+                    f"{example.path} is in two sets, {other!r} and {name!r}: give disjoint sources"
+                )

@@ -1,0 +1,68 @@
+"""What a training of ALOCC is asked: data, models, schedule. All of it goes into `config.json`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from export.alocc.model import ModelSettings
+from export.alocc.step import StepSettings
+
+Space = Literal["pixel", "feature"]
+
+PIXEL_MODEL = ModelSettings()
+FEATURE_MODEL = ModelSettings(
+    side=224,
+    trunk="mobilenet_v2",
+    trunk_blocks=13,
+    widths=(64, 32),
+    strides=(1, 2),
+    code="local",
+    code_size=16,
+    discriminator_widths=(32, 64),
+    discriminator_strides=(2, 2),
+)
+
+
+class DataSettings(BaseModel):
+    """Where images come from; sources as `export.data.parse_source` reads them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    positive: Annotated[list[str], Field(min_length=1)]
+    product: Annotated[list[str], Field(min_length=1)]
+    test_positive: list[str] = []
+    test_product: list[str] = []
+    path_column: str | None = None
+    label_column: str | None = None
+    group_column: str | None = None
+    encoding: str | None = None
+    max_broken: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class SpaceSettings(BaseModel):
+    """One model and how it is trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: ModelSettings
+    step: StepSettings
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=2)] = 64
+
+
+class AloccSettings(BaseModel):
+    """A training of one target class in one or two spaces, over several seeds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: DataSettings
+    spaces: dict[Space, SpaceSettings]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    weights: str = "none"
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.003
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"a seed stands twice in {self.seeds}")
+        return self

@@ -1,0 +1,137 @@
+"""`mekiki train`, `mekiki evaluate`, `mekiki bundle`: the arguments, and the function that runs each.
+
+Imports neither torch nor anything that needs it: a serving installation can list these commands, and says
+which extra they need when one is run.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from worker.errors import MekikiError
+
+_TRAINING_PACKAGES = {
+    "matplotlib", "onnx", "onnxscript", "pyarrow", "segno", "sklearn", "torch", "torchvision", "tqdm",
+}  # fmt: skip
+
+
+def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands of training and evaluation; each sets `func`, Namespace -> exit code."""
+    train = subparsers.add_parser("train", help="train a model on one's own images")
+    _add_train_alocc(train.add_subparsers(metavar="MODEL", required=True))
+    evaluate = subparsers.add_parser("evaluate", help="measure trained models and write reports")
+    kinds = evaluate.add_subparsers(metavar="WHAT", required=True)
+    _add_evaluate_alocc(kinds)
+    _add_evaluate_mnist(kinds)
+    bundle = subparsers.add_parser("bundle", help="assemble a model bundle from trained models")
+    bundle.add_argument("arguments", nargs=argparse.REMAINDER, help="see mekiki bundle --help")
+    bundle.set_defaults(func=partial(_run, "export.bundle:main"))
+
+
+def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = models.add_parser(
+        "alocc",
+        help="a one-class filter (ALOCC): notices, QR codes, ...",
+        description="Train a filter on images of one class alone; product photos set its threshold. "
+        "A source is a folder, a CSV, JSONL or Parquet table, or TABLE:column=value,... for some rows. "
+        "Several GPUs or hosts: torchrun -m worker.cli train alocc ...",
+    )
+    parser.add_argument("--positive", nargs="+", metavar="SOURCE", help="images of the class to filter out")
+    parser.add_argument("--product", nargs="+", metavar="SOURCE", help="images that must get through")
+    parser.add_argument(
+        "--test-positive", nargs="+", default=[], metavar="SOURCE", help="default: held-back tenth"
+    )
+    parser.add_argument(
+        "--test-product", nargs="+", default=[], metavar="SOURCE", help="default: held-back part"
+    )
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--spaces", nargs="+", choices=["pixel", "feature"], help="default: both with --weights"
+    )
+    parser.add_argument(
+        "--weights", default="none", help="of the feature space's trunk: FILE, torchvision or none"
+    )
+    parser.add_argument(
+        "--preprocess", choices=["tensorflow", "torchvision"], help="pixels as the weights want them"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument(
+        "--noise", type=float, default=0.4, help="standard deviation of the noise that R removes"
+    )
+    parser.add_argument("--false-positive-rate", type=float, default=0.003, help="what the threshold allows")
+    parser.add_argument("--smoke", action="store_true", help="drawn images, tiny networks: seconds")
+    _add_data_arguments(parser)
+    _add_machine_arguments(parser)
+    parser.set_defaults(func=partial(_run, "export.train:train_alocc"))
+
+
+def _add_evaluate_alocc(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = kinds.add_parser("alocc", help="measure a run again, on its own or on other images")
+    parser.add_argument("run", metavar="RUN", help="run folder of mekiki train alocc")
+    parser.add_argument(
+        "--test-positive", nargs="+", default=[], metavar="SOURCE", help="default: the run's own"
+    )
+    parser.add_argument(
+        "--test-product", nargs="+", default=[], metavar="SOURCE", help="default: the run's own"
+    )
+    parser.add_argument("--report", metavar="FILE", help="default: RUN/report.html")
+    _add_machine_arguments(parser)
+    parser.set_defaults(func=partial(_run, "export.train:evaluate_alocc"))
+
+
+def _add_evaluate_mnist(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = kinds.add_parser("mnist", help="the one-class benchmark of the ALOCC paper")
+    parser.add_argument(
+        "--data", required=True, metavar="FILE", help="mnist.npz: x_train, y_train, x_test, y_test"
+    )
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--digits", nargs="+", type=int, default=list(range(10)))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=8)
+    _add_machine_arguments(parser)
+    parser.set_defaults(func=partial(_run, "export.mnist:evaluate_mnist"))
+
+
+def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--path-column", help="default: path, file, filename or image")
+    parser.add_argument("--label-column", help="default: label, class or category")
+    parser.add_argument("--group-column", help="sender, shop or source that a split keeps together")
+    parser.add_argument(
+        "--encoding", help="of CSV and JSONL tables; default: UTF-8, or what a byte order mark says"
+    )
+    parser.add_argument(
+        "--max-broken", type=float, default=0.1, help="share of broken images that is let pass"
+    )
+
+
+def _add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch, on the CPU")
+
+
+def _run(target: str, arguments: argparse.Namespace) -> int:
+    """Import `module:function` and run it; say plainly what is missing or was asked wrongly."""
+    module, _, name = target.partition(":")
+    try:
+        function: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _TRAINING_PACKAGES:
+            raise
+        print(  # noqa: T201
+            f"training needs {error.name}, which is not installed: pip install 'mekiki[train]'",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        return function(arguments)
+    except MekikiError as error:
+        print(f"mekiki: {error}", file=sys.stderr)  # noqa: T201
+        return 2

@@ -1,0 +1,168 @@
+"""`mekiki train alocc` and `mekiki evaluate alocc`: from the command line to a run folder with a report."""
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from export.alocc.evaluation import evaluate_run
+from export.alocc.report import write_alocc_report
+from export.alocc.sets import AloccSets, read_sets
+from export.alocc.settings import (
+    FEATURE_MODEL,
+    PIXEL_MODEL,
+    AloccSettings,
+    DataSettings,
+    Space,
+    SpaceSettings,
+)
+from export.alocc.smoke import SMOKE_MODELS, draw_smoke_images
+from export.alocc.step import StepSettings
+from export.alocc.training import train_space
+from export.errors import DatasetError, ExportError
+from export.pixels import DecodedSet, decode_dataset
+from export.processes import Processes, join_processes
+from export.run import RunFolder, open_run
+
+Decoded = dict[Space, Mapping[str, DecodedSet]]
+
+
+def train_alocc(arguments: argparse.Namespace) -> int:
+    """Train, measure and report; returns the exit code.
+
+    Raises:
+        ExportError: what was asked cannot be done; see its subclasses.
+
+    """
+    torch.set_num_threads(arguments.threads)
+    with ExitStack() as stack:
+        processes = stack.enter_context(join_processes(arguments.device))
+        if arguments.smoke:
+            _use_smoke_images(arguments, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        settings = _settings(arguments)
+        sets = read_sets(settings.data)
+        run = _open(Path(arguments.out), settings, sets.digest(), arguments.resume, processes)
+        decoded = decode_sets(settings, sets, run)
+        for space in settings.spaces:
+            train_space(space, settings, decoded[space]["train"].images, run, processes)
+        if processes.is_first:
+            _measure(settings, sets, decoded, run, processes, run.path / "report.html")
+    return 0
+
+
+def evaluate_alocc(arguments: argparse.Namespace) -> int:
+    """Measure the models of a run folder, on its own test images or on those named.
+
+    Raises:
+        ExportError: the run is not finished, or the images cannot be used.
+
+    """
+    torch.set_num_threads(arguments.threads)
+    run = RunFolder(Path(arguments.run))
+    settings = AloccSettings.model_validate(run.config()["settings"])
+    named = {"test_positive": arguments.test_positive, "test_product": arguments.test_product}
+    changed = {name: sources for name, sources in named.items() if sources}
+    settings = settings.model_copy(update={"data": settings.data.model_copy(update=changed)})
+    report = Path(arguments.report) if arguments.report else run.path / "report.html"
+    sets = read_sets(settings.data)
+    with join_processes(arguments.device) as processes:
+        decoded = decode_sets(settings, sets, run)
+        _measure(settings, sets, decoded, run, processes, report)
+    return 0
+
+
+def decode_sets(settings: AloccSettings, sets: AloccSets, run: RunFolder) -> Decoded:
+    """Every set at every space's side, through the worker's decoder.
+
+    Raises:
+        DatasetError: too many images are broken, or a set has none left.
+
+    """
+    decoded: Decoded = {}
+    for space, asked in settings.spaces.items():
+        chosen = {}
+        for name, dataset in sets.by_name().items():
+            side = asked.model.side
+            storage = run.path / "pixels" / f"{space}-{name}.npy"
+            chosen[name] = decode_dataset(
+                dataset, side, side, storage=storage, max_broken_share=settings.data.max_broken
+            )
+            if not len(chosen[name]):
+                raise DatasetError(f"the set {name!r} has no image that decodes")
+        decoded[space] = chosen
+    return decoded
+
+
+def _measure(
+    settings: AloccSettings,
+    sets: AloccSets,
+    decoded: Decoded,
+    run: RunFolder,
+    processes: Processes,
+    report: Path,
+) -> None:
+    results = evaluate_run(settings, decoded, run, processes)
+    for result in results:
+        for name, measured in result.measured.items():
+            run.log(
+                phase="evaluation",
+                epoch=0,
+                space=result.space,
+                seed=result.seed,
+                score=name,
+                **measured.to_json(),
+            )
+    write_alocc_report(report, settings, sets, decoded, results, run, processes.device)
+    print(f"report: {report}")  # noqa: T201 - what the command answers
+
+
+def _open(path: Path, settings: AloccSettings, digest: str, resume: bool, processes: Processes) -> RunFolder:
+    """The first process makes the folder; the others find it made."""
+    asked = settings.model_dump(mode="json")
+    if processes.is_first:
+        run = open_run(path, asked, digest, resume=resume)
+    processes.wait_for_all()
+    return run if processes.is_first else open_run(path, asked, digest, resume=True)
+
+
+def _settings(arguments: argparse.Namespace) -> AloccSettings:
+    if not arguments.positive or not arguments.product:
+        raise DatasetError("--positive and --product name the images to train on (or --smoke)")
+    models = SMOKE_MODELS if arguments.smoke else {"pixel": PIXEL_MODEL, "feature": FEATURE_MODEL}
+    spaces: list[Space] = arguments.spaces or (
+        ["pixel"] if arguments.weights == "none" and not arguments.smoke else ["pixel", "feature"]
+    )
+    preprocess = arguments.preprocess or (
+        "torchvision" if arguments.weights == "torchvision" else "tensorflow"
+    )
+    step = StepSettings(learning_rate=arguments.learning_rate, noise=arguments.noise)
+    names = DataSettings.model_fields
+    try:
+        return AloccSettings(
+            data=DataSettings(**{name: getattr(arguments, name) for name in names}),
+            spaces={
+                space: SpaceSettings(
+                    model=models[space].model_copy(update={"preprocess": preprocess}),
+                    step=step,
+                    epochs=arguments.epochs,
+                    batch_size=arguments.batch_size,
+                )
+                for space in spaces
+            },
+            seeds=arguments.seeds,
+            weights=arguments.weights,
+            false_positive_rate=arguments.false_positive_rate,
+        )
+    except ValidationError as error:
+        shown = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ExportError(f"the training cannot be done as asked: {shown}") from None
+
+
+def _use_smoke_images(arguments: argparse.Namespace, folder: Path) -> None:
+    draw_smoke_images(folder)
+    arguments.positive, arguments.product = [str(folder / "notices")], [str(folder / "products")]
+    arguments.epochs, arguments.batch_size = min(arguments.epochs, 2), 16
