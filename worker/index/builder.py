@@ -24,6 +24,21 @@ class BuildFailed(MekikiError):
     """The child process ended without a generation; the index goes on with what it has."""
 
 
+def request_for(directory: IndexDirectory, frozen: Frozen, *, threads: int, afresh: bool) -> BuildRequest:
+    """What the building process is asked for: the next generation of `directory`, from `frozen`."""
+    return BuildRequest(
+        base=None if frozen.base is None else frozen.base.path.absolute(),
+        graph="afresh" if afresh else "extend",
+        number=directory.next_number(),
+        identity=directory.identity,
+        created_at=frozen.frozen_at,
+        offsets=frozen.offsets,
+        upserts=list(frozen.tail.ids),
+        deletes=sorted(frozen.tail.deleted),
+        threads=threads,
+    )
+
+
 class GenerationBuild:
     """A running build of `frozen` into the next generation.
 
@@ -34,17 +49,7 @@ class GenerationBuild:
     def __init__(self, directory: IndexDirectory, frozen: Frozen, *, threads: int, afresh: bool) -> None:
         self._directory = directory
         self._frozen = frozen
-        self._request = BuildRequest(
-            base=None if frozen.base is None else frozen.base.path.absolute(),
-            graph="afresh" if afresh else "extend",
-            number=directory.next_number(),
-            identity=directory.identity,
-            created_at=frozen.frozen_at,
-            offsets=frozen.offsets,
-            upserts=list(frozen.tail.ids),
-            deletes=sorted(frozen.tail.deleted),
-            threads=threads,
-        )
+        self._request = request_for(directory, frozen, threads=threads, afresh=afresh)
         self._lock = threading.Lock()
         self._cancelled = False
         self._child: subprocess.Popen[bytes] | None = None

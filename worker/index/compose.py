@@ -1,6 +1,7 @@
 """Builds the index role from the settings: the one place where its real parts meet."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from fastapi import APIRouter
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from worker.delivery import create_delivery
 from worker.health import Health
 from worker.index.acknowledge import Updates
+from worker.index.builder import GenerationBuild
 from worker.index.directory import IndexDirectory
 from worker.index.generation import IndexIdentity
 from worker.index.live import LiveIndex
@@ -65,7 +67,13 @@ def build_index_role(
         delivery=delivery,
         live=live,
         updates=Updates(live, settings.topics, distance, index.near_duplicate_count, metrics),
-        snapshots=Snapshots(live, directory, index, metrics),
+        snapshots=Snapshots(
+            live,
+            directory,
+            partial(GenerationBuild, directory, threads=index.build_threads),
+            index,
+            metrics,
+        ),
         directory=directory,
         lock=lock,
         metrics=metrics,

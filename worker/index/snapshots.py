@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
 
-from worker.index.builder import GenerationBuild
 from worker.index.directory import IndexDirectory
-from worker.index.live import LiveIndex
+from worker.index.generation import Generation
+from worker.index.live import Frozen, LiveIndex
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
 
@@ -16,6 +18,22 @@ logger = logging.getLogger(__name__)
 _MAX_BUILDING_SHARE = 0.25
 _FIRST_RETRY_SECONDS = 1.0
 _LAST_RETRY_SECONDS = 300.0
+
+
+class Build(Protocol):
+    """A running build: GenerationBuild, in the program."""
+
+    outcome: Future[Generation]
+
+    def cancel(self) -> None:
+        """End it and leave nothing behind."""
+
+
+class StartBuild(Protocol):
+    """Starts a build of what was frozen; `afresh` asks for a graph that nothing was removed from."""
+
+    def __call__(self, frozen: Frozen, *, afresh: bool) -> Build:
+        """See the class."""
 
 
 class Snapshots:
@@ -29,16 +47,18 @@ class Snapshots:
         self,
         live: LiveIndex,
         directory: IndexDirectory,
+        start_build: StartBuild,
         settings: IndexSettings,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._live = live
         self._directory = directory
+        self._start_build = start_build
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self._running: GenerationBuild | None = None
+        self._running: Build | None = None
         self._began = clock()
         self._not_before = clock()
         self._failures = 0
@@ -71,11 +91,9 @@ class Snapshots:
     def _start(self) -> None:
         frozen = self._live.freeze()
         self._began = self._clock()
-        self._running = GenerationBuild(
-            self._directory, frozen, threads=self._settings.build_threads, afresh=self._failures > 0
-        )
+        self._running = self._start_build(frozen, afresh=self._failures > 0)
 
-    def _finish(self, build: GenerationBuild) -> None:
+    def _finish(self, build: Build) -> None:
         self._running = None
         took = self._clock() - self._began
         error = build.outcome.exception()

@@ -1,0 +1,94 @@
+"""Vectors, records and generations as the index tests make them."""
+
+import json
+import shutil
+import uuid
+
+import numpy as np
+
+from schemas.vector import Vector
+from tests.unit.records import record
+from worker.index.build import BUILT, build, write_request
+from worker.index.builder import request_for
+from worker.index.directory import IndexDirectory
+from worker.index.generation import IndexIdentity, open_generation
+from worker.index.live import LiveIndex
+
+DIM = 16
+SPACE = "test-space"
+IDENTITY = IndexIdentity(space=SPACE, dim=DIM, topic="embedded")
+
+
+def unit_rows(generator, count):
+    """Random vectors of unit norm, float32 [count, DIM]."""
+    rows = generator.normal(size=(count, DIM))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def axis(number):
+    """The unit vector along axis `number`."""
+    return np.eye(DIM, dtype=np.float32)[number]
+
+
+def turned(vector, towards, angle):
+    """`vector` turned by `angle` radians towards the orthogonal unit vector `towards`."""
+    return (np.cos(angle) * vector + np.sin(angle) * towards).astype(np.float32)
+
+
+def embedded(image_id, array, **changes):
+    """An ImageEmbedded event as JSON bytes."""
+    event = {
+        "type": "listing.image.embedded.v1",
+        "event_id": str(uuid.uuid5(uuid.NAMESPACE_OID, image_id)),
+        "image_id": image_id,
+        "listing_id": None,
+        "bundle_id": "starter-1-abc",
+        "image_sha256": "0" * 64,
+        "input": {"event_id": "e-1", "topic": "uploads", "partition": 0, "offset": 0},
+        "uploaded_at": "2026-01-01T00:00:00Z",
+        "decided_at": "2026-01-01T00:00:01Z",
+        "space": SPACE,
+        "vector": Vector.from_array(array).model_dump(),
+    }
+    return json.dumps(event | changes).encode()
+
+
+def embedded_record(image_id, vector, **position):
+    """An embedded record; no vector is a tombstone."""
+    value = None if vector is None else embedded(image_id, vector)
+    return record(value, topic=IDENTITY.topic, key=image_id.encode(), **position)
+
+
+def open_directory(path):
+    """An IndexDirectory of the tests' identity."""
+    path.mkdir(exist_ok=True)
+    return IndexDirectory(path, IDENTITY)
+
+
+def build_here(directory, frozen, afresh=False):
+    """Build, check and publish in this process: what GenerationBuild does with a child."""
+    work = directory.start_work()
+    request = request_for(directory, frozen, threads=1, afresh=afresh)
+    write_request(work, request, frozen.tail.vectors)
+    build(work)
+    generation = open_generation(work / BUILT, IDENTITY)
+    generation.path = directory.publish(work / BUILT, request.number)
+    shutil.rmtree(work)
+    return generation
+
+
+def snapshot(live, directory, afresh=False):
+    """Make a generation of everything in `live`, and search in it."""
+    generation = build_here(directory, live.freeze(), afresh)
+    live.swap(generation)
+    return generation
+
+
+def filled(count, generation=None):
+    """A LiveIndex with images i0, i1, ... in its tail, and their vectors by id."""
+    live = LiveIndex(IDENTITY, generation)
+    rows = unit_rows(np.random.default_rng(7), count)
+    for number, row in enumerate(rows):
+        live.upsert(f"i{number}", row)
+    live.advance(0, count)
+    return live, {f"i{number}": row for number, row in enumerate(rows)}

@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pytest
+
+from schemas.rejection import RejectionReason
+from tests.unit.index.indexing import DIM, SPACE, axis, embedded
+from tests.unit.records import record
+from worker.errors import Rejection
+from worker.index.apply import Delete, Upsert, parse_change, unit_vector
+
+
+def test_upsert_scales_the_vector_to_unit_norm():
+    change = parse_change(record(embedded("a", 7.0 * axis(2)), key=b"a"), SPACE, DIM)
+    assert isinstance(change, Upsert)
+    assert change.image_id == "a"
+    assert np.array_equal(change.vector, axis(2))
+    assert change.vector.dtype == np.float32
+
+
+def test_no_value_is_a_delete_of_the_key():
+    change = parse_change(
+        record(None, topic="embedded", partition=3, offset=9, key="画像".encode()), SPACE, DIM
+    )
+    assert change == Delete("画像", "embedded/3/9")
+
+
+def nan(vector):
+    return vector * np.float32("nan")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason", "says"),
+    [
+        (b"a", b"{not json", RejectionReason.ENVELOPE_NOT_JSON, "JSON"),
+        (b"a", b"[]", RejectionReason.ENVELOPE_INVALID, "value"),
+        (b"a", json.dumps({"image_id": "a"}).encode(), RejectionReason.ENVELOPE_INVALID, "event_id"),
+        (b"a", embedded("a", axis(0), type="other"), RejectionReason.ENVELOPE_UNKNOWN_TYPE, "type"),
+        (b"b", embedded("a", axis(0)), RejectionReason.ENVELOPE_INVALID, "'b'"),
+        (None, embedded("a", axis(0)), RejectionReason.ENVELOPE_INVALID, "key"),
+        (b"\xff", embedded("a", axis(0)), RejectionReason.ENVELOPE_INVALID, "UTF-8"),
+        (None, None, RejectionReason.ENVELOPE_INVALID, "key"),
+        (b"a", embedded("a", axis(0), space="other"), RejectionReason.VECTOR_INVALID, "'other'"),
+        (b"a", embedded("a", axis(0)[:5]), RejectionReason.VECTOR_INVALID, "5 dimensions"),
+        (b"a", embedded("a", 0 * axis(0)), RejectionReason.VECTOR_INVALID, "zero"),
+        (b"a", embedded("a", nan(axis(0))), RejectionReason.VECTOR_INVALID, "NaN"),
+        (b"a", embedded("a", axis(0) + np.float32("inf")), RejectionReason.VECTOR_INVALID, "infinite"),
+        (
+            b"a",
+            embedded("a", axis(0), vector={"dim": DIM, "dtype": "float32", "data": "%%"}),
+            RejectionReason.VECTOR_INVALID,
+            "base64",
+        ),
+    ],
+)
+def test_rejects_with_a_typed_reason(key, value, reason, says):
+    with pytest.raises(Rejection) as caught:
+        parse_change(record(value, key=key), SPACE, DIM)
+    assert caught.value.reason == reason
+    assert says in caught.value.detail
+
+
+def test_vectors_whose_squares_overflow_or_vanish_in_float32_keep_their_direction():
+    assert np.array_equal(unit_vector(axis(1) * np.float32(1e38), DIM), axis(1))
+    assert np.array_equal(unit_vector(axis(1) * np.float32(1e-11), DIM), axis(1))

@@ -1,0 +1,59 @@
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.unit.index.indexing import filled, open_directory
+from worker.index.builder import BuildFailed, GenerationBuild
+
+
+def test_a_child_builds_what_was_set_aside(tmp_path):
+    directory = open_directory(tmp_path)
+    live, vectors = filled(50)
+    build = GenerationBuild(directory, live.freeze(), threads=1, afresh=False)
+    generation = build.outcome.result(30)
+    assert generation.path == tmp_path / "generation-00000001"
+    assert [path.name for path in tmp_path.iterdir()] == ["generation-00000001"]
+    live.swap(generation)
+    assert all(np.array_equal(live.vector(image_id), vector) for image_id, vector in vectors.items())
+
+
+def test_a_child_that_fails_says_why_and_leaves_nothing(tmp_path):
+    directory = open_directory(tmp_path)
+    live, _ = filled(5)
+    frozen = live.freeze()
+    frozen.tail.ids.append("i0")  # twice the same image: more ids than vectors
+    build = GenerationBuild(directory, frozen, threads=1, afresh=False)
+    with pytest.raises(BuildFailed, match="does not hold the vector"):
+        build.outcome.result(30)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cancelling_ends_the_child_and_leaves_nothing(tmp_path):
+    directory = open_directory(tmp_path)
+    live, _ = filled(5)
+    build = GenerationBuild(directory, live.freeze(), threads=1, afresh=False)
+    build.cancel()
+    with pytest.raises(BuildFailed):
+        build.outcome.result(0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_child_ends_when_its_parent_is_gone(tmp_path):
+    os.mkfifo(tmp_path / "request.json")  # nobody writes it: the child would wait for ever
+    command = [sys.executable, "-m", "worker.index.build", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        child.stdin.close()
+        assert child.wait(20) == 1
+    assert child.returncode != -signal.SIGKILL
+
+
+def test_the_child_brings_in_no_kafka_client_and_no_model():
+    program = "import sys, worker.index.build; print(*sorted(m.partition('.')[0] for m in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    names = set(loaded.stdout.split())
+    assert "ngtpy" in names
+    assert names.isdisjoint({"confluent_kafka", "onnxruntime", "fastapi", "prometheus_client"})

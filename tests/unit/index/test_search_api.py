@@ -1,0 +1,144 @@
+import base64
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+
+from schemas.rejection import RejectionReason
+from schemas.search import IndexState, SearchResponse
+from schemas.vector import Vector
+from tests.unit.index.indexing import DIM, IDENTITY, SPACE, axis, open_directory, snapshot, turned
+from worker.errors import Rejection
+from worker.health import Health
+from worker.http import create_app
+from worker.index.live import LiveIndex
+from worker.index.search_api import create_search_router
+from worker.metrics import Metrics
+
+LIMIT = 5000
+
+
+def embed(image):
+    """Stands for the model: byte n is the image along axis n."""
+    if image == b"broken":
+        raise Rejection(RejectionReason.IMAGE_NOT_AN_IMAGE, "these bytes are no image")
+    return 3 * axis(image[0])
+
+
+@pytest.fixture
+def live(tmp_path):
+    index = LiveIndex(IDENTITY, None)
+    index.upsert("zero", axis(0))
+    index.upsert("one", axis(1))
+    snapshot(index, open_directory(tmp_path))
+    index.upsert("near zero", turned(axis(0), axis(2), 0.1))
+    index.advance(0, 3)
+    return index
+
+
+@pytest.fixture
+def ready():
+    return [True]
+
+
+@pytest.fixture
+def client(live, ready):
+    metrics = Metrics(CollectorRegistry())
+    router = create_search_router(live, embed, lambda: ready[0], metrics, LIMIT)
+    return TestClient(create_app(Health(60, ()), metrics.registry, [router]))
+
+
+def ids(answer):
+    assert answer.status_code == 200, answer.text
+    return [found.image_id for found in SearchResponse.model_validate_json(answer.content).results]
+
+
+def vector(array):
+    return Vector.from_array(array).model_dump()
+
+
+def image(raw):
+    return base64.b64encode(raw).decode()
+
+
+def test_by_vector_of_any_length(client):
+    answer = client.post("/search", json={"vector": vector(9 * axis(0)), "k": 2})
+    assert ids(answer) == ["zero", "near zero"]
+    body = answer.json()
+    assert body["results"][0]["distance"] == pytest.approx(0, abs=1e-6)
+    assert body["results"][1]["distance"] == pytest.approx(1 - np.cos(0.1), abs=1e-6)
+    assert body["space"] == SPACE
+    assert body["generation"] == "generation-00000001"
+    assert body["took_ms"] > 0
+
+
+def test_by_image(client):
+    assert ids(client.post("/search", json={"image": image(b"\x01"), "k": 1})) == ["one"]
+
+
+def test_by_image_id_leaves_the_image_itself_out(client):
+    assert ids(client.post("/search", json={"image_id": "zero"})) == ["near zero", "one"]
+
+
+def test_radius_bounds_the_distance(client):
+    assert ids(client.post("/search", json={"image_id": "zero", "radius": 0.1})) == ["near zero"]
+    assert ids(client.post("/search", json={"image_id": "one", "radius": 0.5})) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason", "says"),
+    [
+        ({}, 400, "request.invalid", "exactly one"),
+        ({"image_id": "zero", "image": "AA=="}, 400, "request.invalid", "exactly one"),
+        ({"image_id": "zero", "k": 0}, 400, "request.invalid", "k:"),
+        ({"image_id": "zero", "k": 1001}, 400, "request.invalid", "k:"),
+        ({"image_id": "zero", "radius": 2.5}, 400, "request.invalid", "radius:"),
+        ({"image_id": "zero", "limit": 3}, 400, "request.invalid", "limit:"),
+        ({"vector": {"dim": 3, "data": "AAAA"}}, 400, "request.invalid", "12 bytes"),
+        ({"image": "%%%"}, 400, "source.bad_base64", "base64"),
+        ({"image": "é"}, 400, "source.bad_base64", "base64"),
+        ({"image": ""}, 400, "source.empty", "no bytes"),
+        ({"image": image(b"broken")}, 400, "image.not_an_image", "no image"),
+        ({"vector": vector(np.ones(3, np.float32))}, 400, "vector.invalid", f"vectors of {DIM}"),
+        ({"vector": vector(np.zeros(DIM, np.float32))}, 400, "vector.invalid", "zero"),
+        ({"vector": vector(np.full(DIM, np.nan, np.float32))}, 400, "vector.invalid", "NaN"),
+        ({"image_id": "unknown"}, 404, "index.unknown_image", "'unknown'"),
+        ({"image": "A" * LIMIT}, 413, "request.too_large", str(LIMIT)),
+    ],
+)
+def test_refuses_with_a_typed_reason(client, body, status, reason, says):
+    answer = client.post("/search", json=body)
+    assert answer.status_code == status
+    assert answer.json()["reason"] == reason
+    assert says in answer.json()["detail"]
+    assert f'mekiki_search_errors_total{{reason="{reason}"}} 1.0' in client.get("/metrics").text
+
+
+def test_a_body_that_is_not_json(client):
+    answer = client.post("/search", content=b"{")
+    assert (answer.status_code, answer.json()["reason"]) == (400, "request.invalid")
+
+
+def test_not_ready_until_the_log_is_read(client, ready):
+    ready[0] = False
+    answer = client.post("/search", json={"image_id": "zero"})
+    assert (answer.status_code, answer.json()["reason"]) == (503, "index.not_ready")
+    assert client.get("/index").json()["caught_up"] is False
+
+
+def test_index_state(client, live):
+    live.delete("one")
+    state = IndexState.model_validate_json(client.get("/index").content)
+    assert (state.vectors, state.tail) == (2, 2)
+    assert state.generation == "generation-00000001"
+    assert 0 <= state.generation_age_seconds < 60
+    assert state.offsets == {0: 3}
+    assert (state.space, state.dim, state.topic) == (SPACE, DIM, IDENTITY.topic)
+
+
+def test_the_api_describes_its_body(client):
+    search = client.get("/openapi.json").json()["paths"]["/search"]["post"]
+    schema = search["requestBody"]["content"]["application/json"]["schema"]
+    assert set(schema["properties"]) == {"image", "image_id", "vector", "k", "radius"}
+    assert {"400", "404", "413", "503"} <= set(search["responses"])
