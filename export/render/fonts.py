@@ -15,9 +15,41 @@ FONT_PACKAGES = (
 )
 # Kept for the second renderer alone, so that its letters were never trained on.
 HELD_OUT = ("motoya", "sawarabi", "seto", "komatuna", "liberation", "cantarell", "junction", "linuxlibertine")
-_JAPANESE = ["ipaex", "ipafont", "NotoSansCJK-Regular", "NotoSansCJK-Bold", "NotoSerifCJK", "vlgothic", "takao", "MPLUS1[", "MPLUS2[", "MPLUS1-", "MPLUS2-", "mplus-1", "ume-hgo4", "ume-pmo3", "ume-tgo5", "ume-tms3", "ume-pgo5", "konatu/Konatu.ttf"]
+_JAPANESE = [
+    "ipaex",
+    "ipafont",
+    "NotoSansCJK-Regular",
+    "NotoSansCJK-Bold",
+    "NotoSerifCJK",
+    "vlgothic",
+    "takao",
+    "MPLUS1[",
+    "MPLUS2[",
+    "MPLUS1-",
+    "MPLUS2-",
+    "mplus-1",
+    "ume-hgo4",
+    "ume-pmo3",
+    "ume-tgo5",
+    "ume-tms3",
+    "ume-pgo5",
+    "konatu/Konatu.ttf",
+]
 _JAPANESE_HAND = ("kouzan", "soseki", "kiloji", "breip")
-_LATIN = ["dejavu/DejaVuSans", "DejaVuSerif", "Lato-Regular", "Lato-Black", "Lato-Light", "Roboto-Regular", "Roboto-Bold", "RobotoCondensed", "OpenSans", "EBGaramond12-Regular", "BebasNeue", "Quicksand"]
+_LATIN = [
+    "dejavu/DejaVuSans",
+    "DejaVuSerif",
+    "Lato-Regular",
+    "Lato-Black",
+    "Lato-Light",
+    "Roboto-Regular",
+    "Roboto-Bold",
+    "RobotoCondensed",
+    "OpenSans",
+    "EBGaramond12-Regular",
+    "BebasNeue",
+    "Quicksand",
+]
 _LATIN_HAND = ("Humor-Sans", "ComicNeue", "ecolier", "breip")
 _NO_LATIN_USE = ("Italic", "Oblique", "Math", "Mono", "Initials", "Keyboard", "SC", "Code")
 

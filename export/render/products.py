@@ -15,7 +15,28 @@ from export.render.fonts import FontBook
 from export.render.phrases import random_notice
 from export.render.qr import draw_code
 
-_SLOGANS = ["DUBLIN", "HELLO", "NOT DEAD", "SURF CLUB", "1987", "ROCK", "LOVE", "NEW YORK", "WORLD TOUR", "PARIS", "東京", "最高", "根性", "祭", "CALIFORNIA", "ORIGINAL", "SPORT", "milk", "BIO", "100%"]
+_SLOGANS = [
+    "DUBLIN",
+    "HELLO",
+    "NOT DEAD",
+    "SURF CLUB",
+    "1987",
+    "ROCK",
+    "LOVE",
+    "NEW YORK",
+    "WORLD TOUR",
+    "PARIS",
+    "東京",
+    "最高",
+    "根性",
+    "祭",
+    "CALIFORNIA",
+    "ORIGINAL",
+    "SPORT",
+    "milk",
+    "BIO",
+    "100%",
+]
 
 
 def _print_graphic(rng: np.random.Generator, fonts: FontBook, side: int) -> tuple[Image.Image, Image.Image]:
@@ -96,8 +117,8 @@ def cut_out(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
     draw = ImageDraw.Draw(mask)
     middle, kind = width / 2, rng.random()
     if kind < 0.4:  # shirt
-        points = [(0.3, 0.12), (0.7, 0.12), (0.95, 0.35), (0.83, 0.48), (0.74, 0.38), (0.74, 0.92), (0.26, 0.92),
-                  (0.26, 0.38), (0.17, 0.48), (0.05, 0.35)]  # fmt: skip
+        points = [(0.3, 0.12), (0.7, 0.12), (0.95, 0.35), (0.83, 0.48), (0.74, 0.38), (0.74, 0.92),
+                  (0.26, 0.92),                  (0.26, 0.38), (0.17, 0.48), (0.05, 0.35)]  # fmt: skip
     elif kind < 0.65:  # trousers
         points = [
             (0.33, 0.06),

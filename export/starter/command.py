@@ -69,7 +69,7 @@ def _trunk(sources: Sources, recipe: Recipe, seed: int, saved: Path | None) -> T
     return trunk
 
 
-def _filter_figures(graph: Path, sources: Sources, cache: Path, recipe: Recipe) -> dict[str, JsonValue]:
+def _filter_figures(graph: Path, sources: Sources, cache: Path) -> dict[str, JsonValue]:
     """What the default policy blocks, of held photos and of renders with other seeds."""
     figures: dict[str, JsonValue] = {}
     for key in (
@@ -111,9 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     graph = arguments.out / GRAPH_FILE
     export_onnx(scorer, graph)
     figures: dict[str, JsonValue] = {"seed": arguments.seed, "mega_flops": round(mega_flops(scorer), 1)}
-    figures["parity"] = {k: v for k, v in _parity(scorer, graph, sources).items()}
+    figures["parity"] = dict(_parity(scorer, graph, sources))
     figures |= _tags(trunk, sources, recipe, arguments.seed, arguments.out)
-    figures |= _filter_figures(graph, sources, arguments.cache, recipe)
+    figures |= _filter_figures(graph, sources, arguments.cache)
     ladders = preference_ladders(sources.products("test"), 300, arguments.seed + 1)
     figures["preference_pair_accuracy"] = round(pair_accuracy(preference, ladder_quality(trunk, ladders)), 4)
     held = sources.photos["clothing-calibration"]

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance
 
-EDITS = ("jpeg", "small", "crop", "bright", "caption", "mirror_free_turn")
+EDITS = ("jpeg", "small", "crop", "bright", "caption", "turn")
 
 
 def edited_copy(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
-    """The same photo as a seller would post it again: saved anew, resized, cropped, brighter, captioned, turned."""
+    """The photo as a seller would post it again: saved anew, smaller, cropped, brighter, captioned, turned."""
     kind = EDITS[int(rng.integers(len(EDITS)))]
     if kind == "jpeg":
         out = io.BytesIO()

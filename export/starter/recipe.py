@@ -93,7 +93,9 @@ def training_images(sources: Sources) -> TrainingImages:
     types = np.repeat(np.array([0, 1, 2]), [len(products) + changed, notices, codes])
     # Changed product i was made from photo i modulo their number, and keeps its label.
     labels = np.concatenate([own, own[np.arange(changed) % len(own)], np.full(notices + codes, NO_LABEL)])
-    return TrainingImages(join(parts), types.astype(np.int64), labels.astype(np.int64), len(column))
+    return TrainingImages(
+        join(parts), types.astype(np.int64), labels.astype(np.int64), len(column), len(products)
+    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from export.errors import LossNotFinite
 from export.starter.augment import augment, random_crop
 from export.starter.images import SIDE, PixelSet
-from export.starter.trunk import EMBEDDING_DIM, EVIDENCE, TYPES, Trunk, to_input
+from export.starter.trunk import EMBEDDING_DIM, TYPES, Trunk, to_input
 
 _log = logging.getLogger(__name__)
 NO_LABEL = -1
@@ -24,9 +24,10 @@ NO_LABEL = -1
 class TrunkSettings:
     """Length and weights of the trunk's training; fixed before any test."""
 
-    epochs: int = 8
+    epochs: int = 6
     batch_size: int = 96
-    pairs: int = 32  # images of a batch that get a second view
+    rendered_an_epoch: int = 2500  # of each rendered type, drawn anew every epoch
+    pairs: int = 24  # images of a batch that get a second view
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
     temperature: float = 0.1
@@ -44,9 +45,19 @@ class TrainingImages:
     types: NDArray[np.int64]
     labels: NDArray[np.int64]
     label_count: int
+    photo_count: int  # the first rows are photos, the rest are rendered
 
     def __len__(self) -> int:
         return len(self.types)
+
+    def epoch(self, rng: np.random.Generator, rendered: int) -> NDArray[np.int64]:
+        """Row numbers of one epoch, shuffled: every photo, and `rendered` of each kind of render."""
+        kinds = np.where(np.arange(len(self)) < self.photo_count, -1, self.types)
+        chosen = [np.flatnonzero(kinds == -1)]
+        for kind in range(len(TYPES)):
+            rows = np.flatnonzero(kinds == kind)
+            chosen.append(rng.permutation(rows)[:rendered])
+        return rng.permutation(np.concatenate(chosen))
 
 
 def join(parts: list[PixelSet]) -> PixelSet:
@@ -114,7 +125,7 @@ def train_trunk(data: TrainingImages, seed: int, settings: TrunkSettings) -> Tru
     heads = _Heads(data.label_count)
     parameters = [*trunk.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
-    steps = len(data) // settings.batch_size
+    steps = len(data.epoch(rng, settings.rendered_an_epoch)) // settings.batch_size
     total = max(1, steps * settings.epochs)
 
     def slope(step: int) -> float:
@@ -123,7 +134,8 @@ def train_trunk(data: TrainingImages, seed: int, settings: TrunkSettings) -> Tru
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, slope)
     for epoch in range(settings.epochs):
-        order, began, losses = rng.permutation(len(data)), time.monotonic(), []
+        order = data.epoch(rng, settings.rendered_an_epoch)
+        began, losses = time.monotonic(), []
         for step in range(steps):
             rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
             loss = _batch_loss(trunk, heads, data, rows, settings)
@@ -144,12 +156,12 @@ def train_trunk(data: TrainingImages, seed: int, settings: TrunkSettings) -> Tru
 
 @dataclass(frozen=True)
 class Features:
-    """What the trunk says of a set: embedding [n, 128], evidence [n, 192], quality [n, 512], type logits [n, 3]."""
+    """What the trunk says of a set, row by row."""
 
-    embedding: NDArray[np.float32]
-    evidence: NDArray[np.float32]
-    quality: NDArray[np.float32]
-    types: NDArray[np.float32]
+    embedding: NDArray[np.float32]  # [n, 128]
+    evidence: NDArray[np.float32]  # [n, 192]
+    quality: NDArray[np.float32]  # [n, 512]
+    types: NDArray[np.float32]  # logits [n, 3]
 
 
 @torch.no_grad()
@@ -163,16 +175,3 @@ def features_of(trunk: Trunk, images: NDArray[np.uint8], batch_size: int = 256) 
         parts.append(tuple(tensor.numpy() for tensor in found))
     columns = [np.concatenate([part[i] for part in parts]) for i in range(4)]
     return Features(*columns)
-
-
-__all__ = [
-    "EVIDENCE",
-    "NO_LABEL",
-    "TYPES",
-    "Features",
-    "TrainingImages",
-    "TrunkSettings",
-    "features_of",
-    "join",
-    "train_trunk",
-]
