@@ -1,0 +1,1 @@
+"""`mekiki demo`: the real program on an embedded broker, watched, with a report at the end."""

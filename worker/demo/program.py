@@ -1,0 +1,139 @@
+"""`mekiki run` in a process of its own, and its HTTP side: health, metrics, search."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpcore
+
+from schemas.search import IndexState, SearchResponse, SearchResult
+from worker.errors import StageError
+from worker.settings import Settings
+
+_HOST = "127.0.0.1"
+_STOP_SECONDS = 15.0
+_LOG_LINES = 15
+
+# util-linux: the kernel ends the program when the demo dies, however it dies.
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
+
+
+class Program:
+    """`mekiki run` with `settings`, listening on a free port; log lines go to `log`.
+
+    Use as a context manager: on leaving, the program drains and ends.
+    """
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self._log = log
+        self._port = _free_port()
+        http = settings.http.model_copy(update={"host": _HOST, "port": self._port})
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [*_DIES_WITH_US, sys.executable, "-m", "worker.cli", "run"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_environment(settings.model_copy(update={"http": http})),
+                start_new_session=True,  # Ctrl-C is for the demo, which then ends the program
+            )
+        self._pool = httpcore.ConnectionPool()
+
+    @property
+    def pid(self) -> int:
+        """The id of the program's process."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.close()
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def raise_if_ended(self) -> None:
+        """Raises a StageError with the end of the log if the program has ended."""
+        if (status := self._process.poll()) is not None:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+            raise StageError(f"`mekiki run` ended with status {status}:\n" + "\n".join(lines))
+
+    def wait_until_ready(self, seconds: float) -> None:
+        """Return once /readyz says so.
+
+        Raises:
+            StageError: the program ended, or is not ready within `seconds`.
+
+        """
+        deadline = time.monotonic() + seconds
+        detail = "it does not listen"
+        while time.monotonic() < deadline:
+            self.raise_if_ended()
+            try:
+                status, body = self._request("GET", "/readyz")
+            except httpcore.ConnectError:
+                time.sleep(0.1)
+                continue
+            if status == 200:
+                return
+            detail = json.dumps(json.loads(body)["missing"])
+            time.sleep(0.1)
+        raise StageError(f"`mekiki run` was not ready within {seconds:g} s: {detail}")
+
+    def metrics(self) -> str:
+        """What /metrics says."""
+        return self._ok("GET", "/metrics").decode()
+
+    def index_state(self) -> IndexState:
+        """What /index says."""
+        return IndexState.model_validate_json(self._ok("GET", "/index"))
+
+    def neighbours(self, image_id: str, count: int) -> list[SearchResult]:
+        """The images nearest to an indexed one, by POST /search."""
+        answer = self._ok("POST", "/search", {"image_id": image_id, "k": count})
+        return SearchResponse.model_validate_json(answer).results
+
+    def _ok(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+        status, answer = self._request(method, path, body)
+        if status != 200:
+            raise StageError(f"{method} {path} was answered with {status}: {answer[:500].decode(errors='replace')}")
+        return answer
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
+        response = self._pool.request(
+            method,
+            f"http://{_HOST}:{self._port}{path}",
+            headers={"Content-Type": "application/json"},
+            content=None if body is None else json.dumps(body).encode(),
+            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), 10.0)},
+        )
+        return response.status, response.content
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """This process's environment with `settings`, one variable a section, in place of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEKIKI_")}
+    sections = {
+        f"MEKIKI_{name.upper()}": getattr(settings, name).model_dump_json(exclude_none=True)
+        for name in type(settings).model_fields
+    }
+    return {**inherited, **sections}
+
+
+def _free_port() -> int:
+    with socket.create_server((_HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,217 @@
+"""`mekiki demo`: publish, watch, check that nothing is missing, report."""
+
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from schemas.search import SearchResult
+from worker.bundle import load_policy, read_manifest
+from worker.demo.broker import EmbeddedBroker
+from worker.demo.observe import Observer, Seen, missing_outcomes
+from worker.demo.program import Program
+from worker.demo.publish import Published, Publisher
+from worker.demo.report import Run, write_report
+from worker.demo.store import HOST, ObjectStore
+from worker.demo.uploads import Pictures, Planner, Upload, pictures_in
+from worker.demo.watch import LiveTable
+from worker.errors import ConfigurationError, StageError
+from worker.kafka import create_consumer, create_producer
+from worker.settings import KafkaSettings, Settings
+from worker.topics import topics_of
+
+ASSETS = Path(__file__).parent / "assets"
+REPORT = "report.html"
+
+_PUBLISH_SECONDS = 10.0
+_READY_SECONDS = 60.0
+# Without any new outcome for so long, what is missing will not come any more.
+_PATIENCE_SECONDS = 20.0
+_NEIGHBOURS = 5
+_SHOWN_MISSING = 10
+
+
+def run_demo(
+    settings: Settings,
+    *,
+    images: Path | None,
+    out: Path,
+    assets: Path = ASSETS,
+    seconds: float = _PUBLISH_SECONDS,
+) -> int:
+    """Show the program at work on `images`, else on the demo's own photos; leaves out/report.html.
+
+    Returns:
+        0 when every published event got its outcome, else 1.
+
+    Raises:
+        ConfigurationError: there are no images, or `out` cannot be written.
+        MekikiError: the broker or the program did not start, or failed.
+
+    """
+    console = Console()
+    manifest, _ = read_manifest(settings.model.bundle)  # a missing bundle is told before anything starts
+    pictures = pictures_in(assets, images)
+    report = _writable(out) / REPORT
+    with _ended_by_signals(), ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mekiki-demo-")))
+        store = stack.enter_context(ObjectStore())
+        with console.status("starting a broker, then mekiki run"):
+            uploads = Planner(settings.topics.uploaded, store, work).plan(pictures)
+            broker = stack.enter_context(EmbeddedBroker([topic.name for topic in topics_of(settings)]))
+            running = demo_settings(settings, broker.bootstrap_servers, store.url, pictures, work)
+            program = stack.enter_context(Program(running, work / "mekiki.log"))
+            program.wait_until_ready(_READY_SECONDS)
+        watched = _watch(running, uploads, program, console, seconds)
+        problems = _problems(watched, program)
+        with console.status("writing the report"):
+            write_report(
+                report,
+                Run(
+                    manifest=manifest,
+                    policy=load_policy(settings.model, manifest),
+                    provider=settings.model.provider,
+                    own_images=images,
+                    published=watched.published,
+                    seen=watched.seen,
+                    neighbours=_neighbours(program, watched.seen),
+                    metrics=program.metrics(),
+                    index=program.index_state(),
+                    began_at=watched.began_at,
+                    seconds=watched.seconds,
+                    problems=problems,
+                ),
+            )
+    return _conclude(console, watched, problems, report)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was published, what was seen of it, and for how long."""
+
+    published: list[Published]
+    seen: Seen
+    began_at: datetime
+    seconds: float
+
+
+def demo_settings(
+    settings: Settings, bootstrap_servers: str, store_url: str, pictures: Pictures, work: Path
+) -> Settings:
+    """`settings` with the demo's broker, object store, folder and index directory."""
+    updates = {
+        "fetch": {
+            "folder": pictures.photo_folder,
+            "object_url": f"{store_url}/{{bucket}}/{{key}}",
+            "schemes": ["https", "http"],
+            "allowed_networks": [f"{HOST}/32"],
+        },
+        # The embedded broker does not store transactional offsets. Of its uploads many are broken on purpose.
+        "score": {"delivery": "at_least_once", "rejection_limit": {"ratio": 1}},
+        # Small generations, so that builds and swaps happen while one watches.
+        "index": {"directory": work / "index", "snapshot_records": 64},
+    }
+    kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, properties={"log_level": "3"})
+    sections: dict[str, object] = {"kafka": kafka}
+    for name, values in updates.items():
+        section = getattr(settings, name)
+        sections[name] = type(section).model_validate({**section.model_dump(), **values})
+    return settings.model_copy(update=sections)
+
+
+def _watch(
+    settings: Settings, uploads: list[Upload], program: Program, console: Console, seconds: float
+) -> Watched:
+    """Publish `uploads` and read what comes of them, with the live table on `console`."""
+    consumer = create_consumer(settings.kafka, {"group.id": "mekiki-demo"})
+    producer = create_producer(settings.kafka, {})
+    began_at, began = datetime.now(UTC), time.monotonic()
+    try:
+        observer = Observer(consumer, settings.topics)
+        publisher = Publisher(producer, uploads, seconds)
+        with LiveTable(console, publisher, observer.seen, program) as table:
+            _until_complete(publisher, observer, program, table)
+    finally:
+        consumer.close()
+        producer.flush(1)
+    return Watched(publisher.published, observer.seen, began_at, time.monotonic() - began)
+
+
+def _until_complete(publisher: Publisher, observer: Observer, program: Program, table: LiveTable) -> None:
+    """Return when every upload has its outcome, or nothing has come for `_PATIENCE_SECONDS`."""
+    last_news = time.monotonic()
+    while True:
+        publisher.turn()
+        now = time.monotonic()
+        if observer.poll(0.02) or not publisher.finished:
+            last_news = now
+        elif not missing_outcomes(publisher.published, observer.seen):
+            return
+        elif now - last_news > _PATIENCE_SECONDS:
+            return
+        program.raise_if_ended()
+        table.refresh()
+
+
+def _problems(watched: Watched, program: Program) -> list[str]:
+    """Whatever is not as promised: outcomes that lack, and an index that holds other images than it should."""
+    problems = missing_outcomes(watched.published, watched.seen)
+    problems += [f"the index rejected a vector: {each.detail}" for each in watched.seen.index_rejections]
+    should, holds = sum(watched.seen.searchable.values()), program.index_state().vectors
+    if should != holds:
+        problems.append(f"the index holds {holds} images, it should hold {should}")
+    return problems
+
+
+def _neighbours(program: Program, seen: Seen) -> dict[str, list[SearchResult]]:
+    """The nearest images of every searchable one, asked of the program's own search API."""
+    found = {}
+    for image_id, searchable in seen.searchable.items():
+        if searchable:
+            try:
+                found[image_id] = program.neighbours(image_id, _NEIGHBOURS)
+            except StageError:
+                found[image_id] = []  # the index lacks it, which _problems has told
+    return found
+
+
+def _conclude(console: Console, watched: Watched, problems: list[str], report: Path) -> int:
+    if problems:
+        console.print(f"[bold red]{len(problems)} of the promised outcomes are missing:[/]")
+        for problem in problems[:_SHOWN_MISSING]:
+            console.print(f"  {problem}", highlight=False, markup=False)
+    else:
+        count = len(watched.published)
+        console.print(f"[bold green]Every one of {count} events got its outcome[/] in {watched.seconds:.1f} s.")
+    console.print(f"Report: [bold]{report}[/]", highlight=False, soft_wrap=True)
+    return 1 if problems else 0
+
+
+def _writable(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out):
+            return out
+    except OSError as error:
+        raise ConfigurationError(f"--out {out} cannot be written: {error}") from error
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does, so that its processes end with it."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
