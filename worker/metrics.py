@@ -5,7 +5,11 @@ of values. A `Metrics` object belongs to one registry, so that tests and two rol
 do not meet.
 """
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from schemas.policy import Decision
 
 _STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LATENCY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
@@ -66,6 +70,9 @@ class Metrics:
         self.decide_decisions = Counter(
             "mekiki_decide_decisions", "Images by decision.", ["decision"], registry=registry
         )
+        # Shown from the start: a ratio of what has not happened yet is 0, not missing.
+        for decision in get_args(Decision):
+            self.decide_decisions.labels(decision)
         self.decide_scores = Histogram(
             "mekiki_decide_score_ratio", "Scores, 0 to 1.", ["score"], buckets=_SCORE, registry=registry
         )
@@ -81,6 +88,8 @@ class Metrics:
         self.commit_transactions = Counter(
             "mekiki_commit_attempts", "Commits by result.", ["result"], registry=registry
         )
+        for result in ("success", "failure"):
+            self.commit_transactions.labels(result)
         self.commit_latency = Histogram(
             "mekiki_commit_upload_latency_seconds",
             "From the upload's record to its committed outcome.",

@@ -19,5 +19,5 @@ command -v buildah >/dev/null || {
 }
 # OCI's own format has no HEALTHCHECK.
 # shellcheck disable=SC2086
-buildah bud --format docker --layers $flags --build-arg "BASE=$base" --build-arg "VARIANT=$variant" -t "$name" .
+buildah bud --format docker $flags --build-arg "BASE=$base" --build-arg "VARIANT=$variant" -t "$name" .
 echo "$name: $(buildah images --format '{{.Size}}' "$name")"

@@ -104,7 +104,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "percentunit",
             (
                 Query(
-                    _rate("mekiki_decide_rejections_total") + " / " + _rate("mekiki_commit_outcomes_total"),
+                    f"({_rate('mekiki_decide_rejections_total')} or vector(0)) / "
+                    + _rate("mekiki_commit_outcomes_total"),
                     "share",
                 ),
             ),

@@ -1,0 +1,58 @@
+"""Alerts and dashboard on what a real Prometheus scrapes from the real program under load."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from helm.tools import dashboard
+from tests.helm.metric_definitions import names
+from tests.helm.observed import Observed, drawn_photos, load, observed
+
+pytestmark = pytest.mark.timeout(300)
+
+SECONDS = 20
+VARIABLES = {"$__rate_interval": "15s", "$release": ".*", "$score": ".*"}
+PANELS = [panel for panel in dashboard.dashboard()["panels"] if panel["type"] != "row"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+    """The program after some seconds of load, still running."""
+    with observed(tmp_path_factory.mktemp("observed")) as place:
+        load(place, SECONDS, drawn_photos(8))
+        time.sleep(2)
+        yield place
+
+
+def filled(promql: str) -> str:
+    for name, value in VARIABLES.items():
+        promql = promql.replace(name, value)
+    return promql
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_every_query_of_a_panel_has_data(panel: dict[str, Any], place: Observed) -> None:
+    now = time.time()
+    for target in panel["targets"]:
+        series = place.prometheus.query_range(filled(target["expr"]), now - SECONDS, now, 2)
+        values = [float(value) for each in series for _, value in each["values"]]
+        assert any(math.isfinite(value) for value in values), target["expr"]
+
+
+def test_every_metric_of_the_alerts_has_samples(place: Observed) -> None:
+    rules = place.prometheus._get("rules")["groups"]
+    expressions = [rule["query"] for group in rules for rule in group["rules"]]
+    assert len(expressions) >= 11
+    for name in set().union(*map(names, expressions)):
+        assert place.prometheus.query(name), name
+    for group in rules:
+        for rule in group["rules"]:
+            assert rule["health"] == "ok", rule
+
+
+def test_a_healthy_release_raises_no_alarm(place: Observed) -> None:
+    """The load is one third broken uploads: that alert may be on its way."""
+    assert set(place.prometheus.alerts()) <= {"MekikiRejectionRatioHigh"}
