@@ -18,6 +18,15 @@ _TRAINING_PACKAGES = {
 }  # fmt: skip
 
 
+def main(arguments: list[str]) -> int:
+    """Run `train`, `evaluate` or `bundle` with its arguments; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="mekiki")
+    add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
+    options = parser.parse_args(arguments)
+    function: Callable[[argparse.Namespace], int] = options.func
+    return function(options)
+
+
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands of training and evaluation; each sets `func`, Namespace -> exit code."""
     train = subparsers.add_parser("train", help="train a model on one's own images")
@@ -95,7 +104,13 @@ def _add_evaluate_mnist(kinds: "argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--digits", nargs="+", type=int, default=list(range(10)))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument(
+        "--corrupted-share",
+        type=float,
+        default=0.5,
+        help="of D's training: self-made outliers; 0 is as published",
+    )
     _add_machine_arguments(parser)
     parser.set_defaults(func=partial(_run, "export.mnist:evaluate_mnist"))
 

@@ -18,7 +18,7 @@ from export.metrics import Calibration, Curves, Values
 from export.run import write_text
 
 TARGET_COLOUR, OTHER_COLOUR = "#b3402a", "#2f6690"
-_STYLE = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "figure.autolayout": True}
+STYLE: Any = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
 
 
 def write_report(path: Path, template: str, values: Mapping[str, Any]) -> None:
@@ -47,8 +47,8 @@ def inline_image(pixels: NDArray[np.uint8], description: str, side: int = 96) ->
 
 def curve_figure(curves: Mapping[str, Curves]) -> Figure:
     """ROC and precision-recall curves side by side, a line a name; the ROC's axis shows 0.01 % to all."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8.4, 3.2))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.2, 3.2), layout="constrained")
         roc, precision_recall = figure.subplots(1, 2)
         for name, points in curves.items():
             roc.plot(
@@ -59,7 +59,7 @@ def curve_figure(curves: Mapping[str, Curves]) -> Figure:
         precision_recall.set(
             xlabel="recall", ylabel="precision", ylim=(-0.02, 1.02), title="Precision and recall"
         )
-        precision_recall.legend(frameon=False, loc="lower left")
+        figure.legend(*roc.get_legend_handles_labels(), loc="outside right center", frameon=False)
     return figure
 
 
@@ -67,8 +67,8 @@ def histogram_figure(
     target: Mapping[str, Values], other: Mapping[str, Values], thresholds: Mapping[str, float]
 ) -> Figure:
     """One histogram a score: the target class and the others, with the threshold."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(2.8 * len(target), 2.4))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.8 * len(target), 2.4), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(target), squeeze=False)[0], target, strict=True):
             together = np.concatenate([target[name], other[name]])
             # A few far outliers would squeeze everything else into one bar.
@@ -89,8 +89,8 @@ def histogram_figure(
 
 def calibration_figure(measured: Calibration) -> Figure:
     """Share of target images over the mean score of a bin."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(3.4, 3.0))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.4, 3.0), layout="constrained")
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="#999", lw=1, ls=":")
         axes.plot(measured.predicted, measured.observed, marker="o", ms=4, color=TARGET_COLOUR)
@@ -103,8 +103,8 @@ def calibration_figure(measured: Calibration) -> Figure:
 def loss_figure(rows: list[dict[str, Any]]) -> Figure:
     """Training losses by epoch: a panel a term, a line a phase."""
     terms = sorted({name for row in rows for name in row} - {"phase", "epoch", "seconds"})
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(2.8 * len(terms), 2.4))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.8 * len(terms), 2.4), layout="constrained")
         for axes, term in zip(figure.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):
             for phase in dict.fromkeys(row["phase"] for row in rows):
                 held = [row for row in rows if row["phase"] == phase and term in row]

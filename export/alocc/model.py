@@ -48,6 +48,7 @@ class AloccModel(nn.Module):
     """uint8 [n, side, side, 3] to the scores of one target class."""
 
     mean: Tensor
+    centre: Tensor
     deviation: Tensor
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -65,6 +66,7 @@ class AloccModel(nn.Module):
             shape, settings.discriminator_widths, settings.discriminator_strides
         )
         self.register_buffer("mean", torch.zeros(1, shape.channels, 1, 1))
+        self.register_buffer("centre", torch.zeros(1, shape.channels, 1, 1))
         self.register_buffer("deviation", torch.ones(1, shape.channels, 1, 1))
 
     @property
@@ -79,24 +81,28 @@ class AloccModel(nn.Module):
 
     @torch.no_grad()
     def standardise(self, images: Images) -> None:
-        """Take mean and deviation of each channel from images of the target class."""
+        """Take the channels' means and, of features, their deviations from images of the target class."""
+        maps = torch.cat([self.trunk(batch).half().cpu() for batch in in_batches(images, self.mean.device)])
+        channels = [maps[:, number].float() for number in range(maps.shape[1])]
+        mean = torch.stack([channel.mean() for channel in channels]).view_as(self.mean)
         if self.works_on_pixels:
+            self.centre.copy_(mean)
             return
-        parts = [self.trunk(batch) for batch in in_batches(images, self.mean.device)]
-        maps = torch.cat([part.half().cpu() for part in parts]).float()
-        self.mean.copy_(maps.mean(dim=(0, 2, 3), keepdim=True))
-        deviation = maps.std(dim=(0, 2, 3), keepdim=True)
+        deviation = torch.stack([channel.std() for channel in channels]).view_as(self.mean)
+        self.mean.copy_(mean)
         # A channel that the class hardly uses would drown the others.
         self.deviation.copy_(deviation.clamp_min(0.1 * float(deviation.mean())))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits D(X) and D(R(X)), and the restoration error: images uint8 [n, side, side, 3] -> three [n].
 
-        The error is the mean of |X - R(X)|^2 over a map's numbers.
+        The error is |X - R(X)|^2 over |X - centre|^2: the share of what sets X apart from the target
+        class's mean that R does not restore. Undivided, an empty image would pass for a well-restored one.
         """
         maps = self.maps(images)
         restored = self.reinforcer(maps)
-        error = (maps - restored).square().mean(dim=(1, 2, 3))
+        energy = (maps - self.centre).square().mean(dim=(1, 2, 3)).clamp_min(1e-3)
+        error = (maps - restored).square().mean(dim=(1, 2, 3)) / energy
         return self.discriminator(maps), self.discriminator(restored), error
 
     @torch.no_grad()

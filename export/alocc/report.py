@@ -15,6 +15,7 @@ from export.alocc.model import REINFORCED, RESTORED, AloccModel, Images
 from export.alocc.sets import AloccSets
 from export.alocc.settings import AloccSettings, Space
 from export.alocc.training import load_model
+from export.data import Dataset
 from export.metrics import ScoreScale, calibration, curves
 from export.pixels import DecodedSet
 from export.report import (
@@ -76,7 +77,7 @@ def write_alocc_report(
     values: dict[str, Any] = {
         "config": run.config(),
         "settings": settings,
-        "sets": {name: _describe(dataset, decoded) for name, dataset in sets.by_name().items()},
+        "sets": {name: _describe(dataset) for name, dataset in sets.by_name().items()},
         "comparison": comparison(results),
         "parts": [_part(settings, decoded[result.space], result, run, device) for result in first],
         "losses": inline_figure(loss_figure(training), "training losses by epoch"),
@@ -161,5 +162,5 @@ def _restored(model: AloccModel, images: Images) -> list[list[Markup]]:
     ]
 
 
-def _describe(dataset: Any, decoded: Mapping[Space, Mapping[str, DecodedSet]]) -> dict[str, Any]:
+def _describe(dataset: Dataset) -> dict[str, Any]:
     return {"images": len(dataset), "labels": dataset.labels().most_common(8), "skips": dataset.skips()}

@@ -60,10 +60,7 @@ class AdversarialStep:
         """Update D on real and restored maps, then R against the new D."""
         maps = self._inputs(batch.indices)  # [n, c, h, w]
         restored = self._reinforcer(maps + self._settings.noise * batch.normal(tuple(maps.shape[1:])))
-        real = self._discriminator(maps)
-        discrimination = batch.mean(
-            functional.softplus(-real) + self._refused(maps, restored.detach(), batch)
-        )
+        discrimination = batch.mean(self._discrimination(maps, restored.detach(), batch))
         self._update(self._discriminator, self._optimize_d, discrimination, batch.progress)
         adversarial = batch.mean(functional.softplus(-self._discriminator(restored)))
         reconstruction = batch.mean((restored - maps).square().sum(dim=(1, 2, 3)))
@@ -75,14 +72,25 @@ class AdversarialStep:
             "reconstruction": reconstruction / maps[0].numel(),
         }
 
-    def _refused(self, maps: Tensor, restored: Tensor, batch: Batch) -> Tensor:
-        """D's loss [n] on what it must refuse."""
-        loss = functional.softplus(self._discriminator(restored))
+    def _discrimination(self, maps: Tensor, restored: Tensor, batch: Batch) -> Tensor:
+        """D's loss [n]: accept the class's maps, refuse what R restored and what is broken."""
         share = self._settings.corrupted_share
         if share == 0:
-            return loss
-        corrupted = corrupt(maps, batch.uniform())
-        return (1 - share) * loss + share * functional.softplus(self._discriminator(corrupted))
+            real, fake = self._discriminator(torch.cat([maps, restored])).chunk(2)
+            return functional.softplus(-real) + functional.softplus(fake)
+        broken = self._broken(maps, batch)
+        real, fake, wrong = self._discriminator(torch.cat([maps, restored, broken])).chunk(3)
+        refused = (1 - share) * functional.softplus(fake) + share * functional.softplus(wrong)
+        return functional.softplus(-real) + refused
+
+    @torch.no_grad()
+    def _broken(self, maps: Tensor, batch: Batch) -> Tensor:
+        """Self-made outliers, one half of them as R gives them back: D judges both X and R(X)."""
+        broken = corrupt(maps, batch.uniform())
+        through = (batch.uniform() < 0.5).nonzero().squeeze(1)
+        if len(through):
+            broken[through] = self._reinforcer(broken[through])
+        return broken
 
     def state_dict(self) -> dict[str, Any]:
         """Networks and optimisers."""
