@@ -1,0 +1,133 @@
+"""Renderers: the same seed gives the same image, another seed another, and codes are real codes."""
+
+import io
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from export.render.browser_notices import notice_html
+from export.render.browser_phrases import HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
+from export.render.camera import lay_down, photograph, texture, to_bytes
+from export.render.fonts import FontBook, MissingFontsError, installed_fonts
+from export.render.notices import LAYOUTS, render_notice
+from export.render.phrases import random_notice, random_table
+from export.render.products import cut_out, render_hard_product, with_print
+from export.render.qr import draw_code, random_code, render_qr_photo, render_qr_poster
+from worker.score.decode import ImageLimits, decode
+
+
+@pytest.fixture(scope="module")
+def fonts() -> FontBook:
+    """matplotlib brings this font, so the tests need none of the machine's."""
+    font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return FontBook((font,), (font,), (font,), (font,))
+
+
+def _rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def _photo() -> Image.Image:
+    return texture(_rng(3), 160, 200)
+
+
+def test_notices_are_repeatable_and_differ_by_seed(fonts: FontBook) -> None:
+    first, again, other = (np.asarray(render_notice(_rng(s), fonts)) for s in (4, 4, 5))
+    assert np.array_equal(first, again)
+    assert first.shape != other.shape or not np.array_equal(first, other)
+
+
+def test_every_notice_has_something_written_on_it(fonts: FontBook) -> None:
+    for seed in range(25):
+        pixels = np.asarray(render_notice(_rng(seed), fonts).convert("L"), dtype=np.float32)
+        edges = np.abs(np.diff(pixels, axis=1)) > 12
+        assert edges.mean() > 0.002, f"seed {seed} is nearly blank"
+
+
+def test_layout_shares_add_up_to_one() -> None:
+    assert sum(share for _, share in LAYOUTS) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", ["poster", "photo"])
+def test_qr_images_are_repeatable(kind: str, fonts: FontBook) -> None:
+    def draw(seed: int) -> np.ndarray:
+        image = render_qr_poster(_rng(seed), fonts) if kind == "poster" else render_qr_photo(_rng(seed))
+        return np.asarray(image)
+
+    assert np.array_equal(draw(8), draw(8))
+    assert draw(8).shape != draw(9).shape or not np.array_equal(draw(8), draw(9))
+
+
+def test_codes_have_the_three_finder_patterns() -> None:
+    finder = np.pad(np.pad(np.ones((3, 3), bool), 1), 1, constant_values=True)
+    for seed in range(10):
+        code = random_code(_rng(seed))
+        assert code.shape[0] == code.shape[1] >= 21
+        for corner in (code[:7, :7], code[:7, -7:], code[-7:, :7]):
+            assert np.array_equal(corner, finder)
+
+
+def test_drawn_code_has_the_asked_side() -> None:
+    assert draw_code(_rng(1), 90).size == (90, 90)
+
+
+def test_changed_products_keep_most_of_the_photo(fonts: FontBook) -> None:
+    photo = _photo()
+    changed = np.asarray(with_print(_rng(2), fonts, photo), dtype=int)
+    same = (np.abs(changed - np.asarray(photo, dtype=int)).sum(axis=2) == 0).mean()
+    assert 0.5 < same < 1.0
+
+
+def test_cut_out_puts_the_photo_on_another_ground() -> None:
+    photo = _photo()
+    corner = np.asarray(cut_out(_rng(6), photo))[:5, :5]
+    assert not np.array_equal(corner, np.asarray(photo)[:5, :5])
+
+
+def test_hard_products_come_from_the_named_photo(fonts: FontBook) -> None:
+    red, blue = (Image.new("RGB", (80, 80), colour) for colour in ("red", "blue"))
+    image = np.asarray(render_hard_product(_rng(1), fonts, [red, blue], 1), dtype=float).mean(axis=(0, 1))
+    assert image[2] > image[0]
+
+
+def test_a_sheet_laid_larger_than_the_ground_covers_it() -> None:
+    white, black = Image.new("RGB", (50, 50), "white"), Image.new("RGB", (100, 100), "black")
+    assert np.asarray(lay_down(_rng(0), white, black, 3.0, 0.0, 0.0)).min() == 255
+    assert np.asarray(lay_down(_rng(0), white, black, 0.3, 0.0, 0.0)).mean() < 60
+
+
+def test_uploads_decode_with_the_workers_decoder() -> None:
+    for seed in range(12):
+        rng = _rng(seed)
+        data = to_bytes(rng, photograph(rng, _photo()))
+        assert decode(data, 32, 32, ImageLimits()).pixels.shape == (32, 32, 3)
+
+
+def test_tables_are_rectangular() -> None:
+    for seed in range(12):
+        table = random_table(_rng(seed), japanese=bool(seed % 2))
+        assert len({len(row) for row in table}) == 1
+
+
+def test_second_renderer_shares_no_words_with_the_first() -> None:
+    trained = {random_notice(_rng(s), bool(s % 2), 12).title for s in range(400)}
+    trained |= {line for s in range(400) for line in random_notice(_rng(s), bool(s % 2), 12).lines}
+    assert not trained & {*HEADS_JA, *HEADS_EN, *LINES_JA, *LINES_EN}
+
+
+def test_second_renderer_writes_repeatable_pages() -> None:
+    assert notice_html(_rng(7)) == notice_html(_rng(7))
+    assert "<h1" in notice_html(_rng(7))
+
+
+def test_missing_fonts_say_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(MissingFontsError, match="apt-get install fonts-noto-cjk"):
+        installed_fonts(tmp_path)
+
+
+def test_upload_formats_vary() -> None:
+    formats = {Image.open(io.BytesIO(to_bytes(_rng(s), _photo()))).format for s in range(60)}
+    assert formats == {"JPEG", "PNG", "WEBP"}
