@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from export.starter.bundle import CARD_FILE, GRAPH_FILE, TAGS_FILE, write_manifest
 from export.starter.card import model_card
+from export.starter.filtering import train_filter
 from export.starter.graph import OUTPUTS, Scorer, export_onnx, largest_difference, mega_flops, run_onnx
 from export.starter.images import rendered_pixels
 from export.starter.measure import copy_distances, near_duplicate_distance, policy_thresholds, share_blocked
@@ -23,7 +24,6 @@ from export.starter.recipe import (
     ladder_quality,
     load_sources,
     preference_ladders,
-    train_filter,
     train_preference_head,
     training_images,
 )
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     sources = load_sources(arguments.data, arguments.cache, recipe)
     trunk = _trunk(sources, recipe, arguments.seed, arguments.trunk)
-    found = train_filter(trunk, sources, recipe, arguments.seed)
+    found = train_filter(trunk, sources, arguments.cache, recipe, arguments.seed)
     preference = train_preference_head(trunk, sources, recipe, arguments.seed)
     scorer = Scorer(trunk, found.text, found.qr, preference).eval()
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """The graph that serves: uint8 pixels to embedding, notice score, QR score and preference."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +20,44 @@ OUTPUTS = ("embedding", "text", "qr", "preference")
 OPSET = 18
 
 
-class NoveltyScore(nn.Module):
-    """A restoration error as a score: 0.5 at the threshold, falling as the error grows."""
+@dataclass(frozen=True)
+class Fusion:
+    """How restoration and margin become one score."""
 
+    restoration: float
+    margin: float
+    cut: float
+    slope: float
+
+
+class NoveltyScore(nn.Module):
+    """A class's restoration error and the trunk's margin for it, fused and cut: 0.5 is the threshold.
+
+    The weights are not negative, so a worse restoration never raises the score.
+    """
+
+    weights: Tensor
     cut: Tensor
     slope: Tensor
 
-    def __init__(self, alocc: FeatureAlocc, cut: float, slope: float) -> None:
+    def __init__(self, alocc: FeatureAlocc, column: int, fusion: Fusion) -> None:
         super().__init__()
         self.alocc = alocc
-        self.register_buffer("cut", torch.tensor(cut))
-        self.register_buffer("slope", torch.tensor(slope))
+        self.column = column
+        self.register_buffer("weights", torch.tensor([fusion.restoration, fusion.margin]))
+        self.register_buffer("cut", torch.tensor(fusion.cut))
+        self.register_buffer("slope", torch.tensor(fusion.slope))
 
-    def forward(self, evidence: Tensor) -> Tensor:
-        """[n, width] to [n] in (0, 1)."""
-        error = torch.log(self.alocc(evidence) + 1e-6)
-        return torch.sigmoid((self.cut - error) * self.slope)
+    def parts(self, evidence: Tensor, types: Tensor) -> Tensor:
+        """[n, 2]: minus the log restoration error, and the margin of the class over `product`."""
+        return torch.stack(
+            [-torch.log(self.alocc(evidence) + 1e-6), types[:, self.column] - types[:, 0]], dim=1
+        )
+
+    def forward(self, evidence: Tensor, types: Tensor) -> Tensor:
+        """Evidence [n, width] and type logits [n, 3] to scores [n] in (0, 1)."""
+        fused = (self.parts(evidence, types) * self.weights).sum(dim=1)
+        return torch.sigmoid((fused - self.cut) * self.slope)
 
 
 class Scorer(nn.Module):
@@ -53,10 +76,11 @@ class Scorer(nn.Module):
         """uint8 [n, 128, 128, 3] to embedding [n, 128], text [n], qr [n], preference [n]."""
         levels = self.trunk(to_input(images))
         evidence = self.trunk.evidence_vector(levels)
+        types = self.trunk.type_logits(levels, evidence)
         return (
             self.trunk.embedding(levels),
-            self.text(evidence),
-            self.qr(evidence),
+            self.text(evidence, types),
+            self.qr(evidence, types),
             self.preference(self.trunk.quality_vector(levels)),
         )
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.feature_alocc import FeatureAlocc, ReinforcerSettings, restoration_error, train_reinforcer
-from export.starter.graph import NoveltyScore
+from export.feature_alocc import ReinforcerSettings
 from export.starter.images import SIDE, PixelSet, photo_pixels, rendered_pixels
 from export.starter.photos import Photo, of_split, read_clothing, read_grocery
 from export.starter.preference import PreferenceHead, ladder, train_preference
@@ -27,7 +26,7 @@ _log = logging.getLogger(__name__)
 SPLITS = ("train", "calibration", "test")
 # Seeds of the rendered sets. Tests and the demo use others, so that no image is ever shared.
 SEED_NOTICE, SEED_PRODUCT, SEED_POSTER, SEED_QR_PHOTO = 1, 2, 3, 4
-SEED_HELD = 1000
+SEED_FUSION, SEED_HELD = 500, 1000
 
 
 @dataclass(frozen=True)
@@ -96,56 +95,6 @@ def training_images(sources: Sources) -> TrainingImages:
     return TrainingImages(
         join(parts), types.astype(np.int64), labels.astype(np.int64), len(column), len(products)
     )
-
-
-@dataclass(frozen=True)
-class Filter:
-    """The two reinforcers with their cuts, and the false positives each was allowed."""
-
-    text: NoveltyScore
-    qr: NoveltyScore
-
-
-def cut_at(
-    product_errors: NDArray[np.float32], class_errors: NDArray[np.float32], share: float
-) -> tuple[float, float]:
-    """Where to cut log-errors, and how steep the score is there.
-
-    The cut lets `share` of the products through as the class; the slope puts the class's median at
-    a score of 0.95, so that scores are comparable between reinforcers.
-
-    Args:
-        product_errors: restoration errors of training-side product photos [n].
-        class_errors: restoration errors of the class itself [m].
-        share: false positives allowed, 0 to 1.
-
-    """
-    products = np.log(product_errors + 1e-6)
-    cut = float(np.quantile(products, share))
-    inside = float(np.median(np.log(class_errors + 1e-6)))
-    return cut, 3.0 / max(0.1, cut - inside)
-
-
-def train_filter(trunk: Trunk, sources: Sources, recipe: Recipe, seed: int) -> Filter:
-    """One reinforcer for notices, one for QR codes, each on its class alone; products set the cuts."""
-
-    def evidence(names: Sequence[str]) -> NDArray[np.float32]:
-        return np.concatenate([features_of(trunk, sources.pixels[name].exact).evidence for name in names])
-
-    products = evidence([f"{g}-{s}" for g in ("clothing", "grocery") for s in ("train", "calibration")])
-    scores = []
-    for number, classes in enumerate((["notice"], ["qr_poster", "qr_photo"])):
-        own = evidence(classes)
-        alocc = train_reinforcer(own, seed + number, recipe.reinforcer)
-        scores.append(_with_cut(alocc, own, products, recipe.false_positive_share / 2))
-    return Filter(*scores)
-
-
-def _with_cut(
-    alocc: FeatureAlocc, own: NDArray[np.float32], products: NDArray[np.float32], share: float
-) -> NoveltyScore:
-    cut, slope = cut_at(restoration_error(alocc, products), restoration_error(alocc, own), share)
-    return NoveltyScore(alocc, cut, slope).eval()
 
 
 def preference_ladders(photos: Sequence[Photo], count: int, seed: int) -> NDArray[np.uint8]:

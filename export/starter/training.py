@@ -32,7 +32,7 @@ class TrunkSettings:
     weight_decay: float = 0.02
     temperature: float = 0.1
     cosine_scale: float = 16.0
-    type_weight: float = 1.0
+    type_weight: float = 0.7
     label_weight: float = 0.5
     pair_weight: float = 0.3
 
@@ -98,11 +98,12 @@ def _batch_loss(
     with torch.autocast("cpu", torch.bfloat16):
         levels = trunk(views.contiguous(memory_format=torch.channels_last))
         embedding, evidence = trunk.embedding(levels).float(), trunk.evidence_vector(levels).float()
+        verdict = trunk.type_logits(levels, evidence).float()
     # The mid-level vector alone tells product, notice and QR apart; noise stands in for what is unseen.
     noisy = F.dropout(evidence, 0.2) + 0.05 * torch.randn_like(evidence)
-    loss = settings.type_weight * F.cross_entropy(
-        trunk.kind(noisy), torch.cat([types, types[:pairs]]), label_smoothing=0.02
-    )
+    truth = torch.cat([types, types[:pairs]])
+    loss = F.cross_entropy(trunk.kind(noisy), truth, label_smoothing=0.02) + F.cross_entropy(verdict, truth)
+    loss = settings.type_weight * loss
     labels = torch.from_numpy(data.labels[rows])
     known = labels != NO_LABEL
     if bool(known.any()):
@@ -171,7 +172,12 @@ def features_of(trunk: Trunk, images: NDArray[np.uint8], batch_size: int = 256) 
     for start in range(0, len(images), batch_size):
         levels = trunk(to_input(torch.from_numpy(images[start : start + batch_size])))
         evidence = trunk.evidence_vector(levels)
-        found = (trunk.embedding(levels), evidence, trunk.quality_vector(levels), trunk.kind(evidence))
+        found = (
+            trunk.embedding(levels),
+            evidence,
+            trunk.quality_vector(levels),
+            trunk.type_logits(levels, evidence),
+        )
         parts.append(tuple(tensor.numpy() for tensor in found))
     columns = [np.concatenate([part[i] for part in parts]) for i in range(4)]
     return Features(*columns)

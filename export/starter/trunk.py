@@ -38,6 +38,11 @@ class Residual(nn.Module):
         return F.relu(x + self.normalise(self.convolution(x)))
 
 
+def _pooled(level: Tensor) -> Tensor:
+    """[n, channels, height, width] to [n, 2 * channels]: mean and maximum."""
+    return torch.cat([level.mean(dim=(2, 3)), level.amax(dim=(2, 3))], dim=1)
+
+
 class Trunk(nn.Module):
     """Images float32 [n, 3, 128, 128] in [-1, 1] to feature maps, evidence, embedding, type."""
 
@@ -51,6 +56,7 @@ class Trunk(nn.Module):
         self.evidence = nn.Sequential(nn.Conv2d(128, EVIDENCE, 1, bias=False), nn.BatchNorm2d(EVIDENCE))
         self.embed = nn.Linear(2 * 192, EMBEDDING_DIM)
         self.kind = nn.Linear(3 * EVIDENCE, len(TYPES))
+        self.verdict = nn.Sequential(nn.Dropout(0.2), nn.Linear(3 * EVIDENCE + 2 * 192, len(TYPES)))
 
     def forward(self, images: Tensor) -> Levels:
         """The feature maps of a batch."""
@@ -60,8 +66,12 @@ class Trunk(nn.Module):
 
     def embedding(self, levels: Levels) -> Tensor:
         """[n, 128], of length 1."""
-        pooled = torch.cat([levels.deep.mean(dim=(2, 3)), levels.deep.amax(dim=(2, 3))], dim=1)
-        return F.normalize(self.embed(pooled), dim=1)
+        return F.normalize(self.embed(_pooled(levels.deep)), dim=1)
+
+    def type_logits(self, levels: Levels, evidence: Tensor) -> Tensor:
+        """[n, 3]: product, notice or QR code, by mid-level evidence and deep features together."""
+        logits: Tensor = self.verdict(torch.cat([evidence, _pooled(levels.deep)], dim=1))
+        return logits
 
     def evidence_vector(self, levels: Levels) -> Tensor:
         """[n, 192]: mean, maximum and spread of 64 mid-level channels; what the reinforcers restore."""

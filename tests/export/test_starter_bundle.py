@@ -13,8 +13,9 @@ from export.starter.photos import excluded_photos
 from schemas.bundle import BundleManifest
 from worker.score.decode import ImageLimits, decode
 
-BUNDLE = Path("worker/bundles/starter")
-ASSETS = Path("worker/demo/assets")
+_ROOT = Path(__file__).parents[2]
+BUNDLE = _ROOT / "worker/bundles/starter"
+ASSETS = _ROOT / "worker/demo/assets"
 
 
 @pytest.fixture(scope="module")
