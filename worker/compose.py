@@ -153,6 +153,8 @@ def compose(
             routers.append(router)
         for name, health in healths.items():
             metrics.health_ready.labels(name).set_function(partial(_ready, health))
+            metrics.commit_outcomes.labels(name)  # shown from the start, as 0
+            metrics.commit_last.labels(name)
         app = create_app(CombinedHealth(healths), metrics.registry, routers)
         server = stack.enter_context(HttpServer(app, settings.http.host, settings.http.port))
         yield Process(roles, server.port)

@@ -37,7 +37,7 @@ class Metrics:
         )
 
         # poll: events taken from Kafka, and how far behind the worker is.
-        self.poll_events = Counter("mekiki_poll_events", "Events polled.", registry=registry)
+        self.poll_events = Counter("mekiki_poll_events", "Events polled.", ["role"], registry=registry)
         self.poll_lag = Gauge(
             "mekiki_poll_lag_records",
             "Records behind the end of a partition.",
@@ -46,7 +46,7 @@ class Metrics:
         )
         self.poll_paused = Gauge("mekiki_poll_paused_ratio", "1 while polling is paused.", registry=registry)
         self.poll_assigned = Gauge(
-            "mekiki_poll_assigned_partitions", "Partitions assigned.", registry=registry
+            "mekiki_poll_assigned_partitions", "Partitions assigned.", ["role"], registry=registry
         )
 
         # The time of each stage: of one event (parse, fetch, decode), a batch (infer, tag), or a commit.
@@ -84,12 +84,12 @@ class Metrics:
         )
 
         # commit: outcomes made durable, and how long after the upload.
-        self.commit_outcomes = Counter("mekiki_commit_outcomes", "Outcomes committed.", registry=registry)
-        self.commit_transactions = Counter(
-            "mekiki_commit_attempts", "Commits by result.", ["result"], registry=registry
+        self.commit_outcomes = Counter(
+            "mekiki_commit_outcomes", "Outcomes committed.", ["role"], registry=registry
         )
-        for result in ("success", "failure"):
-            self.commit_transactions.labels(result)
+        self.commit_transactions = Counter(
+            "mekiki_commit_attempts", "Commits by result.", ["role", "result"], registry=registry
+        )
         self.commit_latency = Histogram(
             "mekiki_commit_upload_latency_seconds",
             "From the upload's record to its committed outcome.",
@@ -100,7 +100,10 @@ class Metrics:
             "mekiki_commit_in_flight_events", "Polled, not committed.", registry=registry
         )
         self.commit_last = Gauge(
-            "mekiki_commit_last_timestamp_seconds", "Unix time of the last commit.", registry=registry
+            "mekiki_commit_last_timestamp_seconds",
+            "Unix time of the last commit.",
+            ["role"],
+            registry=registry,
         )
         self.commit_halted = Gauge(
             "mekiki_commit_halted_ratio", "1 while halted by the rejection limit.", registry=registry

@@ -55,6 +55,7 @@ def _quantiles(metric: str) -> tuple[Query, ...]:
     return tuple(Query(_quantile(share, metric), f"p{share * 100:g}") for share in (0.5, 0.95, 0.99))
 
 
+_SCORE = ',role="score"'
 _LAG = "sum{by} (max by (topic, partition) (mekiki_poll_lag_records{{OF}}))"
 
 ROWS: dict[str, tuple[Panel, ...]] = {
@@ -70,7 +71,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Outcomes",
             "ops",
-            (Query(_rate("mekiki_commit_outcomes_total"), "outcomes"),),
+            (Query(_rate("mekiki_commit_outcomes_total", labels=_SCORE), "outcomes"),),
             "Uploads judged or rejected, for good.",
             "stat",
             4,
@@ -105,7 +106,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (
                 Query(
                     f"({_rate('mekiki_decide_rejections_total')} or vector(0)) / "
-                    + _rate("mekiki_commit_outcomes_total"),
+                    + _rate("mekiki_commit_outcomes_total", labels=_SCORE),
                     "share",
                 ),
             ),
@@ -119,8 +120,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Events",
             "ops",
             (
-                Query(_rate("mekiki_poll_events_total"), "polled"),
-                Query(_rate("mekiki_commit_outcomes_total"), "committed"),
+                Query(_rate("mekiki_poll_events_total", labels=_SCORE), "polled"),
+                Query(_rate("mekiki_commit_outcomes_total", labels=_SCORE), "committed"),
                 Query(_rate("mekiki_decide_removals_total"), "deletions"),
             ),
             "Polled above committed for long: work is repeated.",
@@ -137,7 +138,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Commits",
             "ops",
-            (Query(_rate("mekiki_commit_attempts_total", "result"), "{{result}}"),),
+            (Query(_rate("mekiki_commit_attempts_total", "role, result"), "{{role}} {{result}}"),),
             "Failures are tried again; a lasting failure is the broker's or the network's.",
         ),
         Panel(
@@ -153,7 +154,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Partitions",
             "short",
-            (Query("sum by (instance) (mekiki_poll_assigned_partitions{OF})", "{{instance}}"),),
+            (Query('sum by (instance) (mekiki_poll_assigned_partitions{OF,role="score"})', "{{instance}}"),),
             "Who has how many.",
             stacked=True,
         ),

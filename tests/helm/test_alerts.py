@@ -38,11 +38,11 @@ class Case:
     step: str = "1m"
 
 
-OUTCOMES = "mekiki_commit_outcomes_total{" + OF + "}"
+OUTCOMES = "mekiki_commit_outcomes_total{" + OF + ',role="score"}'
 REJECTIONS = "mekiki_decide_rejections_total{" + OF + ',reason="not_an_image"}'
 BLOCK = "mekiki_decide_decisions_total{" + OF + ',decision="block"}'
 ACCEPT = "mekiki_decide_decisions_total{" + OF + ',decision="accept"}'
-LAST = "mekiki_commit_last_timestamp_seconds{" + OF + "}"
+LAST = "mekiki_commit_last_timestamp_seconds{" + OF + ',role="score"}'
 LAG = f"mekiki_poll_lag_records{{{UPLOADED}}}"
 TAIL = f"mekiki_index_tail_records{{{POD}}}"
 GENERATION = f"mekiki_index_generation_timestamp_seconds{{{POD}}}"

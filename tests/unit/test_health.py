@@ -43,7 +43,7 @@ def test_ready_once_every_condition_holds_and_until_one_is_withdrawn():
 
 def test_the_three_addresses():
     registry = CollectorRegistry()
-    Metrics(registry).poll_events.inc(3)
+    Metrics(registry).poll_events.labels("score").inc(3)
     first, second = Health(60, ()), Health(60, ("caught up",))
     app = create_app(CombinedHealth({"score": first, "index": second}), registry)
     with HttpServer(app, "127.0.0.1", 0) as server:
@@ -52,6 +52,6 @@ def test_the_three_addresses():
         assert (status, json.loads(body)["missing"]) == (503, {"index: caught up": "not yet"})
         second.satisfy("caught up")
         assert get(server.port, "/readyz")[0] == 200
-        assert "mekiki_poll_events_total 3.0" in get(server.port, "/metrics")[1]
+        assert 'mekiki_poll_events_total{role="score"} 3.0' in get(server.port, "/metrics")[1]
         with pytest.raises(ConfigurationError, match="cannot listen"):
             HttpServer(app, "127.0.0.1", server.port)

@@ -142,7 +142,7 @@ class IndexRole:
 
     def _assign(self) -> None:
         self._consumer.assign([TopicPartition(self._topic, p, o) for p, o in self._positions.items()])
-        self._metrics.poll_assigned.set(len(self._positions))
+        self._metrics.poll_assigned.labels("index").set(len(self._positions))
 
     def _turn(self) -> None:
         self._health.beat()
@@ -168,7 +168,7 @@ class IndexRole:
             return []
         messages = [first, *self._consumer.consume(_BATCH_RECORDS - 1, timeout=0)]
         records = [input_record(message) for message in messages if self._is_record(message)]
-        self._metrics.poll_events.inc(len(records))
+        self._metrics.poll_events.labels("index").inc(len(records))
         return records
 
     def _is_record(self, message: Message) -> bool:
@@ -211,7 +211,7 @@ class IndexRole:
                 if time.monotonic() > deadline:
                     raise BrokerError(f"not acknowledged within {self._timeout:g} s: {error}") from error
                 logger.warning("acknowledging again: %s", error)
-                self._metrics.commit_transactions.labels("failure").inc()
+                self._metrics.commit_transactions.labels("index", "failure").inc()
                 self._stopping.wait(_RETRY_SECONDS)
                 continue
             self._observe_acknowledged(records)
@@ -220,9 +220,9 @@ class IndexRole:
 
     def _observe_acknowledged(self, records: list[InputRecord]) -> None:
         now = datetime.now(UTC).timestamp()
-        self._metrics.commit_transactions.labels("success").inc()
-        self._metrics.commit_outcomes.inc(len(records))
-        self._metrics.commit_last.set(now)
+        self._metrics.commit_transactions.labels("index", "success").inc()
+        self._metrics.commit_outcomes.labels("index").inc(len(records))
+        self._metrics.commit_last.labels("index").set(now)
         for record in records:
             self._metrics.index_latency.observe(max(0.0, now - record.timestamp_ms / 1000))
 

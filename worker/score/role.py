@@ -124,7 +124,7 @@ class ScoreRole:
             record = input_record(message)
             entry = self._ledger.track(record)
             if entry is not None:
-                self._metrics.poll_events.inc()
+                self._metrics.poll_events.labels("score").inc()
                 self._pipeline.submit(entry, partial(self._parse, record))
 
     def _pause_or_resume(self) -> None:
@@ -181,7 +181,7 @@ class ScoreRole:
             self._next_commit = 0.0  # there is more
 
     def _not_delivered(self, error: NotDelivered) -> None:
-        self._metrics.commit_transactions.labels("failure").inc()
+        self._metrics.commit_transactions.labels("score", "failure").inc()
         logger.warning("not delivered, will be tried again: %s", error)
         now = time.monotonic()
         self._undelivered_since = self._undelivered_since or now
@@ -190,9 +190,9 @@ class ScoreRole:
 
     def _count(self, entries: Sequence[tuple[InputRecord, Outcome]]) -> None:
         metrics, now = self._metrics, time.time()
-        metrics.commit_transactions.labels("success").inc()
-        metrics.commit_outcomes.inc(len(entries))
-        metrics.commit_last.set(now)
+        metrics.commit_transactions.labels("score", "success").inc()
+        metrics.commit_outcomes.labels("score").inc(len(entries))
+        metrics.commit_last.labels("score").set(now)
         for record, outcome in entries:
             if record.timestamp_ms > 0:
                 metrics.commit_latency.observe(max(0.0, now - record.timestamp_ms / 1000))
@@ -248,7 +248,7 @@ class ScoreRole:
 
     def _assignment_changed(self) -> None:
         self._assignment_moved = True
-        self._metrics.poll_assigned.set(self._ledger.partition_count)
+        self._metrics.poll_assigned.labels("score").set(self._ledger.partition_count)
 
     def _observe_lag(self) -> None:
         if time.monotonic() < self._next_lag:
