@@ -53,10 +53,19 @@ def _broken_images(topic: str, sound: Path) -> Iterator[Broken]:
     yield image("half-jpeg", "a JPEG cut off in the middle", corrupt, jpeg[: len(jpeg) // 2])
     yield image("half-png", "a PNG cut off in the middle", corrupt, png[: len(png) // 2])
     not_image = RejectionReason.IMAGE_NOT_AN_IMAGE
-    yield image("pdf", "a PDF called .jpg", not_image, b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\n")
+    yield image(
+        "pdf", "a PDF called .jpg", not_image, b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\n"
+    )
     yield image("zip", "a ZIP archive called .jpg", not_image, b"PK\x03\x04" + bytes(60))
-    yield image("pixel", "a tracking pixel, 1 x 1", RejectionReason.IMAGE_TOO_SMALL, _encoded(picture.resize((1, 1)), "PNG"))
-    yield image("huge", "a PNG of 50,000 x 50,000 in 75 bytes", RejectionReason.IMAGE_TOO_MANY_PIXELS, _huge_png())
+    yield image(
+        "pixel",
+        "a tracking pixel, 1 x 1",
+        RejectionReason.IMAGE_TOO_SMALL,
+        _encoded(picture.resize((1, 1)), "PNG"),
+    )
+    yield image(
+        "huge", "a PNG of 50,000 x 50,000 in 75 bytes", RejectionReason.IMAGE_TOO_MANY_PIXELS, _huge_png()
+    )
     yield image("film", f"a GIF of {_FRAMES} frames", RejectionReason.IMAGE_TOO_MANY_FRAMES, _film())
     yield image("nothing", "an image of no bytes", RejectionReason.SOURCE_EMPTY, b"")
 
@@ -73,12 +82,18 @@ def _broken_references(topic: str, store: ObjectStore, folder: Path) -> Iterator
     missing = RejectionReason.FETCH_NOT_FOUND
     yield reference("lost-url", "a URL that answers 404", missing, url=f"{store.url}/broken/lost.jpg")
     yield reference("lost-path", "a path where no file is", missing, path="no/such/file.jpg")
-    yield reference("outside", "a path out of the folder", RejectionReason.FETCH_OUTSIDE_FOLDER, path="../../etc/passwd")
+    yield reference(
+        "outside", "a path out of the folder", RejectionReason.FETCH_OUTSIDE_FOLDER, path="../../etc/passwd"
+    )
     forbidden = RejectionReason.FETCH_FORBIDDEN_ADDRESS
-    yield reference("metadata", "a URL of the cloud's metadata service", forbidden, url="http://169.254.169.254/")
+    yield reference(
+        "metadata", "a URL of the cloud's metadata service", forbidden, url="http://169.254.169.254/"
+    )
     yield reference("redirect", "a redirect to the metadata service", forbidden, url=f"{store.url}{REDIRECT}")
     yield reference("ftp", "an ftp URL", RejectionReason.SOURCE_UNSUPPORTED, url="ftp://shop.example/1.jpg")
-    yield reference("base64", "data that is not base64", RejectionReason.SOURCE_BAD_BASE64, data="@@ not base64 @@")
+    yield reference(
+        "base64", "data that is not base64", RejectionReason.SOURCE_BAD_BASE64, data="@@ not base64 @@"
+    )
 
 
 def _broken_envelopes(topic: str) -> Iterator[Broken]:
@@ -88,17 +103,30 @@ def _broken_envelopes(topic: str) -> Iterator[Broken]:
 
     now = datetime.now(UTC)
     invalid = RejectionReason.ENVELOPE_INVALID
-    yield envelope("not-json", "text that is not JSON", RejectionReason.ENVELOPE_NOT_JSON, b"image=1.jpg&shop=7")
+    yield envelope(
+        "not-json", "text that is not JSON", RejectionReason.ENVELOPE_NOT_JSON, b"image=1.jpg&shop=7"
+    )
     yield envelope("list", "a JSON list", invalid, b"[1, 2, 3]")
-    yield envelope("no-id", "an event without an image id", invalid, json.dumps({"type": UPLOADED, "event_id": "x"}).encode())
+    yield envelope(
+        "no-id",
+        "an event without an image id",
+        invalid,
+        json.dumps({"type": UPLOADED, "event_id": "x"}).encode(),
+    )
     entries = [forms.bucket_entry("broken", key, "ObjectCreated:Put", now) for key in ("1.jpg", "2.jpg")]
-    yield envelope("two", "a bucket notification of two objects", invalid, json.dumps({"Records": entries}).encode())
+    yield envelope(
+        "two", "a bucket notification of two objects", invalid, json.dumps({"Records": entries}).encode()
+    )
     unknown = forms.structured_cloud_event(topic, "broken/unknown", "unknown", "shop.opened.v1", {}, now)
     assert unknown.value is not None
-    yield envelope("unknown", "a CloudEvent of another type", RejectionReason.ENVELOPE_UNKNOWN_TYPE, unknown.value)
+    yield envelope(
+        "unknown", "a CloudEvent of another type", RejectionReason.ENVELOPE_UNKNOWN_TYPE, unknown.value
+    )
 
 
-def _with_reference(topic: str, name: str, what: str, reason: RejectionReason, image: dict[str, str]) -> Broken:
+def _with_reference(
+    topic: str, name: str, what: str, reason: RejectionReason, image: dict[str, str]
+) -> Broken:
     def make(now: datetime) -> OutputRecord:
         return forms.own_upload(topic, f"broken/{name}", f"broken-{name}", image, now)
 
@@ -114,7 +142,12 @@ def _encoded(image: Image.Image, form: str) -> bytes:
 def _huge_png() -> bytes:
     """A PNG header (RFC 2083) that promises 2.5 gigapixels, and almost nothing behind it."""
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(b""))
+        + _chunk(b"IEND", b"")
+    )
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
@@ -122,7 +155,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _film() -> bytes:
-    frames = [Image.new("P", (16, 16), number) for number in range(_FRAMES)]
+    frames = [Image.new("L", (16, 16), number) for number in range(_FRAMES)]  # equal ones would be merged
     packed = io.BytesIO()
     frames[0].save(packed, "GIF", save_all=True, append_images=frames[1:], duration=40)
     return packed.getvalue()

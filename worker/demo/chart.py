@@ -40,7 +40,7 @@ def latency_chart(entries: Sequence[Entry]) -> Chart | None:
         return None
     begin = min(entry.sent_ms for entry, _ in judged)
     seconds = max(1.0, max(entry.sent_ms - begin for entry, _ in judged) / 1000)
-    highest = max(10.0, max(ms for _, ms in judged))
+    highest = max(10.0, *(ms for _, ms in judged))
     row_step, column_step = _step(highest), _step(seconds)
 
     def x(second: float) -> float:
@@ -65,5 +65,5 @@ def latency_chart(entries: Sequence[Entry]) -> Chart | None:
 
 def _step(highest: float) -> int:
     """1, 2 or 5 times a power of ten, so that there are at most _MOST_LINES."""
-    steps = (digit * 10**power for power in count() for digit in (1, 2, 5))
+    steps = (digit * int(10**power) for power in count() for digit in (1, 2, 5))
     return next(step for step in steps if highest / step <= _MOST_LINES)

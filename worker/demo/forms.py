@@ -14,7 +14,9 @@ SOURCE = "demo-shop"
 _SEQUENCER = "00"
 
 
-def own_upload(topic: str, image_id: str, event_id: str, image: dict[str, str], now: datetime) -> OutputRecord:
+def own_upload(
+    topic: str, image_id: str, event_id: str, image: dict[str, str], now: datetime
+) -> OutputRecord:
     """Our own JSON; `image` holds one of url, path and data."""
     body = {
         "type": UPLOADED,
@@ -47,9 +49,7 @@ def structured_cloud_event(
     return json_record(topic, image_id, body, (("content-type", b"application/cloudevents+json"),))
 
 
-def binary_cloud_event(
-    topic: str, image_id: str, event_id: str, file: Path, now: datetime
-) -> OutputRecord:
+def binary_cloud_event(topic: str, image_id: str, event_id: str, file: Path, now: datetime) -> OutputRecord:
     """CloudEvents 1.0, binary mode: attributes as headers, the image itself as the value."""
     subtype = {".png": b"png", ".webp": b"webp", ".gif": b"gif"}.get(file.suffix.lower(), b"jpeg")
     attributes = _attributes(image_id, event_id, UPLOADED, now)

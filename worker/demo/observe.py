@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from schemas.events import EMBEDDED, ImageEmbedded, ImageEnriched, ImageModerated, IndexUpdated, derived_event_id
+from schemas.events import (
+    EMBEDDED,
+    ImageEmbedded,
+    ImageEnriched,
+    ImageModerated,
+    IndexUpdated,
+    derived_event_id,
+)
 from worker.dead_letter import MESSAGE, OFFSET, PARTITION, REASON
 from worker.demo.publish import Position, Published
 from worker.demo.uploads import Kind
@@ -134,7 +141,9 @@ def missing_outcomes(published: Iterable[Published], seen: Seen) -> list[str]:
             continue
         verdict, rejected = seen.verdicts.get(each.position), each.position in seen.rejections
         if (verdict is None) != rejected:
-            missing.append(f"{upload.image_id}: {'both a verdict and a rejection' if rejected else 'no outcome'}")
+            missing.append(
+                f"{upload.image_id}: {'both a verdict and a rejection' if rejected else 'no outcome'}"
+            )
         elif verdict is not None:
             missing += _missing_parts(each, verdict, seen)
             if verdict.decision != "accept":

@@ -109,7 +109,9 @@ class Program:
     def _ok(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         status, answer = self._request(method, path, body)
         if status != 200:
-            raise StageError(f"{method} {path} was answered with {status}: {answer[:500].decode(errors='replace')}")
+            raise StageError(
+                f"{method} {path} was answered with {status}: {answer[:500].decode(errors='replace')}"
+            )
         return answer
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:

@@ -16,18 +16,26 @@ from schemas.bundle import BundleManifest
 from schemas.policy import Policy
 from schemas.search import IndexState, SearchResult
 from worker.demo.chart import latency_chart
-from worker.demo.entries import MISSING, REJECT, REMOVE, Entry, entries_of
+from worker.demo.entries import MISSING, REMOVE, Entry, entries_of
 from worker.demo.figures import model_speed, stage_times
 from worker.demo.observe import Seen
 from worker.demo.publish import Published
-from worker.demo.tables import confusion, copies, latencies, near_duplicate_pairs, outcome_columns
+from worker.demo.tables import (
+    confusion,
+    copies,
+    latencies,
+    near_duplicate_pairs,
+    of_every_edit,
+    outcome_columns,
+)
 from worker.demo.thumbnails import thumbnails
 from worker.demo.uploads import Kind
 
 # Shown at once; the rest is behind a fold.
-_FIRST_CARDS = 24
+_FIRST_CARDS = 25
+_FIRST_MISTAKES = 10
+_FIRST_PAIRS = 12
 _NEIGHBOURS = 4
-_PAIRS = 12
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ def report_values(run: Run) -> dict[str, Any]:
     """What the template takes, by name."""
     entries = entries_of(run.published, run.seen)
     images = [entry for entry in entries if entry.upload.kind not in {Kind.REPEAT, Kind.DELETION}]
+    accepted = _by_preference([entry for entry in images if entry.outcome == "accept"])
     pairs = near_duplicate_pairs(images)
     pictures = {entry.upload.image_id: entry.upload.picture for entry in images if entry.upload.picture}
     uris = thumbnails(pictures)
@@ -73,21 +82,27 @@ def report_values(run: Run) -> dict[str, Any]:
         "version": version("mekiki"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "bundle_id": next((verdict.bundle_id for verdict in run.seen.verdicts.values()), run.manifest.name),
-        "counts": Counter(entry.outcome for entry in entries),
+        "counts": Counter(entry.outcome for entry in entries if entry.upload.kind != Kind.REPEAT),
         "forms": Counter(entry.upload.form for entry in entries if entry.upload.form),
         "kinds": Counter(str(entry.upload.kind) for entry in entries),
         "columns": outcome_columns(images),
         "confusion": confusion(images, run.own_images is not None),
-        "mistakes": [entry for entry in images if not entry.as_expected and _is_known(entry.upload.kind, run)],
+        "mistakes": sorted(
+            (entry for entry in images if not entry.as_expected and _is_known(entry.upload.kind, run)),
+            key=lambda entry: list(Kind).index(entry.upload.kind),
+        ),
         "blocked": _by_score([entry for entry in images if entry.outcome == "block"]),
         "review": _by_score([entry for entry in images if entry.outcome == "review"]),
-        "accepted": _by_preference([entry for entry in images if entry.outcome == "accept"]),
+        "accepted": [entry for entry in accepted if entry.upload.kind != Kind.COPY],
+        "accepted_copies": [entry for entry in accepted if entry.upload.kind == Kind.COPY],
         "rejected": sorted(
-            (entry for entry in entries if entry.rejection), key=lambda entry: (_reason(entry), entry.upload.note)
+            (entry for entry in entries if entry.rejection),
+            key=lambda entry: (_reason(entry), entry.upload.note),
         ),
         "removed": [entry for entry in entries if entry.outcome == REMOVE],
         "missing": [entry for entry in entries if entry.outcome == MISSING],
         "pairs": {same: [pair for pair in pairs if pair.same is same] for same in (True, False)},
+        "shown_pairs": of_every_edit([pair for pair in pairs if pair.same])[:_FIRST_PAIRS],
         "copies": copies(images, pairs, run.neighbours),
         "neighbours": {image_id: found[:_NEIGHBOURS] for image_id, found in run.neighbours.items()},
         "latencies": latencies(entries),
@@ -98,8 +113,8 @@ def report_values(run: Run) -> dict[str, Any]:
         "uris": uris,
         "numbers": {image_id: number for number, image_id in enumerate(uris)},
         "first_cards": _FIRST_CARDS,
-        "first_pairs": _PAIRS,
-        "reject": REJECT,
+        "first_mistakes": _FIRST_MISTAKES,
+        "first_pairs": _FIRST_PAIRS,
     }
 
 

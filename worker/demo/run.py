@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
 
 from schemas.search import SearchResult
@@ -64,10 +66,10 @@ def run_demo(
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mekiki-demo-")))
         store = stack.enter_context(ObjectStore())
         with console.status("starting a broker, then mekiki run"):
-            uploads = Planner(settings.topics.uploaded, store, work).plan(pictures)
             broker = stack.enter_context(EmbeddedBroker([topic.name for topic in topics_of(settings)]))
             running = demo_settings(settings, broker.bootstrap_servers, store.url, pictures, work)
             program = stack.enter_context(Program(running, work / "mekiki.log"))
+            uploads = Planner(settings.topics.uploaded, store, work).plan(pictures)
             program.wait_until_ready(_READY_SECONDS)
         watched = _watch(running, uploads, program, console, seconds)
         problems = _problems(watched, program)
@@ -106,7 +108,7 @@ def demo_settings(
     settings: Settings, bootstrap_servers: str, store_url: str, pictures: Pictures, work: Path
 ) -> Settings:
     """`settings` with the demo's broker, object store, folder and index directory."""
-    updates = {
+    updates: dict[str, dict[str, Any]] = {
         "fetch": {
             "folder": pictures.photo_folder,
             "object_url": f"{store_url}/{{bucket}}/{{key}}",
@@ -118,8 +120,13 @@ def demo_settings(
         # Small generations, so that builds and swaps happen while one watches.
         "index": {"directory": work / "index", "snapshot_records": 64},
     }
-    kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, properties={"log_level": "3"})
-    sections: dict[str, object] = {"kafka": kafka}
+    kafka = KafkaSettings(
+        bootstrap_servers=bootstrap_servers,
+        properties={"log_level": "3"},
+        # The embedded broker answers a fetch that finds nothing only after its whole wait, 500 ms by default.
+        consumer={"fetch.wait.max.ms": "20"},
+    )
+    sections: dict[str, BaseModel] = {"kafka": kafka}
     for name, values in updates.items():
         section = getattr(settings, name)
         sections[name] = type(section).model_validate({**section.model_dump(), **values})
@@ -152,16 +159,14 @@ def _until_complete(publisher: Publisher, observer: Observer, program: Program, 
         now = time.monotonic()
         if observer.poll(0.02) or not publisher.finished:
             last_news = now
-        elif not missing_outcomes(publisher.published, observer.seen):
-            return
-        elif now - last_news > _PATIENCE_SECONDS:
+        elif now - last_news > _PATIENCE_SECONDS or not missing_outcomes(publisher.published, observer.seen):
             return
         program.raise_if_ended()
         table.refresh()
 
 
 def _problems(watched: Watched, program: Program) -> list[str]:
-    """Whatever is not as promised: outcomes that lack, and an index that holds other images than it should."""
+    """Whatever is not as promised: outcomes that lack, an index that holds other images than it should."""
     problems = missing_outcomes(watched.published, watched.seen)
     problems += [f"the index rejected a vector: {each.detail}" for each in watched.seen.index_rejections]
     should, holds = sum(watched.seen.searchable.values()), program.index_state().vectors
@@ -183,13 +188,16 @@ def _neighbours(program: Program, seen: Seen) -> dict[str, list[SearchResult]]:
 
 
 def _conclude(console: Console, watched: Watched, problems: list[str], report: Path) -> int:
+    console.print()
     if problems:
         console.print(f"[bold red]{len(problems)} of the promised outcomes are missing:[/]")
         for problem in problems[:_SHOWN_MISSING]:
             console.print(f"  {problem}", highlight=False, markup=False)
     else:
         count = len(watched.published)
-        console.print(f"[bold green]Every one of {count} events got its outcome[/] in {watched.seconds:.1f} s.")
+        console.print(
+            f"[bold green]Every one of {count} events got its outcome[/] in {watched.seconds:.1f} s."
+        )
     console.print(f"Report: [bold]{report}[/]", highlight=False, soft_wrap=True)
     return 1 if problems else 0
 
@@ -207,7 +215,7 @@ def _writable(out: Path) -> Path:
 def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM end the demo as Ctrl-C does, so that its processes end with it."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)

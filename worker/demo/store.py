@@ -14,12 +14,19 @@ REDIRECT = "/redirect-to-metadata"
 _METADATA_URL = "http://169.254.169.254/latest/meta-data/"
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a client that hangs up on a kept connection is no error."""
+
+
 class ObjectStore:
     """Serves `files`, by URL path such as "/photos/1.jpg", and nothing else; use as a context manager."""
 
     def __init__(self) -> None:
         self.files: dict[str, Path] = {}
-        self._server = ThreadingHTTPServer((HOST, 0), _handler(self.files))
+        self._server = _Server((HOST, 0), _handler(self.files))
         self._thread = threading.Thread(target=self._server.serve_forever, name="store", daemon=True)
 
     @property

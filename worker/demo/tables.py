@@ -30,7 +30,13 @@ class ConfusionRow:
 
 def confusion(entries: Sequence[Entry], own_images: bool) -> list[ConfusionRow]:
     """One row a kind of image. The user's own photos may be anything: nothing is expected of them."""
-    origins = {Kind.PHOTO: "real", Kind.COPY: "edited", Kind.NOTICE: "rendered", Kind.CODE: "rendered", Kind.BROKEN: "made"}
+    origins = {
+        Kind.PHOTO: "real",
+        Kind.COPY: "edited",
+        Kind.NOTICE: "rendered",
+        Kind.CODE: "rendered",
+        Kind.BROKEN: "made",
+    }
     rows = []
     for kind, expected in EXPECTED.items():
         outcomes = Counter(entry.outcome for entry in entries if entry.upload.kind == kind)
@@ -38,7 +44,9 @@ def confusion(entries: Sequence[Entry], own_images: bool) -> list[ConfusionRow]:
             continue
         unknown = own_images and kind in {Kind.PHOTO, Kind.COPY}
         name = "your image" if own_images and kind == Kind.PHOTO else str(kind)
-        rows.append(ConfusionRow(name, origins[kind], outcomes.total(), dict(outcomes), None if unknown else expected))
+        rows.append(
+            ConfusionRow(name, origins[kind], outcomes.total(), dict(outcomes), None if unknown else expected)
+        )
     return rows
 
 
@@ -88,6 +96,17 @@ def near_duplicate_pairs(entries: Sequence[Entry]) -> list[Pair]:
     return sorted(pairs.values(), key=lambda pair: pair.distance)
 
 
+def of_every_edit(pairs: Sequence[Pair]) -> list[Pair]:
+    """`pairs` in rounds: of each round one of every edit, so that the first few show them all."""
+    seen: Counter[str] = Counter()
+    rounds = []
+    for pair in pairs:
+        edit = pair.first.upload.note or pair.second.upload.note
+        rounds.append((seen[edit], pair))
+        seen[edit] += 1
+    return [pair for _, pair in sorted(rounds, key=lambda item: item[0])]
+
+
 def copies(
     entries: Sequence[Entry], pairs: Sequence[Pair], neighbours: dict[str, list[SearchResult]]
 ) -> list[CopyRow]:
@@ -99,7 +118,11 @@ def copies(
         made = [entry for entry in entries if entry.upload.kind == Kind.COPY and entry.upload.note == edit]
         found = [entry for entry in made if entry.upload.image_id in neighbours]
         nearest = [neighbours[entry.upload.image_id][:1] for entry in found]
-        close = [groups.get(first[0].image_id) == entry.group for entry, first in zip(found, nearest, strict=True) if first]
+        close = [
+            groups.get(first[0].image_id) == entry.group
+            for entry, first in zip(found, nearest, strict=True)
+            if first
+        ]
         rows.append(
             CopyRow(
                 edit,

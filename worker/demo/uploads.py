@@ -210,7 +210,9 @@ def pictures_in(assets: Path, images: Path | None) -> Pictures:
     photos = image_files(folder)
     if not photos:
         raise ConfigurationError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    notices, codes = ([assets / name / file for file in image_files(assets / name)] for name in ("notices", "qr"))
+    notices, codes = (
+        [assets / name / file for file in image_files(assets / name)] for name in ("notices", "qr")
+    )
     if not notices or not codes:
         raise ConfigurationError(f"{assets} lacks notices or QR codes: install mekiki again")
     return Pictures(folder.resolve(), _evenly(photos, _MOST_PHOTOS), notices, codes)

@@ -69,8 +69,8 @@ class LiveTable:
 
     def _render(self) -> RenderableType:
         top = Table.grid(expand=True, padding=(0, 1))
-        for _ in range(3):
-            top.add_column(ratio=1)
+        for ratio in (3, 4, 4):
+            top.add_column(ratio=ratio)
         top.add_row(
             Panel(self._decisions(), title="decisions", border_style="dim", height=_REASONS + 2),
             Panel(self._rejections(), title="rejections", border_style="dim", height=_REASONS + 2),
@@ -102,27 +102,32 @@ class LiveTable:
         for reason, count in reasons[:rows]:
             table.add_row(str(count), reason)
         if len(reasons) > rows:
-            table.add_row(str(sum(count for _, count in reasons[rows:])), f"{len(reasons) - rows} other reasons")
+            table.add_row(
+                str(sum(count for _, count in reasons[rows:])), f"{len(reasons) - rows} other reasons"
+            )
         return table
 
     def _speed(self) -> RenderableType:
         table = Table.grid(padding=(0, 1))
-        table.add_column(style="dim")
+        table.add_column(style="dim", no_wrap=True)
         table.add_column(justify="right")
         latencies = self._latencies()
-        table.add_row("published", f"{len(self._publisher.published)} of {self._publisher.total}")
+        table.add_row("published", f"{len(self._publisher.published)}/{self._publisher.total}")
         table.add_row("outcomes", f"{self._outcomes()}")
         table.add_row("outcomes/s", f"{self._rate():.0f}")
         table.add_row("verdict p50", f"{percentile(latencies, 0.5):.0f} ms")
         table.add_row("verdict p99", f"{percentile(latencies, 0.99):.0f} ms")
         if self._index is not None:
             table.add_row("searchable images", str(self._index.vectors))
-            table.add_row("generation", self._index.generation or "-")
-            table.add_row("in its tail", str(self._index.tail))
+            table.add_row("index generation", _generation_number(self._index))
+            table.add_row("changes since", str(self._index.tail))
         return table
 
     def _latest(self) -> RenderableType:
-        table = Table.grid(padding=(0, 2))
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(min_width=7)
+        for ratio in (3, 6, 2):
+            table.add_column(no_wrap=True, ratio=ratio, overflow="ellipsis")
         latest = sorted(self._seen.verdicts.items(), key=lambda item: item[1].decided_at)[-_LATEST:]
         for position, verdict in reversed(latest):
             enriched = self._seen.enriched.get(position)
@@ -151,7 +156,11 @@ class LiveTable:
         ]
 
 
+def _generation_number(index: IndexState) -> str:
+    return "none" if index.generation is None else str(int(index.generation.rpartition("-")[2]))
+
+
 def _verdict_row(verdict: ImageModerated) -> tuple[Text, Text, Text]:
     scores = "  ".join(f"{name} {value:.2f}" for name, value in sorted(verdict.scores.items()))
-    image_id = verdict.image_id if len(verdict.image_id) <= 34 else f"…{verdict.image_id[-33:]}"
+    image_id = verdict.image_id if len(verdict.image_id) <= 24 else f"…{verdict.image_id[-23:]}"
     return Text(verdict.decision, _COLOURS[verdict.decision]), Text(image_id), Text(scores, "dim")
