@@ -7,6 +7,7 @@ after a crash in between, outcomes come again with the same event ids.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -18,8 +19,14 @@ from worker.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
 
-# The group moved on without us: its new owner of the partitions does the work again.
-_NO_LONGER_OWNER = {
+# The group moved on without us, its coordinator moves, or the broker is away for a while.
+_TRY_AGAIN = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._WAIT_COORD,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.REBALANCE_IN_PROGRESS,
@@ -88,7 +95,10 @@ class ExactlyOnce:
 
     def close(self) -> None:
         """See Delivery."""
-        self._producer.flush(self._timeout)
+        try:
+            self._producer.flush(self._timeout)
+        except KafkaException as error:  # after a fatal error, which `deliver` has raised
+            logger.warning("the transactional producer is closed unflushed: %s", error.args[0])
 
     def _abort(self, cause: KafkaException) -> None:
         if cause.args[0].fatal():
@@ -121,11 +131,33 @@ class AtLeastOnce:
     def __init__(self, producer: Producer, timeout: float) -> None:
         self._producer = producer
         self._timeout = timeout
+        # Acknowledged outcomes whose offsets are not committed: they need not be produced again.
+        self._acknowledged: Counter[OutputRecord] = Counter()
 
     def deliver(
         self, records: Sequence[OutputRecord], offsets: Sequence[TopicPartition], consumer: Consumer
     ) -> None:
+        """See Delivery. Outcomes that were produced for an attempt that failed later are not repeated."""
+        self._produce(self._without_acknowledged(records))
+        self._acknowledged |= Counter(records)
+        self._commit(offsets, consumer)
+        self._acknowledged.clear()
+
+    def close(self) -> None:
         """See Delivery."""
+        self._producer.flush(self._timeout)
+
+    def _without_acknowledged(self, records: Sequence[OutputRecord]) -> list[OutputRecord]:
+        left = self._acknowledged.copy()
+        missing = []
+        for record in records:
+            if left[record] > 0:
+                left[record] -= 1
+            else:
+                missing.append(record)
+        return missing
+
+    def _produce(self, records: Sequence[OutputRecord]) -> None:
         failures: list[KafkaError] = []
         produce_all(self._producer, records, failures)
         if self._producer.flush(self._timeout) > 0:
@@ -133,19 +165,17 @@ class AtLeastOnce:
         _refuse_permanent(failures)
         if failures:
             raise NotDelivered(str(failures[0]))
+
+    def _commit(self, offsets: Sequence[TopicPartition], consumer: Consumer) -> None:
         try:
             committed = consumer.commit(offsets=list(offsets), asynchronous=False)
         except KafkaException as error:
-            if error.args[0].code() in _NO_LONGER_OWNER or error.args[0].retriable():
+            if error.args[0].code() in _TRY_AGAIN or error.args[0].retriable():
                 raise NotDelivered(str(error.args[0])) from error
             raise BrokerError(f"offsets cannot be committed: {error.args[0]}") from error
         for partition in committed or ():
             if partition.error is not None:
                 raise NotDelivered(f"{partition.topic}/{partition.partition}: {partition.error}")
-
-    def close(self) -> None:
-        """See Delivery."""
-        self._producer.flush(self._timeout)
 
 
 def _refuse_permanent(failures: Sequence[KafkaError]) -> None:
@@ -176,6 +206,9 @@ def create_delivery(settings: KafkaSettings, delivery: str, transactional_id: st
         {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": int(settings.transaction_timeout * 1000),
+            # Without it send_offsets_to_transaction never returns once every broker was away for a moment
+            # (librdkafka issue 5511, open in 2.16).
+            "metadata.recovery.strategy": "none",
         },
     )
     try:

@@ -34,7 +34,7 @@ MANIFEST_DIGEST_FILE = "manifest.json.sha256"
 # with the same order (L2^2 = 2 * cosine distance): recall@10 of 1.00 where "Cosine" stays at 0.93.
 DISTANCE_TYPE = "L2"
 _EPSILON = 0.1  # how far beyond the k-th distance the graph search goes on, as a share of it
-_HIDDEN_HEADROOM = 64
+_HIDDEN_HEADROOM = 8  # asked for beyond `count` where some are hidden; more only if that was too few
 
 _IDS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
 

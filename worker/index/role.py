@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -40,6 +41,7 @@ CONSUMER_PROPERTIES: Mapping[str, str | int | bool] = {
 _BATCH_RECORDS = 500
 _POLL_SECONDS = 0.2
 _METADATA_SECONDS = 30.0
+_METADATA_TIMEOUT = 5.0  # of looking for new partitions, which acknowledgements wait for
 _RETRY_SECONDS = 0.5
 
 # Errors of a partition after which its records would be missing.
@@ -110,20 +112,19 @@ class IndexRole:
             IndexDirectoryError: the index directory failed.
 
         """
-        try:
+        with ExitStack() as closing:  # in the opposite order
+            closing.callback(self._lock.release)
+            closing.callback(self._consumer.close)
+            closing.callback(self._delivery.close)
+            closing.callback(self._snapshots.stop)
             self._begin()
             while not self._stopping.is_set():
                 self._turn()
-        finally:
-            self._snapshots.stop()
-            self._delivery.close()
-            self._consumer.close()
-            self._lock.release()
 
     def _begin(self) -> None:
         try:
-            partitions = self._partitions()
-            log = {partition: self._log_range(partition) for partition in partitions}
+            partitions = self._partitions(self._timeout)
+            log = {partition: self._log_range(partition, self._timeout) for partition in partitions}
             committed = self._committed(partitions)
         except KafkaException as error:
             raise BrokerError(f"the broker does not tell the state of {self._topic}: {error}") from error
@@ -204,19 +205,19 @@ class IndexRole:
         ends = {record.partition: record.offset + 1 for record in records}
         offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in ends.items()]
         deadline = time.monotonic() + self._timeout
-        while not self._stopping.is_set():
+        while True:
             try:
                 self._delivery.deliver(outcomes, offsets, self._consumer)
             except NotDelivered as error:
+                self._metrics.commit_transactions.labels("index", "failure").inc()
                 if time.monotonic() > deadline:
                     raise BrokerError(f"not acknowledged within {self._timeout:g} s: {error}") from error
                 logger.warning("acknowledging again: %s", error)
-                self._metrics.commit_transactions.labels("index", "failure").inc()
-                self._stopping.wait(_RETRY_SECONDS)
-                continue
-            self._observe_acknowledged(records)
-            return True
-        return False
+                if self._stopping.wait(_RETRY_SECONDS):
+                    return False
+            else:
+                self._observe_acknowledged(records)
+                return True
 
     def _observe_acknowledged(self, records: list[InputRecord]) -> None:
         now = datetime.now(UTC).timestamp()
@@ -231,8 +232,8 @@ class IndexRole:
             return
         self._metadata_checked = time.monotonic()
         try:
-            new = set(self._partitions()) - set(self._positions)
-            log = {partition: self._log_range(partition) for partition in new}
+            new = set(self._partitions(_METADATA_TIMEOUT)) - set(self._positions)
+            log = {partition: self._log_range(partition, _METADATA_TIMEOUT) for partition in new}
         except KafkaException as error:
             logger.warning("the partitions of %s cannot be listed now: %s", self._topic, error)
             return
@@ -255,8 +256,8 @@ class IndexRole:
             if end >= 0:
                 self._metrics.poll_lag.labels(self._topic, str(partition)).set(max(0, end - position))
 
-    def _partitions(self) -> list[int]:
-        topic = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+    def _partitions(self, timeout: float) -> list[int]:
+        topic = self._consumer.list_topics(self._topic, timeout=timeout).topics[self._topic]
         if topic.error is not None and topic.error.code() in {
             KafkaError.UNKNOWN_TOPIC_OR_PART,
             KafkaError._UNKNOWN_TOPIC,
@@ -266,9 +267,9 @@ class IndexRole:
             raise KafkaException(topic.error)
         return sorted(topic.partitions)
 
-    def _log_range(self, partition: int) -> LogRange:
+    def _log_range(self, partition: int, timeout: float) -> LogRange:
         begin, end = self._consumer.get_watermark_offsets(
-            TopicPartition(self._topic, partition), timeout=self._timeout
+            TopicPartition(self._topic, partition), timeout=timeout
         )
         return LogRange(begin, end)
 
