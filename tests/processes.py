@@ -52,6 +52,14 @@ class Process:
             self.kill()
             return self._process.wait(10)
 
+    def freeze(self) -> None:
+        """SIGSTOP: the process stands still, its connections stay open."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
     def tail(self, lines: int = 40) -> str:
         """The last lines of the log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

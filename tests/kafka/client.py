@@ -142,7 +142,8 @@ class Broker:
         consumer = Consumer(_quiet({"bootstrap.servers": self.bootstrap, "group.id": group}))
         try:
             asked = [TopicPartition(topic, number) for number in self._partitions(topic)]
-            return {at.partition: max(at.offset, 0) for at in consumer.committed(asked, timeout=15)}
+            answers = _patiently(lambda: consumer.committed(asked, timeout=15))
+            return {at.partition: max(at.offset, 0) for at in answers}
         finally:
             consumer.close()
 
@@ -187,6 +188,18 @@ class Broker:
                 }
             )
         )
+
+
+def _patiently(call: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
+    """Repeat `call` while a fresh or restarted broker says that it is not ready."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return call()
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = 30, pause: float = 0.05) -> None:
