@@ -54,12 +54,14 @@ class FeatureAlocc(nn.Module):
 
     def standardise(self, features: Tensor) -> Tensor:
         """Features [n, width] in units of the class's spread, within 12 of them."""
-        return ((features - self.mean) / self.deviation).clamp(-12.0, 12.0)
+        inside: Tensor = ((features - self.mean) / self.deviation).clamp(-12.0, 12.0)
+        return inside
 
     def forward(self, features: Tensor) -> Tensor:
         """The restoration error of each row: features [n, width] -> [n], 0 where R restores exactly."""
         inside = self.standardise(features)
-        return (inside - self.reinforcer(inside)).square().mean(dim=1)
+        error: Tensor = (inside - self.reinforcer(inside)).square().mean(dim=1)
+        return error
 
     def discriminate(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """D(X) and D(R(X)) as probabilities: features [n, width] -> two [n]."""
@@ -96,7 +98,7 @@ def train_reinforcer(
         fooled = F.binary_cross_entropy_with_logits(model.discriminator(restored), torch.ones(len(rows), 1))
         loss = fooled + chosen.reconstruction_weight * F.mse_loss(restored, rows)
         repair.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         repair.step()
         slope.step()
     return model.eval()
@@ -110,7 +112,7 @@ def _train_discriminator(
     labels = torch.cat([torch.full((len(real),), 0.9), torch.full((len(restored),), 0.1)])
     loss = F.binary_cross_entropy_with_logits(logits, labels)
     judge.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     judge.step()
 
 

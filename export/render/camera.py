@@ -11,7 +11,8 @@ def smooth_noise(rng: np.random.Generator, width: int, height: int, cells: int) 
     """Noise in [0, 1] of shape [height, width] whose spots are about 1/cells of the image wide."""
     grid = rng.random((max(2, cells), max(2, cells)), dtype=np.float32)
     small = Image.fromarray((grid * 255).astype(np.uint8))
-    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32) / 255
+    field = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+    return field / np.float32(255)
 
 
 def random_colour(rng: np.random.Generator, low: int = 0, high: int = 255) -> tuple[int, int, int]:

@@ -81,7 +81,8 @@ def _draw_modules(
     shape = rng.random()
     if shape < 0.72:  # plain squares, by far the quickest
         modules = np.kron(np.pad(code, quiet), np.ones((scale, scale), dtype=np.bool_))
-        return Image.fromarray(np.where(modules[..., None], np.uint8(dark), np.uint8(light)))
+        inks = np.array([light, dark], dtype=np.uint8)
+        return Image.fromarray(inks[modules.astype(np.intp)])
     image = Image.new("RGB", (side, side), light)
     draw = ImageDraw.Draw(image)
     for row, column in np.argwhere(code):

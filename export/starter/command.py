@@ -13,12 +13,11 @@ from pydantic import JsonValue
 from export.starter.bundle import CARD_FILE, GRAPH_FILE, TAGS_FILE, write_manifest
 from export.starter.card import model_card
 from export.starter.filtering import train_filter
-from export.starter.graph import OUTPUTS, Scorer, export_onnx, largest_difference, mega_flops, run_onnx
-from export.starter.images import rendered_pixels
-from export.starter.measure import copy_distances, near_duplicate_distance, policy_thresholds, share_blocked
-from export.starter.preference import pair_accuracy
+from export.starter.graph import Scorer, export_onnx, largest_difference, mega_flops
+from export.starter.measure import copy_distances, near_duplicate_distance, policy_thresholds
+from export.starter.preference import PreferenceHead, pair_accuracy
+from export.starter.reach import reach
 from export.starter.recipe import (
-    SEED_HELD,
     Recipe,
     Sources,
     ladder_quality,
@@ -32,7 +31,7 @@ from export.starter.training import TrunkSettings, features_of, train_trunk
 from export.starter.trunk import Trunk
 
 PARITY = 1e-4
-HELD_RENDERS = 200
+MINIMUM_TAG_SCORE = 0.3
 _log = logging.getLogger(__name__)
 
 
@@ -50,9 +49,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--epochs", type=int, default=TrunkSettings.epochs)
-    parser.add_argument(
-        "--renders", type=int, default=Recipe.notices, help="notices, and as many of each other kind"
-    )
     parser.add_argument("--trunk", type=Path, help="a trained trunk (.pt) to go on from; saved there if new")
     return parser.parse_args(argv)
 
@@ -69,39 +65,16 @@ def _trunk(sources: Sources, recipe: Recipe, seed: int, saved: Path | None) -> T
     return trunk
 
 
-def _filter_figures(graph: Path, sources: Sources, cache: Path) -> dict[str, JsonValue]:
-    """What the default policy blocks, of held photos and of renders with other seeds."""
-    figures: dict[str, JsonValue] = {}
-    for key in (
-        "clothing-train",
-        "clothing-calibration",
-        "clothing-test",
-        "grocery-calibration",
-        "grocery-test",
-    ):
-        figures[f"blocked_{key.replace('-', '_')}"] = share_blocked(
-            run_onnx(graph, sources.pixels[key].exact)
-        ).as_figure()
-    grounds = [photo.path for photo in sources.photos["clothing-calibration"]]
-    for number, kind in enumerate(("notice", "qr_poster", "qr_photo", "product")):
-        held = rendered_pixels(cache, kind, SEED_HELD + number, HELD_RENDERS, grounds)
-        figures[f"blocked_rendered_{kind}"] = share_blocked(run_onnx(graph, held.exact)).as_figure()
-    return figures
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and write a bundle; 0 when it is there and its graph agrees with the network."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("onnxscript").setLevel(logging.WARNING)
-    logging.getLogger("onnx_ir").setLevel(logging.WARNING)
+    for chatty in ("onnxscript", "onnx_ir"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     arguments = _arguments(argv)
-    began = time.monotonic()
+    # One thread: convolutions this small wait for each other longer than they compute.
     torch.set_num_threads(1)
-    half = arguments.renders // 2
-    recipe = Recipe(
-        notices=arguments.renders, products=arguments.renders, qr_posters=half, qr_photos=half,
-        trunk=TrunkSettings(epochs=arguments.epochs),
-    )  # fmt: skip
+    began = time.monotonic()
+    recipe = Recipe(trunk=TrunkSettings(epochs=arguments.epochs))
     sources = load_sources(arguments.data, arguments.cache, recipe)
     trunk = _trunk(sources, recipe, arguments.seed, arguments.trunk)
     found = train_filter(trunk, sources, arguments.cache, recipe, arguments.seed)
@@ -113,22 +86,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures: dict[str, JsonValue] = {"seed": arguments.seed, "mega_flops": round(mega_flops(scorer), 1)}
     figures["parity"] = dict(_parity(scorer, graph, sources))
     figures |= _tags(trunk, sources, recipe, arguments.seed, arguments.out)
-    figures |= _filter_figures(graph, sources, arguments.cache)
-    ladders = preference_ladders(sources.products("test"), 300, arguments.seed + 1)
-    figures["preference_pair_accuracy"] = round(pair_accuracy(preference, ladder_quality(trunk, ladders)), 4)
-    held = sources.photos["clothing-calibration"]
-    copies, others = copy_distances(trunk, held, sources.pixels["clothing-calibration"].exact, 5)
-    distance = near_duplicate_distance(copies, others)
-    figures["near_duplicate"] = {
+    figures["minutes_to_train"] = round((time.monotonic() - began) / 60, 1)
+    figures |= reach(graph, arguments.data, arguments.cache)
+    figures |= _preference_figures(trunk, preference, sources, arguments.seed)
+    distance, copies = _copies(trunk, sources)
+    figures["near_duplicate"] = copies
+    (arguments.out / CARD_FILE).write_text(model_card(arguments.version, figures, recipe), encoding="utf-8")
+    thresholds = policy_thresholds(distance, MINIMUM_TAG_SCORE)
+    write_manifest(arguments.out, arguments.version, thresholds, sources.names, figures)
+    _log.info("%s: %s", arguments.out, figures)
+    return 0
+
+
+def _preference_figures(
+    trunk: Trunk, preference: PreferenceHead, sources: Sources, seed: int
+) -> dict[str, JsonValue]:
+    """How often the less degraded of two versions of a held photo is ranked first."""
+    ladders = preference_ladders(sources.products("test"), 300, seed + 1)
+    return {"preference_pairs_right": round(pair_accuracy(preference, ladder_quality(trunk, ladders)), 4)}
+
+
+def _copies(trunk: Trunk, sources: Sources) -> tuple[float, dict[str, JsonValue]]:
+    """The near-duplicate distance from calibration photos, and what it finds among test photos."""
+    found = {
+        split: copy_distances(
+            trunk, sources.photos[f"clothing-{split}"], sources.pixels[f"clothing-{split}"].exact, seed
+        )
+        for seed, split in enumerate(("calibration", "test"))
+    }
+    distance = near_duplicate_distance(*found["calibration"])
+    copies, others = found["test"]
+    return distance, {
         "distance": distance,
         "copies_found_percent": round(100 * float((copies <= distance).mean()), 2),
         "false_neighbours_percent": round(100 * float((others <= distance).mean()), 2),
     }
-    figures["training_minutes"] = round((time.monotonic() - began) / 60, 1)
-    (arguments.out / CARD_FILE).write_text(model_card(arguments.version, figures, recipe), encoding="utf-8")
-    write_manifest(arguments.out, arguments.version, policy_thresholds(distance, 0.3), sources.names, figures)
-    _log.info("%s: %s", arguments.out, figures)
-    return 0
 
 
 def _parity(scorer: Scorer, graph: Path, sources: Sources) -> dict[str, float]:
@@ -153,6 +145,3 @@ def _tags(trunk: Trunk, sources: Sources, recipe: Recipe, seed: int, out: Path) 
     save_tags(booster, out / TAGS_FILE)
     measured = tag_figures(predict_tags(booster, embedding["test"]), labels["test"])
     return {"tags": dict(measured)}
-
-
-__all__ = ["OUTPUTS", "main"]

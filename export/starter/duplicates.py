@@ -10,7 +10,7 @@ EDITS = ("jpeg", "small", "crop", "bright", "caption", "turn")
 
 
 def edited_copy(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
-    """The photo as a seller would post it again: saved anew, smaller, cropped, brighter, captioned, turned."""
+    """The photo as a seller would post it again: saved anew, cropped, brighter, captioned, turned."""
     kind = EDITS[int(rng.integers(len(EDITS)))]
     if kind == "jpeg":
         out = io.BytesIO()

@@ -120,6 +120,16 @@ def rendered_pixels(cache: Path, kind: Kind, seed: int, count: int, backgrounds:
     return _cached(cache, f"{kind}-{seed}-{count}", f"{RENDERER_VERSION}/{seed}/{count}/{names}", make)
 
 
+def pixels_of_uploads(cache: Path, name: str, make_uploads: Callable[[], Sequence[bytes]]) -> PixelSet:
+    """Pixels of upload bytes that `make_uploads` gives, through the cache."""
+
+    def make() -> PixelSet:
+        pairs = [_both_sizes(data) for data in make_uploads()]
+        return PixelSet(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
+
+    return _cached(cache, name, f"{RENDERER_VERSION}/{name}", make)
+
+
 def image_from_bytes(data: bytes) -> Image.Image:
     """An RGB image for showing, at its own size."""
     return Image.open(io.BytesIO(data)).convert("RGB")

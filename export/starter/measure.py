@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import JsonValue
 from sklearn.metrics import roc_auc_score
 
 from export.starter.bundle import Thresholds
@@ -30,7 +31,7 @@ class Share:
         """The share in percent, to two places."""
         return round(100 * self.hit / max(1, self.total), 2)
 
-    def as_figure(self) -> dict[str, int | float]:
+    def as_figure(self) -> dict[str, JsonValue]:
         """For the manifest."""
         return {"hit": self.hit, "total": self.total, "percent": self.percent}
 

@@ -60,7 +60,7 @@ def read_clothing(data: Path) -> list[Photo]:
         path = data / "clothing" / row["path"]
         if path.name in excluded:
             continue
-        tags = () if row["label"] in _UNTAGGED else (row["label"],)
+        tags: tuple[str, ...] = () if row["label"] in _UNTAGGED else (row["label"],)
         if tags and row["kids"] == "True":
             tags = (*tags, "Kids")
         photos.append(Photo(path, "clothing", tags, _clothing_split(row["sender_id"])))

@@ -43,7 +43,7 @@ def degrade(rng: np.random.Generator, photo: Image.Image, kind: str, level: int)
         out = io.BytesIO()
         photo.save(out, "JPEG", quality=int(30 - 25 * amount))
         return Image.open(io.BytesIO(out.getvalue())).convert("RGB")
-    pixels = np.asarray(photo, dtype=np.float32)
+    pixels = np.asarray(photo, dtype=np.float64)
     if kind == "noise":
         pixels = pixels + rng.normal(0, 45 * amount, pixels.shape)
     else:
@@ -65,6 +65,7 @@ class PreferenceHead(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    scale: Tensor
 
     def __init__(self, hidden: int = 48) -> None:
         super().__init__()
@@ -109,7 +110,7 @@ def train_preference(quality: NDArray[np.float32], seed: int, epochs: int = 30) 
         )
         loss = loss + 0.5 * F.softplus(utility.roll(1, 0)[:, -1] - utility[:, 0]).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     head.eval()
     with torch.no_grad():

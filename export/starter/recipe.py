@@ -11,7 +11,7 @@ from PIL import Image
 
 from export.feature_alocc import ReinforcerSettings
 from export.starter.images import SIDE, PixelSet, photo_pixels, rendered_pixels
-from export.starter.photos import Photo, of_split, read_clothing, read_grocery
+from export.starter.photos import Photo, Split, of_split, read_clothing, read_grocery
 from export.starter.preference import PreferenceHead, ladder, train_preference
 from export.starter.training import (
     NO_LABEL,
@@ -23,7 +23,7 @@ from export.starter.training import (
 from export.starter.trunk import Trunk
 
 _log = logging.getLogger(__name__)
-SPLITS = ("train", "calibration", "test")
+SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 # Seeds of the rendered sets. Tests and the demo use others, so that no image is ever shared.
 SEED_NOTICE, SEED_PRODUCT, SEED_POSTER, SEED_QR_PHOTO = 1, 2, 3, 4
 SEED_FUSION, SEED_HELD = 500, 1000
@@ -34,9 +34,9 @@ class Recipe:
     """Sizes and lengths of the whole training."""
 
     notices: int = 4000
-    products: int = 4000
-    qr_posters: int = 2000
-    qr_photos: int = 2000
+    products: int = 1600
+    qr_posters: int = 800
+    qr_photos: int = 800
     preference_photos: int = 1200
     tag_rounds: int = 24
     false_positive_share: float = 0.003

@@ -24,7 +24,7 @@ NO_LABEL = -1
 class TrunkSettings:
     """Length and weights of the trunk's training; fixed before any test."""
 
-    epochs: int = 6
+    epochs: int = 8
     batch_size: int = 96
     rendered_an_epoch: int = 2500  # of each rendered type, drawn anew every epoch
     pairs: int = 24  # images of a batch that get a second view
@@ -141,7 +141,7 @@ def train_trunk(data: TrainingImages, seed: int, settings: TrunkSettings) -> Tru
             rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
             loss = _batch_loss(trunk, heads, data, rows, settings)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, 2.0)
             optimiser.step()
             schedule.step()
