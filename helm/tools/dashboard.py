@@ -30,14 +30,14 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel: `kind` is stat, timeseries or heatmap; `width` is in 24ths."""
+    """A panel: `kind` is stat, timeseries or heatmap; `width` is in 24ths, 0 for an equal share."""
 
     title: str
     unit: str
     queries: tuple[Query, ...]
     description: str
     kind: str = "timeseries"
-    width: int = 8
+    width: int = 0
     stacked: bool = False
 
 
@@ -220,7 +220,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
             "Images by score over time.",
             "heatmap",
-            16,
+            _WIDTH,
         ),
     ),
     "Index": (
@@ -322,7 +322,7 @@ def _options(panel: Panel) -> dict[str, Any]:
     return {"fieldConfig": {**fields, "overrides": []}, "options": options}
 
 
-def _panel(panel: Panel, identity: int, x: int, y: int, height: int) -> dict[str, Any]:
+def _panel(panel: Panel, identity: int, at: dict[str, int]) -> dict[str, Any]:
     form = "heatmap" if panel.kind == "heatmap" else "time_series"
     return {
         "id": identity,
@@ -330,7 +330,7 @@ def _panel(panel: Panel, identity: int, x: int, y: int, height: int) -> dict[str
         "title": panel.title,
         "description": panel.description,
         "datasource": _SOURCE,
-        "gridPos": {"x": x, "y": y, "w": panel.width, "h": height},
+        "gridPos": at,
         "targets": [
             {
                 "refId": chr(ord("A") + number),
@@ -345,6 +345,11 @@ def _panel(panel: Panel, identity: int, x: int, y: int, height: int) -> dict[str
     }
 
 
+def _share(row: tuple[Panel, ...]) -> int:
+    """The width of a panel that has none of its own: three or four to a line."""
+    return _WIDTH // (3 if sum(not panel.width for panel in row) % 3 == 0 else 4)
+
+
 def _panels() -> list[dict[str, Any]]:
     panels: list[dict[str, Any]] = []
     y = 0
@@ -353,10 +358,11 @@ def _panels() -> list[dict[str, Any]]:
         panels.append({"id": len(panels) + 1, "type": "row", "title": title, "gridPos": grid, "panels": []})
         x, y, height = 0, y + 1, 4 if row[0].kind == "stat" else 8
         for panel in row:
-            if x + panel.width > _WIDTH:
+            width = panel.width or _share(row)
+            if x + width > _WIDTH:
                 x, y = 0, y + height
-            panels.append(_panel(panel, len(panels) + 1, x, y, height))
-            x += panel.width
+            panels.append(_panel(panel, len(panels) + 1, {"x": x, "y": y, "w": width, "h": height}))
+            x += width
         y += height
     return panels
 

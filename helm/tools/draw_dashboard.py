@@ -38,7 +38,8 @@ def readable(value: float, unit: str) -> str:
     suffix = {"ops": "/s", "Bps": "B/s", "bytes": "B"}.get(unit, "")
     for scale, letter in _SCALES:
         if abs(value) >= scale * 10 or scale == 1.0:
-            return f"{value / scale:.3g} {letter}{suffix}".rstrip()
+            number = f"{value / scale:.0f}" if value >= 1000 * scale else f"{value / scale:.3g}"
+            return f"{number} {letter}{suffix}".rstrip()
     return ""
 
 
@@ -92,7 +93,8 @@ def draw_lines(axes: Axes, series: list[Series], unit: str, stacked: bool) -> No
             axes.plot(clock(at), values, label=legend, linewidth=1.2)
     if len(series) <= 8:
         axes.legend(fontsize=5.5, frameon=False, loc="upper left", ncols=2 if len(series) > 4 else 1)
-    axes.set_ylim(bottom=0)
+    # Room for the legend.
+    axes.set_ylim(0, axes.get_ylim()[1] * (1.3 if len(series) <= 8 else 1.05))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: readable(value, unit)))
 
 
