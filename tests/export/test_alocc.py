@@ -1,0 +1,162 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from export.alocc.corruption import corrupt
+from export.alocc.model import AloccModel, ModelSettings
+from export.alocc.networks import Discriminator, MapShape, Reinforcer, dense_code, local_code
+from export.alocc.smoke import SMOKE_MODELS
+from export.alocc.step import AdversarialStep, RestorationStep, StepSettings
+from export.alocc.training import training_maps
+from export.alocc.trunks import MobileNetV2, Normalise, Pixels, load_trunk_weights
+from export.errors import WeightsError
+from export.loop import Schedule, batches
+from export.processes import Processes
+from tests.export.alocc_run import new_step
+
+CPU = Processes(torch.device("cpu"))
+
+
+def random_images(count: int, side: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("side", [(8, 8), (7, 9), (14, 14)])
+@pytest.mark.parametrize("code", [dense_code, local_code])
+def test_r_gives_back_the_shape_it_got(side: tuple[int, int], code: object) -> None:
+    shape, widths, strides = MapShape(3, *side), (8, 12), (2, 2)
+    bottleneck = code(shape.after(widths, strides), 4)  # type: ignore[operator]
+    reinforcer = Reinforcer(shape, widths, strides, bottleneck, nn.Identity())
+    discriminator = Discriminator(shape, widths, strides)
+    maps = torch.randn(5, 3, *side)
+    assert reinforcer(maps).shape == maps.shape
+    assert discriminator(maps).shape == (5,)
+
+
+def test_no_image_changes_another_ones_result() -> None:
+    """Batch statistics are what breaks the published D; they would also break several processes."""
+    model = AloccModel(SMOKE_MODELS["pixel"]).train()
+    images = torch.from_numpy(random_images(6, 32))
+    with torch.no_grad():
+        model(images)  # settles the power iteration of the spectral norm, which hangs on weights alone
+        model.eval()
+        for whole, alone in zip(model(images), model(images[2:3]), strict=True):
+            torch.testing.assert_close(whole[2:3], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_d_learns_first_on_the_target_and_r_then_fools_it() -> None:
+    step = new_step(
+        CPU, StepSettings(learning_rate=0.0, discriminator_learning_rate=2e-3, corrupted_share=0.0)
+    )
+    history = [step(batch) for epoch in range(30) for batch in batches(26, Schedule(30, 13, 0), epoch, CPU)]
+    assert history[-1]["discrimination"] < history[0]["discrimination"] - 0.1
+    assert history[-1]["adversarial"] > history[0]["adversarial"]
+
+
+def test_restoration_improves_without_a_discriminator() -> None:
+    torch.manual_seed(0)
+    shape, widths, strides = MapShape(2, 8, 8), (8, 8), (2, 2)
+    maps = torch.randn(1, 2, 8, 8) + 0.1 * torch.randn(32, 2, 8, 8)
+    reinforcer = Reinforcer(
+        shape, widths, strides, dense_code(shape.after(widths, strides), 4), nn.Identity()
+    )
+    step = RestorationStep(reinforcer, lambda rows: maps[rows], StepSettings(learning_rate=1e-2), CPU)
+    history = [step(batch) for epoch in range(20) for batch in batches(32, Schedule(20, 8, 0), epoch, CPU)]
+    assert history[-1]["reconstruction"] < 0.3 * history[0]["reconstruction"]
+
+
+def test_corrupted_maps_hold_the_same_numbers_in_other_places() -> None:
+    maps = torch.randn(60, 2, 8, 8)
+    broken = corrupt(maps, torch.linspace(0, 0.999, 60))
+    torch.testing.assert_close(broken.flatten(1).sort().values, maps.flatten(1).sort().values)
+    assert (broken != maps).flatten(1).any(1).all()
+    assert torch.equal(broken[0], maps[0].rot90(1, (1, 2)))
+
+
+def test_the_error_is_the_share_of_energy_not_restored() -> None:
+    model = AloccModel(SMOKE_MODELS["pixel"]).eval()
+    images = random_images(4, 32)
+    model.standardise(images)
+    with torch.no_grad():
+        maps = model.maps(torch.from_numpy(images))
+        restored = model.reinforcer(maps)
+        expected = (maps - restored).square().sum((1, 2, 3)) / (maps - model.centre).square().sum((1, 2, 3))
+        torch.testing.assert_close(model(torch.from_numpy(images))[2], expected)
+    np.testing.assert_allclose(model.scores(images)["restoration"], -expected.double().numpy(), rtol=1e-6)
+
+
+def test_feature_maps_are_standardised_by_the_target_class() -> None:
+    torch.manual_seed(0)
+    model = AloccModel(SMOKE_MODELS["feature"])
+    images = random_images(12, 64)
+    model.standardise(images)
+    maps = training_maps(model, images)(torch.arange(12))
+    torch.testing.assert_close(maps.mean((0, 2, 3)), torch.zeros(maps.shape[1]), atol=0.02, rtol=0)
+    assert maps.std((0, 2, 3)).max() < 1.05
+    torch.testing.assert_close(maps, model.maps(torch.from_numpy(images)), atol=0.02, rtol=0.01)
+
+
+def test_a_frozen_trunk_stays_frozen() -> None:
+    model = AloccModel(SMOKE_MODELS["feature"]).train()
+    assert not model.trunk.training
+    assert not any(parameter.requires_grad for parameter in model.trunk.parameters())
+    before = {name: value.clone() for name, value in model.trunk.state_dict().items()}
+    images = random_images(8, 64)
+    model.standardise(images)
+    step = AdversarialStep(
+        model.reinforcer, model.discriminator, training_maps(model, images), StepSettings(), CPU
+    )
+    for batch in batches(8, Schedule(1, 4, 0), 0, CPU):
+        step(batch)
+    for name, value in model.trunk.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_pixels_in_the_range_that_networks_expect() -> None:
+    images = torch.tensor([[[[0, 255, 128]]]], dtype=torch.uint8)
+    torch.testing.assert_close(
+        Normalise("tensorflow")(images).flatten(), torch.tensor([-1.0, 1.0, 128 / 127.5 - 1])
+    )
+    expected = torch.tensor([-0.485 / 0.229, (1 - 0.456) / 0.224, (128 / 255 - 0.406) / 0.225])
+    torch.testing.assert_close(Normalise("torchvision")(images).flatten(), expected)
+    torch.testing.assert_close(Pixels(channels=1)(images).flatten(), torch.tensor([(128 / 127.5 - 1) / 3]))
+
+
+def test_trunk_weights_from_a_file(tmp_path: Path) -> None:
+    from torchvision.models import mobilenet_v2
+
+    torch.manual_seed(1)
+    whole = mobilenet_v2(weights=None)
+    path = tmp_path / "weights.pth"
+    torch.save({name: value.half() for name, value in whole.state_dict().items()}, path)
+    trunk = MobileNetV2(6, 1, "tensorflow")
+    load_trunk_weights(trunk, str(path))
+    torch.testing.assert_close(
+        trunk.features[3].conv[0][0].weight, whole.features[3].conv[0][0].weight, atol=1e-3, rtol=0
+    )
+
+
+def test_weights_that_do_not_fit_say_so(tmp_path: Path) -> None:
+    trunk = MobileNetV2(2, 1, "tensorflow")
+    with pytest.raises(WeightsError, match="no such file"):
+        load_trunk_weights(trunk, str(tmp_path / "none.pth"))
+    path = tmp_path / "w.pth"
+    path.write_bytes(b"junk")
+    with pytest.raises(WeightsError, match="is no state dict"):
+        load_trunk_weights(trunk, str(path))
+    torch.save({"layer.weight": torch.zeros(3)}, path)
+    with pytest.raises(WeightsError, match=r"lacks .* of .* tensors of MobileNetV2 .*another network"):
+        load_trunk_weights(trunk, str(path))
+    state = trunk.state_dict()
+    state["features.0.0.weight"] = torch.zeros(8, 3, 3, 3)
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match="does not fit MobileNetV2"):
+        load_trunk_weights(trunk, str(path))
+
+
+def test_settings_survive_the_run_folder() -> None:
+    settings = ModelSettings(trunk="mobilenet_v2", widths=(4,), strides=(1,))
+    assert ModelSettings.model_validate(settings.model_dump(mode="json")) == settings
