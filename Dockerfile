@@ -16,13 +16,13 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 ARG VARIANT=cpu
 RUN python3 -m venv --without-pip /opt/mekiki \
  && case "$VARIANT" in \
-      cpu) extra=cpu ;; \
-      # ONNX Runtime's own extras bring the CUDA and cuDNN that it was built with.
-      cuda) extra='gpu' && more='onnxruntime-gpu[cuda,cudnn]' ;; \
+      cpu) runtime='onnxruntime xgboost-cpu' ;; \
+      # The CUDA and cuDNN that ONNX Runtime was built with. Tags stay on the CPU, which spares NCCL.
+      cuda) runtime='onnxruntime-gpu[cuda,cudnn] xgboost-cpu' ;; \
       *) echo "VARIANT is $VARIANT: it must be cpu or cuda" >&2; exit 1 ;; \
     esac \
  && mkdir worker schemas export && touch worker/__init__.py schemas/__init__.py export/__init__.py \
- && python3 -m pip --python /opt/mekiki install --no-cache-dir -c constraints.txt ".[$extra]" $more
+ && python3 -m pip --python /opt/mekiki install --no-cache-dir -c constraints.txt . $runtime
 COPY worker worker
 COPY schemas schemas
 COPY export export
@@ -36,6 +36,8 @@ LABEL org.opencontainers.image.title="mekiki" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/mekiki /opt/mekiki
+# Where pip has put CUDA; nothing in the image for CPUs.
+RUN ls -d /opt/mekiki/lib/python3*/site-packages/nvidia/*/lib > /etc/ld.so.conf.d/mekiki.conf 2>/dev/null; ldconfig
 ENV PATH=/opt/mekiki/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1

@@ -17,6 +17,8 @@ command -v buildah >/dev/null || {
     echo "build-image.sh: neither a docker engine nor buildah is here: install one, such as Debian's package buildah" >&2
     exit 1
 }
+# Without a runtime of containers, steps run in a chroot.
+command -v runc >/dev/null || command -v crun >/dev/null || export BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
 # OCI's own format has no HEALTHCHECK.
 # shellcheck disable=SC2086
 buildah bud --format docker $flags --build-arg "BASE=$base" --build-arg "VARIANT=$variant" -t "$name" .

@@ -3,8 +3,6 @@
 # in buildah's own storage. Needs root, buildah and debootstrap.
 set -eu
 
-: "${STORAGE_DRIVER:=vfs}" "${BUILDAH_ISOLATION:=chroot}"
-export STORAGE_DRIVER BUILDAH_ISOLATION
 name=docker.io/library/debian:bookworm-slim
 buildah inspect --type image "$name" >/dev/null 2>&1 && exit 0
 root=$(mktemp -d)

@@ -3,8 +3,6 @@
 # as Kubernetes runs it. Needs root and buildah. Usage: run-image.sh NAME:TAG [ARGUMENT...]
 set -eu
 
-: "${STORAGE_DRIVER:=vfs}" "${BUILDAH_ISOLATION:=chroot}"
-export STORAGE_DRIVER BUILDAH_ISOLATION
 name=$1
 shift
 container=$(buildah from --pull-never "$name")
