@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from worker.errors import MekikiError
@@ -53,8 +53,9 @@ class GenerationBuild:
         self._lock = threading.Lock()
         self._cancelled = False
         self._child: subprocess.Popen[bytes] | None = None
-        self._executor = ThreadPoolExecutor(1, "index-build")
-        self.outcome: Future[Generation] = self._executor.submit(self._run)
+        executor = ThreadPoolExecutor(1, "index-build")
+        self.outcome: Future[Generation] = executor.submit(self._run)
+        executor.shutdown(wait=False)  # the thread ends with the build
 
     def cancel(self) -> None:
         """End the child and leave nothing behind; blocks until both are done."""
@@ -62,7 +63,7 @@ class GenerationBuild:
             self._cancelled = True
             if self._child is not None:
                 self._child.kill()
-        self._executor.shutdown()
+        wait([self.outcome])
 
     def _run(self) -> Generation:
         work = self._directory.start_work()
@@ -77,7 +78,6 @@ class GenerationBuild:
             return generation
         finally:
             shutil.rmtree(work, ignore_errors=True)
-            self._executor.shutdown(wait=False)
 
     def _run_child(self, work: Path) -> None:
         command = [sys.executable, "-m", "worker.index.build", str(work.absolute())]

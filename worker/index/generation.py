@@ -120,9 +120,11 @@ class Generation:
         size = count + min(hidden_count, _HIDDEN_HEADROOM)
         while True:
             objects: list[tuple[int, float]] = self._ngt.search(query, size, _EPSILON)
-            # L2 distance d of unit vectors is cosine distance d^2 / 2.
+            # L2 distance d of unit vectors is cosine distance d^2 / 2; rounding may leave it a hair over 2.
             pairs = ((self._image_ids[object_id], distance) for object_id, distance in objects)
-            found = [Neighbour(image_id, d * d / 2) for image_id, d in pairs if image_id not in hidden]
+            found = [
+                Neighbour(image_id, min(d * d / 2, 2.0)) for image_id, d in pairs if image_id not in hidden
+            ]
             if len(found) >= count or len(objects) < size or size >= count + hidden_count:
                 return nearest(found, count)
             size = min(4 * size, count + hidden_count)

@@ -82,8 +82,8 @@ class Tail:
         """
         if not self._ids:
             return []
-        # Cosine distance of unit vectors; rounding may leave it a hair under zero.
-        distances = np.maximum(1.0 - self.vectors @ query, 0.0)
+        # Cosine distance of unit vectors; rounding may leave it a hair out of its range.
+        distances = np.clip(1.0 - self.vectors @ query, 0.0, 2.0)
         asked = count
         while True:
             rows = _smallest(distances, asked)

@@ -101,6 +101,17 @@ def test_neighbours_leave_the_image_itself_out():
     assert live.neighbours_of("c", axis(1), 5, radius=0.1) == []
 
 
+def test_opposite_vectors_are_at_distance_two_and_no_farther(tmp_path):
+    live, vectors = filled(200)
+    for tail in (len(vectors), 0):
+        assert live.size().tail == tail
+        for image_id, vector in vectors.items():
+            farthest = live.search(-vector, 1000)[-1]
+            assert farthest.image_id == image_id
+            assert 2 - 1e-6 < farthest.distance <= 2
+        snapshot(live, open_directory(tmp_path))
+
+
 def test_clear_forgets_everything(tmp_path):
     live, vectors = filled(20)
     snapshot(live, open_directory(tmp_path))
