@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,20 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from export.render.camera import to_bytes
-from export.render.fonts import installed_fonts
-from export.render.notices import render_notice
-from export.render.products import render_hard_product
-from export.render.qr import render_qr_photo, render_qr_poster
+from export.render.uploads import Kind, render_upload
 from worker.score.decode import ImageLimits, decode
 
 SIDE = 128
 WIDE = 144  # training crops SIDE out of this
 RENDERER_VERSION = 2
 _LIMITS = ImageLimits()
-Kind = str
 _log = logging.getLogger(__name__)
 
 
@@ -50,36 +43,10 @@ def _read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return _both_sizes(path.read_bytes())
 
 
-@functools.lru_cache(maxsize=4)
-def _open_photos(paths: tuple[Path, ...]) -> list[Image.Image]:
-    return [Image.open(path).convert("RGB") for path in paths]
-
-
-def render(kind: Kind, seed: int, index: int, backgrounds: tuple[Path, ...] = ()) -> bytes:
-    """The upload bytes of render `index` of a set; the same arguments give the same bytes.
-
-    Args:
-        kind: "notice", "qr_poster", "qr_photo", or "product" (a changed photo of `backgrounds`).
-        seed: names the set; training and test sets have different ones.
-        index: which image of the set.
-        backgrounds: photos to draw on or to change.
-
-    """
-    rng = np.random.default_rng([seed, index])
-    fonts, photos = installed_fonts(), _open_photos(backgrounds)
-    draw: dict[Kind, Callable[[], Image.Image]] = {
-        "notice": lambda: render_notice(rng, fonts, photos),
-        "qr_poster": lambda: render_qr_poster(rng, fonts, photos),
-        "qr_photo": lambda: render_qr_photo(rng, photos),
-        "product": lambda: render_hard_product(rng, fonts, photos, index % len(photos)),
-    }
-    return to_bytes(rng, draw[kind]())
-
-
 def _render_pixels(
     index: int, kind: Kind, seed: int, backgrounds: tuple[Path, ...]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    return _both_sizes(render(kind, seed, index, backgrounds))
+    return _both_sizes(render_upload(kind, seed, index, backgrounds))
 
 
 def _cached(cache: Path, name: str, key: str, make: Callable[[], PixelSet]) -> PixelSet:
@@ -128,8 +95,3 @@ def pixels_of_uploads(cache: Path, name: str, make_uploads: Callable[[], Sequenc
         return PixelSet(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
 
     return _cached(cache, name, f"{RENDERER_VERSION}/{name}", make)
-
-
-def image_from_bytes(data: bytes) -> Image.Image:
-    """An RGB image for showing, at its own size."""
-    return Image.open(io.BytesIO(data)).convert("RGB")

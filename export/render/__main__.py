@@ -1,0 +1,45 @@
+"""`python -m export.render`: write a folder of rendered images."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from export.render.browser_notices import render_browser_notices
+from export.render.uploads import render_upload, suffix_of
+
+KINDS = ("notice", "qr_poster", "qr_photo", "product", "browser_notice")
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write `--count` images of one kind; the same arguments give the same files."""
+    parser = argparse.ArgumentParser(prog="python -m export.render", description=__doc__)
+    parser.add_argument("--kind", choices=KINDS, required=True)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--photos", type=Path, help="photos to draw on; `product` changes them and needs them"
+    )
+    options = parser.parse_args(argv)
+    if options.kind == "product" and options.photos is None:
+        parser.error("--kind product needs --photos, a folder of product photos to change")
+    photos = (
+        sorted(p for p in options.photos.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        if options.photos
+        else []
+    )
+    if options.photos and not photos:
+        parser.error(f"--photos {options.photos} holds no image")
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.kind == "browser_notice":
+        uploads = iter(render_browser_notices(options.seed, options.count))
+    else:
+        uploads = (render_upload(options.kind, options.seed, i, tuple(photos)) for i in range(options.count))
+    for index, data in enumerate(uploads):
+        (options.out / f"{options.kind}-{options.seed}-{index:05d}{suffix_of(data)}").write_bytes(data)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

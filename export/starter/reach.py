@@ -1,0 +1,103 @@
+"""What the filter reaches on images that it was not trained on, group by group.
+
+`python -m export.starter.reach --bundle worker/bundles/starter --data ../shared/data`
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from export.render.browser_notices import render_browser_notices
+from export.render.uploads import Kind
+from export.starter.bundle import GRAPH_FILE
+from export.starter.graph import run_onnx
+from export.starter.images import photo_pixels, pixels_of_uploads, rendered_pixels
+from export.starter.measure import share_blocked
+from export.starter.photos import of_split, read_clothing, read_grocery
+from export.starter.recipe import SEED_HELD
+
+PRINTED_LIST = Path(__file__).with_name("printed_shirts.txt")
+BROWSER_SEED, BROWSER_NOTICES = 700, 160
+HELD_RENDERS = 200
+Images = NDArray[np.uint8]
+
+
+def printed_shirts() -> frozenset[str]:
+    """File names of held T-shirts with print on them."""
+    lines = PRINTED_LIST.read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
+def _labelled(folder: Path, label: str | None = None) -> list[Path]:
+    with (folder / "labels.csv").open(encoding="utf-8", newline="") as lines:
+        return [folder / row["path"] for row in csv.DictReader(lines) if label in {None, row["label"]}]
+
+
+def product_groups(data: Path, cache: Path) -> dict[str, Images]:
+    """Photos of products that no training saw: other senders, the grocery set's `val`, printed shirts."""
+    clothing = of_split(read_clothing(data), "test")
+    grocery = of_split(read_grocery(data), "test")
+    printed = printed_shirts()
+    paths = {
+        "clothing-test": [photo.path for photo in clothing],
+        "grocery-test": [photo.path for photo in grocery],
+        "printed-shirts": [photo.path for photo in clothing if photo.path.name in printed],
+    }
+    return {name: photo_pixels(cache, name, own).exact for name, own in paths.items()}
+
+
+def notice_groups(data: Path, cache: Path) -> dict[str, Images]:
+    """Notices and QR codes: the second renderer, held seeds of the first, photographs from zxing."""
+    grounds = [photo.path for photo in of_split(read_clothing(data), "calibration")]
+    groups = {
+        "notice-browser": pixels_of_uploads(
+            cache, f"browser-{BROWSER_SEED}", lambda: render_browser_notices(BROWSER_SEED, BROWSER_NOTICES)
+        ).exact,
+        "qr-zxing": photo_pixels(cache, "qr-zxing", _labelled(data / "codes", "qr")).exact,
+    }
+    held_kinds: tuple[Kind, ...] = ("notice", "qr_poster", "qr_photo")
+    for number, kind in enumerate(held_kinds):
+        held = rendered_pixels(cache, kind, SEED_HELD + number, HELD_RENDERS, grounds)
+        groups[f"{kind.replace('_', '-')}-held"] = held.exact
+    return groups
+
+
+def other_groups(data: Path, cache: Path) -> dict[str, Images]:
+    """Neither: bar codes, screenshots, faces. Nothing is promised for them; the figures are told."""
+    paths = {
+        "barcode": _labelled(data / "codes", "barcode_1d")[::4],
+        "screens-ja": _labelled(data / "screens_ja"),
+        "faces": _labelled(data / "faces"),
+    }
+    return {name: photo_pixels(cache, name, own).exact for name, own in paths.items()}
+
+
+def reach(graph: Path, data: Path, cache: Path) -> dict[str, JsonValue]:
+    """Share of every group that the default policy blocks."""
+    groups = product_groups(data, cache) | notice_groups(data, cache) | other_groups(data, cache)
+    return {
+        f"blocked {name}": share_blocked(run_onnx(graph, images)).as_figure()
+        for name, images in groups.items()
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the figures of a bundle as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m export.starter.reach", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("runs/starter-cache"))
+    arguments = parser.parse_args(argv)
+    figures = reach(arguments.bundle / GRAPH_FILE, arguments.data, arguments.cache)
+    print(json.dumps(figures, indent=2))  # noqa: T201 - the command's result
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
