@@ -51,6 +51,10 @@ class Updates:
         self._apply(change)
         return self._acknowledgement(record, change)
 
+    def is_rejection(self, outcome: OutputRecord) -> bool:
+        """Whether `outcome`, which `apply` gave, rejects its record."""
+        return outcome.topic == self._topics.index_dead_letter
+
     def _parse(self, record: InputRecord) -> Upsert | Delete:
         return parse_change(record, self._live.identity.space, self._live.identity.dim)
 

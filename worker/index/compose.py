@@ -20,6 +20,7 @@ from worker.index.search_api import create_search_router
 from worker.index.snapshots import Snapshots
 from worker.kafka import create_consumer
 from worker.metrics import Metrics
+from worker.score.limit import RejectionLimit
 from worker.settings import Settings
 
 
@@ -76,6 +77,7 @@ def build_index_role(
         ),
         directory=directory,
         lock=lock,
+        limit=RejectionLimit(settings.score.rejection_limit),
         metrics=metrics,
         health=health,
         request_timeout=settings.kafka.request_timeout,

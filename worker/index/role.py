@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from worker.delivery import Delivery, NotDelivered
-from worker.errors import BrokerError, ConfigurationError
+from worker.errors import BrokerError, ConfigurationError, RejectionLimitExceeded
 from worker.health import Health
 from worker.index.acknowledge import Updates
 from worker.index.directory import IndexDirectory
@@ -25,11 +25,15 @@ from worker.index.resume import LogRange, resume
 from worker.index.snapshots import Snapshots
 from worker.kafka import InputRecord, OutputRecord, input_record
 from worker.metrics import Metrics
+from worker.score.limit import RejectionLimit
 
 logger = logging.getLogger(__name__)
 
 # The readiness condition that this role satisfies: all that stood in the log at the start is searchable.
 CAUGHT_UP = "index caught up"
+
+# Withdrawn when too many records are rejected.
+WITHIN_LIMIT = "index within the rejection limit"
 
 # librdkafka properties that a consumer needs for this role. An offset that the log does not hold must
 # end the process: going on elsewhere would leave a gap that nobody sees.
@@ -73,6 +77,7 @@ class IndexRole:
         snapshots: Snapshots,
         directory: IndexDirectory,
         lock: OwnerLock,
+        limit: RejectionLimit,
         metrics: Metrics,
         health: Health,
         request_timeout: float,
@@ -85,6 +90,7 @@ class IndexRole:
         self._snapshots = snapshots
         self._directory = directory
         self._lock = lock
+        self._limit = limit
         self._metrics = metrics
         self._health = health
         self._timeout = request_timeout
@@ -94,6 +100,7 @@ class IndexRole:
         self._positions: dict[int, int] = {}
         self._behind: set[int] = set()
         self._metadata_checked = time.monotonic()
+        self._halted: str | None = None
 
     def stop(self) -> None:
         """End `run` after the batch at hand. May be called from a signal handler or any thread."""
@@ -110,6 +117,7 @@ class IndexRole:
             BrokerError: Kafka failed for good, or the log was cut while it was read; start again.
             ConfigurationError: the topic does not exist.
             IndexDirectoryError: the index directory failed.
+            RejectionLimitExceeded: stopped while halted by the rejection limit.
 
         """
         with ExitStack() as closing:  # in the opposite order
@@ -118,8 +126,12 @@ class IndexRole:
             closing.callback(self._delivery.close)
             closing.callback(self._snapshots.stop)
             self._begin()
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and self._halted is None:
                 self._turn()
+            while not self._stopping.wait(_POLL_SECONDS):
+                self._health.beat()
+        if self._halted is not None:
+            raise RejectionLimitExceeded(self._halted)
 
     def _begin(self) -> None:
         try:
@@ -157,8 +169,8 @@ class IndexRole:
                 self._updates.replay(record)
             self._advance(record.partition, record.offset + 1)
         if outcomes and not self._acknowledge(fresh, outcomes):
-            return
-        self._snapshots.turn()  # after the acknowledgements: a generation must hold no unacknowledged record
+            return  # and build nothing: a generation must hold no unacknowledged record
+        self._snapshots.turn()
         self._add_new_partitions()
         self._measure()
 
@@ -201,7 +213,11 @@ class IndexRole:
             self._live.advance(partition, offset)
 
     def _acknowledge(self, records: list[InputRecord], outcomes: list[OutputRecord]) -> bool:
-        """Publish `outcomes` and commit the offsets behind `records`; False if stopped before that."""
+        """Publish `outcomes` and commit the offsets behind `records`; False if stopped or halted before."""
+        rejected = [self._updates.is_rejection(outcome) for outcome in outcomes]
+        if (broken := self._limit.exceeded_by(rejected)) is not None:
+            self._halt(broken)
+            return False
         ends = {record.partition: record.offset + 1 for record in records}
         offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in ends.items()]
         deadline = time.monotonic() + self._timeout
@@ -216,8 +232,19 @@ class IndexRole:
                 if self._stopping.wait(_RETRY_SECONDS):
                     return False
             else:
+                self._limit.add(rejected)
                 self._observe_acknowledged(records)
                 return True
+
+    def _halt(self, why: str) -> None:
+        """Stay alive, not ready, with nothing committed, until a person restarts the role."""
+        self._halted = (
+            f"{why}; the index halts and acknowledges nothing. Mend the cause (vectors of another space than "
+            f"{self._live.identity.space!r} belong on a topic of their own), then restart it"
+        )
+        logger.error("%s", self._halted)
+        self._metrics.commit_halted.set(1)
+        self._health.withdraw(WITHIN_LIMIT, self._halted)
 
     def _observe_acknowledged(self, records: list[InputRecord]) -> None:
         now = datetime.now(UTC).timestamp()

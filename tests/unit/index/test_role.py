@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 
 from schemas.events import IndexUpdated
 from tests.unit.index.indexing import DIM, SPACE, axis, embedded
-from worker.errors import ConfigurationError, IndexDirectoryError
+from worker.errors import ConfigurationError, IndexDirectoryError, RejectionLimitExceeded
 from worker.health import Health
 from worker.index.compose import build_index_role
-from worker.index.role import CAUGHT_UP
+from worker.index.role import CAUGHT_UP, WITHIN_LIMIT
 from worker.metrics import Metrics
 from worker.settings import IndexSettings, KafkaSettings, ScoreSettings, Settings, TopicSettings
 
@@ -51,6 +51,9 @@ class Running:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
         self.role.stop()
         self._ended.result(20)
 
@@ -132,6 +135,21 @@ def test_each_record_has_one_outcome_also_over_a_restart(broker, tmp_path):
     rejected = read(bootstrap, TOPICS.index_dead_letter)
     assert [(record.key(), record.value()) for record in rejected] == [(b"c", b"nope")]
     assert dict(rejected[0].headers())["__streams.errors.offset"] == b"2"
+
+
+def test_too_many_rejections_halt_the_role_with_nothing_committed(broker, tmp_path):
+    producer, bootstrap = broker
+    topics = TOPICS.model_copy(update={"embedded": "halting", "index_dead_letter": "halting.dlq"})
+    producer.list_topics("halting", timeout=10)
+    for number in range(150):
+        event = embedded(f"h{number}", axis(0), space="other")
+        producer.produce("halting", key=f"h{number}", value=event, partition=0)
+    assert producer.flush(10) == 0
+    running = Running(bootstrap, tmp_path, topics).__enter__()
+    running.until(lambda: WITHIN_LIMIT in running.health.ready()[1])
+    with pytest.raises(RejectionLimitExceeded, match="100%"):
+        running.stop()
+    assert len(read(bootstrap, "halting.dlq")) == running.outcomes() < 150
 
 
 def test_a_missing_topic_ends_the_role_with_what_to_do(broker, tmp_path):
