@@ -10,11 +10,12 @@ import pytest
 
 from tests import events, images
 from tests.guarded_worker import GuardedWorker
-from tests.integration.conftest import Workplace, workplaces
+from tests.integration.conftest import workplaces
 from tests.integration.running import http_json
 from tests.kafka.client import Broker, Record, wait_until
 from tests.kafka.server import KafkaServer
 from tests.results import Results, body, place_of_dead_letter, place_of_result, places
+from tests.workplace import Workplace
 from worker.errors import RejectionLimitExceeded
 from worker.settings import Settings
 

@@ -7,9 +7,10 @@ import pytest
 
 from schemas.events import EMBEDDED, ImageEmbedded, derived_event_id
 from tests import events, images, inputs
-from tests.integration.conftest import Workplace, workplaces
+from tests.integration.conftest import workplaces
 from tests.kafka.client import Broker, Record
 from tests.results import Results, body, of_key, place_of_result
+from tests.workplace import Workplace
 from worker import dead_letter
 
 # The first part of a path says what the hostile server does: these are bucket names too.

@@ -16,9 +16,10 @@ import pytest
 from schemas.events import ImageEmbedded, IndexUpdated
 from schemas.vector import Vector
 from tests import events, images
-from tests.integration.conftest import Workplace, workplaces
+from tests.integration.conftest import workplaces
 from tests.integration.running import Running
 from tests.kafka.client import Broker, Record, wait_until
+from tests.workplace import Workplace
 from worker.errors import IndexDirectoryError
 from worker.settings import Settings
 

@@ -17,9 +17,10 @@ from schemas.events import (
     derived_event_id,
 )
 from tests import events, images, inputs
-from tests.integration.conftest import Workplace, workplaces
+from tests.integration.conftest import workplaces
 from tests.kafka.client import Broker, Record
 from tests.results import Results, body, of_key, place_of_dead_letter, place_of_result, places
+from tests.workplace import Workplace
 from worker import dead_letter
 
 HEADER = ("trace", b"\x00\xffabc")
