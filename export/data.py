@@ -201,13 +201,17 @@ def split_by_group(dataset: Dataset, shares: Mapping[str, float], salt: str) -> 
     """Split into parts of about these shares; a group is never in two parts.
 
     The part hangs on a hash of salt and group alone, so that it stays when images are added.
-    Shares are relative: they need not add up to 1.
+    Shares are relative: they need not add up to 1. What was left out is counted with the first part.
     """
     total = sum(shares.values())
     parts: dict[str, list[Example]] = {name: [] for name in shares}
     for example in dataset.examples:
         parts[_part_of(example.group, shares, total, salt)].append(example)
-    return {name: Dataset(tuple(examples)) for name, examples in parts.items()}
+    first = next(iter(shares))
+    return {
+        name: Dataset(tuple(examples), dataset.skipped if name == first else ())
+        for name, examples in parts.items()
+    }
 
 
 def data_digest(*datasets: Dataset) -> str:

@@ -1,6 +1,7 @@
 """`mekiki train alocc` and `mekiki evaluate alocc`: from the command line to a run folder with a report."""
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -47,10 +48,12 @@ def train_alocc(arguments: argparse.Namespace) -> int:
         sets = read_sets(settings.data)
         run = _open(Path(arguments.out), settings, sets.digest(), arguments.resume, processes)
         decoded = decode_sets(settings, sets, run)
+        if processes.is_first:
+            _say_what_was_left_out(decoded)
         for space in settings.spaces:
             train_space(space, settings, decoded[space]["train"].images, run, processes)
         if processes.is_first:
-            _measure(settings, sets, decoded, run, processes, run.path / "report.html")
+            _measure(settings, decoded, run, processes, run.path / "report.html")
     return 0
 
 
@@ -71,7 +74,8 @@ def evaluate_alocc(arguments: argparse.Namespace) -> int:
     sets = read_sets(settings.data)
     with join_processes(arguments.device) as processes:
         decoded = decode_sets(settings, sets, run)
-        _measure(settings, sets, decoded, run, processes, report)
+        _say_what_was_left_out(decoded)
+        _measure(settings, decoded, run, processes, report)
     return 0
 
 
@@ -99,7 +103,6 @@ def decode_sets(settings: AloccSettings, sets: AloccSets, run: RunFolder) -> Dec
 
 def _measure(
     settings: AloccSettings,
-    sets: AloccSets,
     decoded: Decoded,
     run: RunFolder,
     processes: Processes,
@@ -116,8 +119,14 @@ def _measure(
                 score=name,
                 **measured.to_json(),
             )
-    write_alocc_report(report, settings, sets, decoded, results, run, processes.device)
+    write_alocc_report(report, settings, decoded, results, run, processes.device)
     print(f"report: {report}")  # noqa: T201 - what the command answers
+
+
+def _say_what_was_left_out(decoded: Decoded) -> None:
+    for name, chosen in next(iter(decoded.values())).items():
+        for reason, count in chosen.dataset.skips().items():
+            print(f"left out of {name}: {count} x {reason}", file=sys.stderr)  # noqa: T201
 
 
 def _open(path: Path, settings: AloccSettings, digest: str, resume: bool, processes: Processes) -> RunFolder:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from export.alocc.evaluation import Group, SeedResult, comparison, groups
 from export.alocc.model import REINFORCED, RESTORED, AloccModel, Images
-from export.alocc.sets import AloccSets
 from export.alocc.settings import AloccSettings, Space
 from export.alocc.training import load_model
 from export.data import Dataset
@@ -65,7 +64,6 @@ class SpacePart:
 def write_alocc_report(
     path: Path,
     settings: AloccSettings,
-    sets: AloccSets,
     decoded: Mapping[Space, Mapping[str, DecodedSet]],
     results: list[SeedResult],
     run: RunFolder,
@@ -77,7 +75,7 @@ def write_alocc_report(
     values: dict[str, Any] = {
         "config": run.config(),
         "settings": settings,
-        "sets": {name: _describe(dataset) for name, dataset in sets.by_name().items()},
+        "sets": {name: _describe(chosen.dataset) for name, chosen in decoded[results[0].space].items()},
         "comparison": comparison(results),
         "parts": [_part(settings, decoded[result.space], result, run, device) for result in first],
         "losses": inline_figure(loss_figure(training), "training losses by epoch"),

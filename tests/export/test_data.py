@@ -7,6 +7,8 @@ from export.data import (
     Columns,
     Dataset,
     Example,
+    Skipped,
+    SkipReason,
     data_digest,
     drop_small_classes,
     parse_source,
@@ -26,7 +28,8 @@ def read(text: str, columns: Columns | None = None) -> Dataset:
 
 def named(count: int, groups: int) -> Dataset:
     return Dataset(
-        tuple(Example(Path(f"{n}.jpg"), f"{n}.jpg", "x", f"sender {n % groups}") for n in range(count))
+        tuple(Example(Path(f"{n}.jpg"), f"{n}.jpg", "x", f"sender {n % groups}") for n in range(count)),
+        (Skipped("gone.jpg", SkipReason.MISSING_FILE),),
     )
 
 
@@ -111,6 +114,7 @@ def test_a_group_is_never_in_two_parts_and_stays_when_images_are_added() -> None
     assert 0.7 < len(parts["train"]) / 2000 < 0.9
     more = split_by_group(named(4000, 400), shares, "salt")
     assert {example.group for example in more["test"].examples} == groups["test"]
+    assert [part.skipped for part in parts.values()] == [named(2000, 400).skipped, ()]
     assert split_by_group(named(2000, 400), shares, "other")["test"] != parts["test"]
 
 
