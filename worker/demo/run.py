@@ -122,6 +122,7 @@ def demo_settings(
     }
     kafka = KafkaSettings(
         bootstrap_servers=bootstrap_servers,
+        request_timeout=15,
         properties={"log_level": "3"},
         # The embedded broker answers a fetch that finds nothing only after its whole wait, 500 ms by default.
         consumer={"fetch.wait.max.ms": "20"},

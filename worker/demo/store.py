@@ -12,6 +12,7 @@ HOST = "127.0.0.1"
 # A redirect to where cloud machines keep their credentials, as an attacker would try it.
 REDIRECT = "/redirect-to-metadata"
 _METADATA_URL = "http://169.254.169.254/latest/meta-data/"
+_POLL_SECONDS = 0.05  # how long closing may take
 
 
 class _Server(ThreadingHTTPServer):
@@ -27,7 +28,9 @@ class ObjectStore:
     def __init__(self) -> None:
         self.files: dict[str, Path] = {}
         self._server = _Server((HOST, 0), _handler(self.files))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="store", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="store", daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -48,6 +51,7 @@ class ObjectStore:
 def _handler(files: Mapping[str, Path]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             path = unquote(self.path)
