@@ -6,8 +6,8 @@ from itertools import count
 
 from worker.demo.entries import Entry
 
-WIDTH = 720
-HEIGHT = 220
+WIDTH = 1000
+HEIGHT = 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 10, 28
 _MOST_LINES = 5
 

@@ -122,11 +122,11 @@ class Planner:
             image_id, event_id = f"{bucket}/{file.name}", self._event_id()
             if number % 2:
                 make = partial(forms.own_inline_upload, self.topic, image_id, event_id, file)
-                yield Upload(kind, image_id, event_id, "JSON, inline", make, file)
+                yield Upload(kind, image_id, event_id, "JSON with the image inside", make, file)
             else:
                 make = partial(forms.binary_cloud_event, self.topic, image_id, event_id, file)
                 full_id = forms.cloud_event_id(event_id)
-                yield Upload(kind, image_id, full_id, "CloudEvent, binary", make, file)
+                yield Upload(kind, image_id, full_id, "CloudEvent that is the image", make, file)
 
     def _broken(self, pictures: Pictures) -> Iterator[Upload]:
         folder = self.work / "broken"
@@ -152,7 +152,7 @@ class Planner:
     ) -> Upload:
         image_id, event_id = f"{bucket}/{key}", self._event_id()
         make = partial(forms.own_upload, self.topic, image_id, event_id, {"path": key})
-        return Upload(kind, image_id, event_id, "JSON, path", make, file, note, original)
+        return Upload(kind, image_id, event_id, "JSON with a path", make, file, note, original)
 
     def _by_notification(
         self, kind: Kind, bucket: str, key: str, file: Path, note: str = "", original: str | None = None
@@ -169,24 +169,24 @@ class Planner:
         data = {"image": {"url": f"{self.store.url}/{bucket}/{key}"}}
         make = partial(forms.structured_cloud_event, self.topic, image_id, event_id, UPLOADED, data)
         full_id = forms.cloud_event_id(event_id)
-        return Upload(kind, image_id, full_id, "CloudEvent, URL", make, file, note, original)
+        return Upload(kind, image_id, full_id, "CloudEvent with a URL", make, file, note, original)
 
     def _own_deletion(self, image_id: str) -> Upload:
         event_id = self._event_id()
         make = partial(forms.own_deletion, self.topic, image_id, event_id)
-        return Upload(Kind.DELETION, image_id, event_id, "JSON", make)
+        return Upload(Kind.DELETION, image_id, event_id, "JSON, a deletion", make)
 
     def _cloud_deletion(self, image_id: str) -> Upload:
         event_id = self._event_id()
         make = partial(forms.structured_cloud_event, self.topic, image_id, event_id, DELETED, {})
-        return Upload(Kind.DELETION, image_id, forms.cloud_event_id(event_id), "CloudEvent", make)
+        return Upload(Kind.DELETION, image_id, forms.cloud_event_id(event_id), "CloudEvent, a deletion", make)
 
     def _bucket_deletion(self, image_id: str) -> Upload:
         bucket, _, key = image_id.partition("/")
         event = "ObjectRemoved:Delete"
         make = partial(forms.bucket_notification, self.topic, bucket, key, event)
         event_id = forms.notification_id(bucket, key, event)
-        return Upload(Kind.DELETION, image_id, event_id, "S3 notification", make)
+        return Upload(Kind.DELETION, image_id, event_id, "S3 notification, a deletion", make)
 
     def _event_id(self) -> str:
         return f"demo-{next(self._numbers):04}"
