@@ -21,6 +21,7 @@ RUN python3 -m venv --without-pip /opt/mekiki \
       cuda) runtime='onnxruntime-gpu[cuda,cudnn] xgboost-cpu' ;; \
       *) echo "VARIANT is $VARIANT: it must be cpu or cuda" >&2; exit 1 ;; \
     esac \
+ && sed -i 's/^onnxruntime==\(.*\)/&\nonnxruntime-gpu==\1/' constraints.txt \
  && mkdir worker schemas export && touch worker/__init__.py schemas/__init__.py export/__init__.py \
  && python3 -m pip --python /opt/mekiki install --no-cache-dir -c constraints.txt . $runtime
 COPY worker worker

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import dates
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LinearLocator
 
 from helm.tools.dashboard import DASHBOARD
 
@@ -123,8 +123,8 @@ def draw_panel(axes: Axes, panel: dict[str, Any], series: list[Series]) -> None:
         stacked = defaults["custom"]["stacking"]["mode"] == "normal"
         draw_lines(axes, series, defaults["unit"], stacked)
     if panel["type"] != "stat":
-        axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=5))
-        axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
+        axes.xaxis.set_major_locator(LinearLocator(4))
+        axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
 
 
 def draw(url: str, target: Path, minutes: float, step: int) -> None:

@@ -32,8 +32,8 @@ class Observed:
     url: str
 
 
-def release(folder: Path, bootstrap: str, port: int) -> Installed:
-    """The chart with everything that this machine has to have its own way."""
+def release(folder: Path, bootstrap: str, port: int, **score: object) -> Installed:
+    """The chart with everything that this machine has to have its own way, and settings of the score role."""
     values = {
         "settings": {
             "kafka": {"bootstrap_servers": bootstrap},
@@ -41,7 +41,7 @@ def release(folder: Path, bootstrap: str, port: int) -> Installed:
             "http": {"host": "127.0.0.1", "port": port},
             "index": {"directory": str(folder / "index"), "snapshot_interval": 3},
             # A few broken uploads, no broken deploy.
-            "score": {"rejection_limit": {"ratio": 0.9}},
+            "score": {"rejection_limit": {"ratio": 0.9}, **score},
         },
         "score": {"replicas": 1},
         "monitoring": {"prometheusRule": {"enabled": True}},
@@ -70,7 +70,7 @@ def observed(folder: Path) -> Iterator[Observed]:
         prometheus = Prometheus(_folder(folder / "prometheus"), scrape, RELEASE, installed.rules())
         stack.callback(prometheus.stop)
         url = f"http://{scrape}"
-        process.wait_until(lambda: _answers(f"{url}/readyz"), "ready", 60)
+        process.wait_until(lambda: get(f"{url}/readyz")[0] == 200, "ready", 60)
         yield Observed(Broker(server.bootstrap), prometheus, process, url)
 
 
@@ -127,9 +127,12 @@ def post(url: str, body: dict[str, object]) -> int:
         return error.code
 
 
-def _answers(url: str) -> bool:
+def get(url: str) -> tuple[int, str]:
+    """The status and the body; status 0 where nothing answers."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
     except OSError:
-        return False
+        return 0, ""
