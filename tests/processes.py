@@ -60,9 +60,10 @@ class Process:
         """SIGCONT."""
         self._process.send_signal(signal.SIGCONT)
 
-    def tail(self, lines: int = 40) -> str:
-        """The last lines of the log."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    def tail(self, lines: int = 40, without: str | None = None) -> str:
+        """The last lines of the log; lines that hold `without` are left out."""
+        log = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join([line for line in log if without is None or without not in line][-lines:])
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         """Wait for `condition`.

@@ -165,8 +165,9 @@ class Broker:
 
     def members(self, group: str) -> int:
         """How many consumers are in the group, once it is stable; 0 while it rebalances."""
-        future = self._admin.describe_consumer_groups([group], request_timeout=10)[group]
-        described = future.result()
+        # A client of its own: one that has seen a broker restart goes on asking the coordinator of before.
+        admin = AdminClient(_quiet({"bootstrap.servers": self.bootstrap}))
+        described = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
         return len(described.members) if described.state.name == "STABLE" else 0
 
     def _partitions(self, topic: str) -> Sequence[int]:
