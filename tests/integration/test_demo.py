@@ -94,6 +94,18 @@ def test_a_program_that_does_not_start_is_told_with_what_it_said(tmp_path: Path)
         run.run_demo(settings, images=None, out=tmp_path / "out", assets=assets, seconds=1.0)
 
 
+def test_a_program_that_dies_meanwhile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(observer: Observer, record: InputRecord) -> None:
+        for process in filter(_is_ours, psutil.Process().children()):
+            if "worker.cli" in process.cmdline():
+                process.kill()
+
+    monkeypatch.setattr(Observer, "_verdict", kill)
+    assets = drawn_assets(tmp_path / "assets", 2)
+    with pytest.raises(StageError, match="`mekiki run` ended with status -9"):
+        run.run_demo(_settings(), images=None, out=tmp_path / "out", assets=assets, seconds=1.0)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_demo_and_all_that_it_started(
     number: signal.Signals, tmp_path: Path, nothing_is_left: Path

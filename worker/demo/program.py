@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from worker.settings import Settings
 
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 15.0
+_UNANSWERED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 _LOG_LINES = 15
 
 # util-linux: the kernel ends the program when the demo dies, however it dies.
@@ -84,7 +86,7 @@ class Program:
             self.raise_if_ended()
             try:
                 status, body = self._request("GET", "/readyz")
-            except httpcore.ConnectError:
+            except _UNANSWERED:
                 time.sleep(0.1)
                 continue
             if status == 200:
@@ -95,24 +97,30 @@ class Program:
 
     def metrics(self) -> str:
         """What /metrics says."""
-        return self._ok("GET", "/metrics").decode()
+        return self._get("/metrics").decode()
 
     def index_state(self) -> IndexState:
         """What /index says."""
-        return IndexState.model_validate_json(self._ok("GET", "/index"))
+        return IndexState.model_validate_json(self._get("/index"))
 
-    def neighbours(self, image_id: str, count: int) -> list[SearchResult]:
-        """The images nearest to an indexed one, by POST /search."""
-        answer = self._ok("POST", "/search", {"image_id": image_id, "k": count})
-        return SearchResponse.model_validate_json(answer).results
+    def neighbours(self, image_id: str, count: int) -> list[SearchResult] | None:
+        """The images nearest to an indexed one, by POST /search; None if the index does not know it."""
+        status, answer = self._answer("POST", "/search", {"image_id": image_id, "k": count})
+        if status == 404:
+            return None
+        return SearchResponse.model_validate_json(_unless_failed("POST /search", status, answer)).results
 
-    def _ok(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
-        status, answer = self._request(method, path, body)
-        if status != 200:
-            raise StageError(
-                f"{method} {path} was answered with {status}: {answer[:500].decode(errors='replace')}"
-            )
-        return answer
+    def _get(self, path: str) -> bytes:
+        return _unless_failed(f"GET {path}", *self._answer("GET", path))
+
+    def _answer(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
+        try:
+            return self._request(method, path, body)
+        except _UNANSWERED as error:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)  # if it died just now, that is the better thing to tell
+            self.raise_if_ended()
+            raise StageError(f"`mekiki run` does not answer {method} {path}: {error!r}") from error
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
         response = self._pool.request(
@@ -123,6 +131,12 @@ class Program:
             extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), 10.0)},
         )
         return response.status, response.content
+
+
+def _unless_failed(what: str, status: int, answer: bytes) -> bytes:
+    if status != 200:
+        raise StageError(f"{what} was answered with {status}: {answer[:500].decode(errors='replace')}")
+    return answer
 
 
 def _environment(settings: Settings) -> dict[str, str]:

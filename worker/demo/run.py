@@ -24,7 +24,7 @@ from worker.demo.report import Run, write_report
 from worker.demo.store import HOST, ObjectStore
 from worker.demo.uploads import Pictures, Planner, Upload, pictures_in
 from worker.demo.watch import LiveTable
-from worker.errors import ConfigurationError, StageError
+from worker.errors import ConfigurationError
 from worker.kafka import create_consumer, create_producer
 from worker.settings import KafkaSettings, Settings
 from worker.topics import topics_of
@@ -72,7 +72,8 @@ def run_demo(
             uploads = Planner(settings.topics.uploaded, store, work).plan(pictures)
             program.wait_until_ready(_READY_SECONDS)
         watched = _watch(running, uploads, program, console, seconds)
-        problems = _problems(watched, program)
+        neighbours = _neighbours(program, watched.seen)
+        problems = _problems(watched, program.index_state().vectors, neighbours)
         with console.status("writing the report"):
             write_report(
                 report,
@@ -83,7 +84,7 @@ def run_demo(
                     own_images=images,
                     published=watched.published,
                     seen=watched.seen,
-                    neighbours=_neighbours(program, watched.seen),
+                    neighbours=neighbours,
                     metrics=program.metrics(),
                     index=program.index_state(),
                     began_at=watched.began_at,
@@ -166,26 +167,25 @@ def _until_complete(publisher: Publisher, observer: Observer, program: Program, 
         table.refresh()
 
 
-def _problems(watched: Watched, program: Program) -> list[str]:
+def _problems(watched: Watched, indexed: int, neighbours: dict[str, list[SearchResult]]) -> list[str]:
     """Whatever is not as promised: outcomes that lack, an index that holds other images than it should."""
     problems = missing_outcomes(watched.published, watched.seen)
     problems += [f"the index rejected a vector: {each.detail}" for each in watched.seen.index_rejections]
-    should, holds = sum(watched.seen.searchable.values()), program.index_state().vectors
-    if should != holds:
-        problems.append(f"the index holds {holds} images, it should hold {should}")
+    should = [image_id for image_id, searchable in watched.seen.searchable.items() if searchable]
+    problems += [f"the index lacks {image_id}" for image_id in should if image_id not in neighbours]
+    if len(should) != indexed:
+        problems.append(f"the index holds {indexed} images, it should hold {len(should)}")
     return problems
 
 
 def _neighbours(program: Program, seen: Seen) -> dict[str, list[SearchResult]]:
-    """The nearest images of every searchable one, asked of the program's own search API."""
-    found = {}
-    for image_id, searchable in seen.searchable.items():
-        if searchable:
-            try:
-                found[image_id] = program.neighbours(image_id, _NEIGHBOURS)
-            except StageError:
-                found[image_id] = []  # the index lacks it, which _problems has told
-    return found
+    """The nearest images of every searchable one that the program's own search API knows."""
+    found = {
+        image_id: program.neighbours(image_id, _NEIGHBOURS)
+        for image_id, searchable in seen.searchable.items()
+        if searchable
+    }
+    return {image_id: results for image_id, results in found.items() if results is not None}
 
 
 def _conclude(console: Console, watched: Watched, problems: list[str], report: Path) -> int:
