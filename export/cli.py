@@ -20,6 +20,8 @@ _TRAINING_PACKAGES = {
 
 def main(arguments: list[str]) -> int:
     """Run `train`, `evaluate` or `bundle` with its arguments; returns the exit code."""
+    if arguments[:1] == ["bundle"]:  # has a parser of its own
+        return _run("export.starter.command:main", arguments[1:])
     parser = argparse.ArgumentParser(prog="mekiki")
     add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
     options = parser.parse_args(arguments)
@@ -35,9 +37,8 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     kinds = evaluate.add_subparsers(metavar="WHAT", required=True)
     _add_evaluate_alocc(kinds)
     _add_evaluate_mnist(kinds)
-    bundle = subparsers.add_parser("bundle", help="assemble a model bundle from trained models")
-    bundle.add_argument("arguments", nargs=argparse.REMAINDER, help="see mekiki bundle --help")
-    bundle.set_defaults(func=partial(_run, "export.bundle:main"))
+    bundle = subparsers.add_parser("bundle", help="train and assemble the starter bundle", add_help=False)
+    bundle.set_defaults(func=lambda _: _run("export.starter.command:main", []))
 
 
 def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -132,11 +133,11 @@ def _add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch, on the CPU")
 
 
-def _run(target: str, arguments: argparse.Namespace) -> int:
+def _run(target: str, arguments: argparse.Namespace | list[str]) -> int:
     """Import `module:function` and run it; say plainly what is missing or was asked wrongly."""
     module, _, name = target.partition(":")
     try:
-        function: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
+        function: Callable[..., int] = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _TRAINING_PACKAGES:
             raise

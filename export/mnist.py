@@ -19,9 +19,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.alocc.model import FUSED, AloccModel, Images, ModelSettings, Scores
+from export.alocc.model import (
+    FUSED,
+    AloccModel,
+    Images,
+    ModelSettings,
+    Scores,
+    TrunkMaps,
+    new_trunk,
+    score_images,
+)
 from export.alocc.step import AdversarialStep, StepSettings
-from export.alocc.training import training_maps
+from export.alocc.training import new_model, training_maps
 from export.errors import DatasetError
 from export.loop import Schedule, fit
 from export.metrics import Fusion, best_f1_threshold, f1, measure, threshold_at_recall
@@ -122,11 +131,11 @@ def _one_training(
     own = data.train[data.train_labels == digit]
     held = max(1, int(_VALIDATION * len(own)))
     train, validation = own[:-held], own[-held:]
-    torch.manual_seed(schedule.seed)
-    model = AloccModel(MODEL).to(processes.device)
-    model.standardise(train)
+    model = new_model(MODEL, new_trunk(MODEL), schedule.seed).to(processes.device)
+    maps = TrunkMaps(model.trunk, train, processes.device)
+    model.standardise(maps)
     step = AdversarialStep(
-        model.reinforcer, model.discriminator, training_maps(model, train), settings, processes
+        model.reinforcer, model.discriminator, training_maps(model, maps), settings, processes
     )
     fit(step, phase=phase, count=len(train), schedule=schedule, run=run, processes=processes)
     if processes.is_first:
@@ -142,11 +151,11 @@ def measure_digit(
     """AUROC and F1 by outlier share and score of a model trained on one digit."""
     rng = np.random.default_rng([digit, seed])
     others = rng.permutation(np.flatnonzero(data.train_labels != digit))
-    target = model.scores(validation)
+    target = score_images([model], validation)[0]
     fusion = Fusion.fit(target)
 
     def scores(images: Images) -> Scores:
-        found = model.scores(images)
+        found = score_images([model], images)[0]
         return {**found, FUSED: fusion(found)}
 
     target = {**target, FUSED: fusion(target)}

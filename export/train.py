@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from export.alocc.evaluation import evaluate_run
 from export.alocc.report import write_alocc_report
-from export.alocc.sets import AloccSets, read_sets
+from export.alocc.sets import AloccSets, read_sets, with_other_tests
 from export.alocc.settings import (
     FEATURE_MODEL,
     PIXEL_MODEL,
@@ -67,11 +67,10 @@ def evaluate_alocc(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     run = RunFolder(Path(arguments.run))
     settings = AloccSettings.model_validate(run.config()["settings"])
-    named = {"test_positive": arguments.test_positive, "test_product": arguments.test_product}
-    changed = {name: sources for name, sources in named.items() if sources}
-    settings = settings.model_copy(update={"data": settings.data.model_copy(update=changed)})
     report = Path(arguments.report) if arguments.report else run.path / "report.html"
-    sets = read_sets(settings.data)
+    sets = with_other_tests(
+        read_sets(settings.data), settings.data, arguments.test_positive, arguments.test_product
+    )
     with join_processes(arguments.device) as processes:
         decoded = decode_sets(settings, sets, run)
         _say_what_was_left_out(decoded)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from export.alocc.model import FUSED, AloccModel, Images, Scores
+from export.alocc.model import FUSED, Scores, score_images
 from export.alocc.settings import AloccSettings, Space
-from export.alocc.training import load_model
+from export.alocc.training import load_models
 from export.data import Dataset
 from export.metrics import Fusion, Measured, measure, summary, threshold_at_false_positives
 from export.pixels import DecodedSet
@@ -51,17 +51,19 @@ def evaluate_run(
     """
     results = []
     for space in settings.spaces:
-        sets = {name: chosen.images for name, chosen in decoded[space].items()}
-        for seed in settings.seeds:
-            model = load_model(space, settings, seed, run, processes.device)
-            results.append(_evaluate(space, seed, model, sets, settings.false_positive_rate))
+        models = load_models(space, settings, run, processes.device)
+        scores = {
+            name: dict(zip(models, score_images(list(models.values()), chosen.images), strict=True))
+            for name, chosen in decoded[space].items()
+            if name != "train"
+        }
+        for seed in models:
+            own = {name: by_seed[seed] for name, by_seed in scores.items()}
+            results.append(_measured(space, seed, own, settings.false_positive_rate))
     return results
 
 
-def _evaluate(
-    space: Space, seed: int, model: AloccModel, images: Mapping[str, Images], rate: float
-) -> SeedResult:
-    scores = {name: model.scores(images[name]) for name in ("validation", "threshold", "positive", "product")}
+def _measured(space: Space, seed: int, scores: dict[str, Scores], rate: float) -> SeedResult:
     fusion = Fusion.fit(scores["validation"])
     for values in scores.values():
         values[FUSED] = fusion(values)

@@ -1,6 +1,6 @@
 """The whole classifier of one target class: trunk, standardised maps, R, D and its scores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,8 @@ from export.alocc.trunks import MobileNetV2, Pixels, Preprocess
 
 Images = NDArray[np.uint8]
 # Higher means more of the target class; float64 [n] each.
-Scores = dict[str, NDArray[np.float64]]
+Values = NDArray[np.float64]
+Scores = dict[str, Values]
 
 DISCRIMINATED = "D(X)"
 REINFORCED = "D(R(X))"
@@ -51,10 +52,10 @@ class AloccModel(nn.Module):
     centre: Tensor
     deviation: Tensor
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, trunk: nn.Module) -> None:
         super().__init__()
         self.settings = settings
-        self.trunk = _trunk(settings)
+        self.trunk = trunk
         shape = map_shape(self.trunk, settings.side)
         code = {"dense": dense_code, "local": local_code}[settings.code]
         inside = shape.after(settings.widths, settings.strides)
@@ -75,23 +76,33 @@ class AloccModel(nn.Module):
         return self.settings.trunk != "mobilenet_v2"
 
     def maps(self, images: Tensor) -> Tensor:
-        """Maps [n, c, h, w] of images uint8 [n, side, side, 3]; of features, standardised by channel."""
-        maps: Tensor = (self.trunk(images) - self.mean) / self.deviation
-        return maps.clamp(-10, 10)
+        """What R and D see, [n, c, h, w], of images uint8 [n, side, side, 3]."""
+        return self.standardised(self.trunk(images))
+
+    def standardised(self, trunk_maps: Tensor) -> Tensor:
+        """The trunk's maps [n, c, h, w] as R and D see them: of features, in the target class's spreads."""
+        return ((trunk_maps - self.mean) / self.deviation).clamp(-10, 10)
 
     @torch.no_grad()
-    def standardise(self, images: Images) -> None:
-        """Take the channels' means and, of features, their deviations from images of the target class."""
-        maps = torch.cat([self.trunk(batch).half().cpu() for batch in in_batches(images, self.mean.device)])
-        channels = [maps[:, number].float() for number in range(maps.shape[1])]
-        mean = torch.stack([channel.mean() for channel in channels]).view_as(self.mean)
+    def standardise(self, trunk_maps: "TrunkMaps") -> None:
+        """Take the channels' means and, of features, their deviations from maps of the target class."""
+        total = torch.zeros(self.mean.shape[1], dtype=torch.float64)
+        squares = torch.zeros_like(total)
+        count = 0
+        for start in range(0, len(trunk_maps), 64):
+            rows = torch.arange(start, min(start + 64, len(trunk_maps)))
+            maps = trunk_maps(rows).double().cpu()
+            total += maps.sum(dim=(0, 2, 3))
+            squares += maps.square().sum(dim=(0, 2, 3))
+            count += maps.numel() // len(total)
+        mean = total / count
         if self.works_on_pixels:
-            self.centre.copy_(mean)
+            self.centre.copy_(mean.view_as(self.centre))
             return
-        deviation = torch.stack([channel.std() for channel in channels]).view_as(self.mean)
-        self.mean.copy_(mean)
+        deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
+        self.mean.copy_(mean.view_as(self.mean))
         # A channel that the class hardly uses would drown the others.
-        self.deviation.copy_(deviation.clamp_min(0.1 * float(deviation.mean())))
+        self.deviation.copy_(deviation.clamp_min(0.1 * float(deviation.mean())).view_as(self.deviation))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits D(X) and D(R(X)), and the restoration error: images uint8 [n, side, side, 3] -> three [n].
@@ -99,21 +110,59 @@ class AloccModel(nn.Module):
         The error is |X - R(X)|^2 over |X - centre|^2: the share of what sets X apart from the target
         class's mean that R does not restore. Undivided, an empty image would pass for a well-restored one.
         """
-        maps = self.maps(images)
+        return self.judge(self.trunk(images))
+
+    def judge(self, trunk_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `forward`, of the trunk's maps [n, c, h, w]."""
+        maps = self.standardised(trunk_maps)
         restored = self.reinforcer(maps)
         energy = (maps - self.centre).square().mean(dim=(1, 2, 3)).clamp_min(1e-3)
         error = (maps - restored).square().mean(dim=(1, 2, 3)) / energy
         return self.discriminator(maps), self.discriminator(restored), error
 
-    @torch.no_grad()
-    def scores(self, images: Images) -> Scores:
-        """D(X), D(R(X)) (logits) and minus the restoration error, each [n]."""
-        self.eval()
-        parts = [self(batch) for batch in in_batches(images, self.mean.device)]
-        plain, reinforced, error = (
-            torch.cat(column).double().cpu().numpy() for column in zip(*parts, strict=True)
-        )
-        return {DISCRIMINATED: plain, REINFORCED: reinforced, RESTORED: -error}
+
+class TrunkMaps:
+    """A trunk's maps of a set of images by index: indices [n] -> float32 [n, c, h, w] on the trunk's device.
+
+    A frozen network runs once over all images, and its maps are kept as float16; pixels are made anew.
+    """
+
+    def __init__(self, trunk: nn.Module, images: Images, device: torch.device) -> None:
+        self._trunk = trunk
+        self._images = torch.from_numpy(images)
+        self._device = device
+        self._kept: Tensor | None = None
+        if not isinstance(trunk, Pixels):
+            with torch.no_grad():
+                parts = [trunk(batch).half().cpu() for batch in in_batches(images, device)]
+            self._kept = torch.cat(parts)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __call__(self, indices: Tensor) -> Tensor:
+        """See the class."""
+        if self._kept is not None:
+            return self._kept[indices].to(self._device).float()
+        maps: Tensor = self._trunk(self._images[indices].to(self._device))
+        return maps
+
+
+@torch.no_grad()
+def score_images(models: Sequence[AloccModel], images: Images) -> list[Scores]:
+    """D(X), D(R(X)) (logits) and minus the restoration error, each [n], by models that share one trunk."""
+    columns: list[list[tuple[Tensor, ...]]] = [[] for _ in models]
+    for model in models:
+        model.eval()
+    for batch in in_batches(images, models[0].mean.device):
+        maps = models[0].trunk(batch)
+        for held, model in zip(columns, models, strict=True):
+            held.append(tuple(part.double().cpu() for part in model.judge(maps)))
+    return [_named(*(torch.cat(parts).numpy() for parts in zip(*held, strict=True))) for held in columns]
+
+
+def _named(plain: Values, reinforced: Values, error: Values) -> Scores:
+    return {DISCRIMINATED: plain, REINFORCED: reinforced, RESTORED: -error}
 
 
 def in_batches(images: Images, device: torch.device, size: int = 64) -> Iterator[Tensor]:
@@ -129,7 +178,8 @@ def map_shape(trunk: nn.Module, side: int) -> MapShape:
     return MapShape(*maps.shape[1:])
 
 
-def _trunk(settings: ModelSettings) -> nn.Module:
+def new_trunk(settings: ModelSettings) -> nn.Module:
+    """The trunk that the settings name, its weights drawn at random."""
     if settings.trunk == "mobilenet_v2":
         return MobileNetV2(settings.trunk_blocks, settings.trunk_pool, settings.preprocess)
     return Pixels(channels=1 if settings.trunk == "grey" else 3)

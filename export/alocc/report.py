@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from export.alocc.evaluation import Group, SeedResult, comparison, groups
 from export.alocc.model import REINFORCED, RESTORED, AloccModel, Images
 from export.alocc.settings import AloccSettings, Space
-from export.alocc.training import load_model
+from export.alocc.training import load_models
 from export.data import Dataset
 from export.metrics import ScoreScale, calibration, curves
 from export.pixels import DecodedSet
@@ -100,7 +100,7 @@ def _part(
     chosen = best_score(result)
     scale = ScoreScale.fit(thresholds[chosen], result.validation[chosen])
     reliable = calibration(scale(result.positive[chosen]), scale(result.product[chosen]))
-    model = load_model(result.space, settings, result.seed, run, device)
+    model = load_models(result.space, settings, run, device)[result.seed]
     flagged = sorted(
         groups(decoded["product"].dataset, result.product, result.measured), key=_most_flagged(chosen)
     )

@@ -7,7 +7,7 @@ positive     target class, held back: measured once
 product      products, held back: measured once
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from export.alocc.settings import DataSettings
 from export.data import (
@@ -67,6 +67,24 @@ def read_sets(settings: DataSettings) -> AloccSets:
         require_images(dataset, 1, f"the set {name!r} (after splitting by group)")
     _require_disjoint(sets)
     return sets
+
+
+def with_other_tests(
+    sets: AloccSets, settings: DataSettings, test_positive: list[str], test_product: list[str]
+) -> AloccSets:
+    """The same sets with other images to measure, where any are named; threshold and scales stay.
+
+    Raises:
+        DatasetError: a source cannot be read, or holds images of the training.
+
+    """
+    changed = sets
+    if test_positive:
+        changed = replace(changed, positive=_read(test_positive, settings))
+    if test_product:
+        changed = replace(changed, product=_read(test_product, settings))
+    _require_disjoint(changed)
+    return changed
 
 
 def _with_test(train: float, validation: float) -> dict[str, float]:

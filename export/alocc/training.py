@@ -1,12 +1,12 @@
 """Train one model a space and seed, on the target class alone."""
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from export.alocc.model import AloccModel, Images, in_batches
+from export.alocc.model import AloccModel, Images, ModelSettings, TrunkMaps, new_trunk
 from export.alocc.settings import AloccSettings, Space, SpaceSettings
 from export.alocc.step import AdversarialStep, Inputs
-from export.alocc.trunks import load_trunk_weights
+from export.alocc.trunks import Pixels, load_trunk_weights
 from export.errors import RunFolderError
 from export.loop import Schedule, fit
 from export.processes import Processes
@@ -30,11 +30,13 @@ def train_space(
 
     """
     asked = settings.spaces[space]
+    trunk = filled_trunk(asked, settings.weights).to(processes.device)
+    maps = TrunkMaps(trunk, images, processes.device)
     for seed in settings.seeds:
-        model = new_model(asked, settings.weights, seed).to(processes.device)
-        model.standardise(images)
+        model = new_model(asked.model, trunk, seed).to(processes.device)
+        model.standardise(maps)
         step = AdversarialStep(
-            model.reinforcer, model.discriminator, training_maps(model, images), asked.step, processes
+            model.reinforcer, model.discriminator, training_maps(model, maps), asked.step, processes
         )
         phase = phase_name(space, seed)
         fit(
@@ -55,45 +57,51 @@ def phase_name(space: Space, seed: int) -> str:
     return f"{space}-seed{seed}"
 
 
-def new_model(asked: SpaceSettings, weights: str, seed: int) -> AloccModel:
-    """An untrained model: R and D drawn by the seed, the trunk as `weights` says."""
-    torch.manual_seed(seed)
-    model = AloccModel(asked.model)
-    if not model.works_on_pixels:
-        load_trunk_weights(model.trunk, weights)
-    return model
-
-
-def load_model(
-    space: Space, settings: AloccSettings, seed: int, run: RunFolder, device: torch.device
-) -> AloccModel:
-    """The trained model of a run.
+def filled_trunk(asked: SpaceSettings, weights: str) -> nn.Module:
+    """The trunk of a space, the same for all seeds, with `weights` where it takes any.
 
     Raises:
-        RunFolderError: that training did not finish.
+        WeightsError: they do not fit.
 
     """
-    phase = phase_name(space, seed)
-    state = run.load_checkpoint(f"{phase}-model", device)
-    if state is None:
-        raise RunFolderError(
-            f"{run.path} has no finished training {phase}: go on with mekiki train ... --resume"
-        )
-    model = AloccModel(settings.spaces[space].model).to(device)
-    model.load_state_dict(state)
-    return model.eval()
+    torch.manual_seed(0)
+    trunk = new_trunk(asked.model)
+    if not isinstance(trunk, Pixels):
+        load_trunk_weights(trunk, weights)
+    return trunk.eval()
 
 
-def training_maps(model: AloccModel, images: Images) -> Inputs:
-    """Maps of the images by index; a frozen trunk runs once over all, and its maps are kept as float16."""
-    device = model.mean.device
-    if model.works_on_pixels:
-        pixels = torch.from_numpy(images)
-        return lambda indices: model.maps(pixels[indices].to(device))
-    with torch.no_grad():
-        kept = torch.cat([model.maps(batch).half().cpu() for batch in in_batches(images, device)])
+def new_model(settings: ModelSettings, trunk: nn.Module, seed: int) -> AloccModel:
+    """An untrained model: R and D drawn by the seed."""
+    torch.manual_seed(seed)
+    return AloccModel(settings, trunk)
 
-    def maps(indices: Tensor) -> Tensor:
-        return kept[indices].to(device).float()
 
-    return maps
+def load_models(
+    space: Space, settings: AloccSettings, run: RunFolder, device: torch.device
+) -> dict[int, AloccModel]:
+    """The trained models of a run by seed; they share one trunk.
+
+    Raises:
+        RunFolderError: a training did not finish.
+
+    """
+    asked = settings.spaces[space].model
+    trunk = new_trunk(asked)
+    models = {}
+    for seed in settings.seeds:
+        phase = phase_name(space, seed)
+        state = run.load_checkpoint(f"{phase}-model", device)
+        if state is None:
+            raise RunFolderError(
+                f"{run.path} has no finished training {phase}: go on with mekiki train ... --resume"
+            )
+        model = AloccModel(asked, trunk).to(device)
+        model.load_state_dict(state)
+        models[seed] = model.eval()
+    return models
+
+
+def training_maps(model: AloccModel, maps: TrunkMaps) -> Inputs:
+    """What R and D see of the images of these indices."""
+    return lambda indices: model.standardised(maps(indices))

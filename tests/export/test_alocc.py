@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from export.alocc.corruption import corrupt
-from export.alocc.model import AloccModel, ModelSettings
+from export.alocc.model import AloccModel, ModelSettings, TrunkMaps, new_trunk, score_images
 from export.alocc.networks import Discriminator, MapShape, Reinforcer, dense_code, local_code
+from export.alocc.settings import Space
 from export.alocc.smoke import SMOKE_MODELS
 from export.alocc.step import AdversarialStep, RestorationStep, StepSettings
 from export.alocc.training import training_maps
@@ -18,6 +19,11 @@ from export.processes import Processes
 from tests.export.alocc_run import new_step
 
 CPU = Processes(torch.device("cpu"))
+
+
+def new_model(space: Space) -> AloccModel:
+    settings = SMOKE_MODELS[space]
+    return AloccModel(settings, new_trunk(settings))
 
 
 def random_images(count: int, side: int, seed: int = 0) -> np.ndarray:
@@ -38,7 +44,7 @@ def test_r_gives_back_the_shape_it_got(side: tuple[int, int], code: object) -> N
 
 def test_no_image_changes_another_ones_result() -> None:
     """Batch statistics are what breaks the published D; they would also break several processes."""
-    model = AloccModel(SMOKE_MODELS["pixel"]).train()
+    model = new_model("pixel").train()
     images = torch.from_numpy(random_images(6, 32))
     with torch.no_grad():
         model(images)  # settles the power iteration of the spectral norm, which hangs on weights alone
@@ -77,37 +83,42 @@ def test_corrupted_maps_hold_the_same_numbers_in_other_places() -> None:
 
 
 def test_the_error_is_the_share_of_energy_not_restored() -> None:
-    model = AloccModel(SMOKE_MODELS["pixel"]).eval()
+    model = new_model("pixel").eval()
     images = random_images(4, 32)
-    model.standardise(images)
+    kept = TrunkMaps(model.trunk, images, CPU.device)
+    model.standardise(kept)
     with torch.no_grad():
         maps = model.maps(torch.from_numpy(images))
         restored = model.reinforcer(maps)
         expected = (maps - restored).square().sum((1, 2, 3)) / (maps - model.centre).square().sum((1, 2, 3))
         torch.testing.assert_close(model(torch.from_numpy(images))[2], expected)
-    np.testing.assert_allclose(model.scores(images)["restoration"], -expected.double().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(
+        score_images([model], images)[0]["restoration"], -expected.double().numpy(), rtol=1e-6
+    )
 
 
 def test_feature_maps_are_standardised_by_the_target_class() -> None:
     torch.manual_seed(0)
-    model = AloccModel(SMOKE_MODELS["feature"])
+    model = new_model("feature")
     images = random_images(12, 64)
-    model.standardise(images)
-    maps = training_maps(model, images)(torch.arange(12))
+    kept = TrunkMaps(model.trunk, images, CPU.device)
+    model.standardise(kept)
+    maps = training_maps(model, kept)(torch.arange(12))
     torch.testing.assert_close(maps.mean((0, 2, 3)), torch.zeros(maps.shape[1]), atol=0.02, rtol=0)
     assert maps.std((0, 2, 3)).max() < 1.05
     torch.testing.assert_close(maps, model.maps(torch.from_numpy(images)), atol=0.02, rtol=0.01)
 
 
 def test_a_frozen_trunk_stays_frozen() -> None:
-    model = AloccModel(SMOKE_MODELS["feature"]).train()
+    model = new_model("feature").train()
     assert not model.trunk.training
     assert not any(parameter.requires_grad for parameter in model.trunk.parameters())
     before = {name: value.clone() for name, value in model.trunk.state_dict().items()}
     images = random_images(8, 64)
-    model.standardise(images)
+    kept = TrunkMaps(model.trunk, images, CPU.device)
+    model.standardise(kept)
     step = AdversarialStep(
-        model.reinforcer, model.discriminator, training_maps(model, images), StepSettings(), CPU
+        model.reinforcer, model.discriminator, training_maps(model, kept), StepSettings(), CPU
     )
     for batch in batches(8, Schedule(1, 4, 0), 0, CPU):
         step(batch)
