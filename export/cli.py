@@ -69,7 +69,7 @@ def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser
         "--preprocess", choices=["tensorflow", "torchvision"], help="pixels as the weights want them"
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument(

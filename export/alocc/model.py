@@ -37,11 +37,11 @@ class ModelSettings(BaseModel):
     trunk_blocks: int = 6
     trunk_pool: int = 1
     preprocess: Preprocess = "tensorflow"
-    widths: tuple[int, ...] = (32, 64, 128)
+    widths: tuple[int, ...] = (16, 32, 64)
     strides: tuple[int, ...] = (2, 2, 2)
     code: Literal["dense", "local"] = "dense"
     code_size: int = 128
-    discriminator_widths: tuple[int, ...] = (32, 64, 128)
+    discriminator_widths: tuple[int, ...] = (16, 32, 64)
     discriminator_strides: tuple[int, ...] = (2, 2, 2)
 
 

@@ -10,16 +10,18 @@ from export.alocc.step import StepSettings
 Space = Literal["pixel", "feature"]
 
 PIXEL_MODEL = ModelSettings()
+# The deepest block that still has 7 x 7 places at 224 px: the earlier the block, the more cartons
+# with print on them are restored like notices.
 FEATURE_MODEL = ModelSettings(
     side=224,
     trunk="mobilenet_v2",
-    trunk_blocks=13,
-    widths=(64, 32),
-    strides=(1, 2),
+    trunk_blocks=15,
+    widths=(96,),
+    strides=(1,),
     code="local",
-    code_size=16,
-    discriminator_widths=(32, 64),
-    discriminator_strides=(2, 2),
+    code_size=32,
+    discriminator_widths=(32,),
+    discriminator_strides=(2,),
 )
 
 
