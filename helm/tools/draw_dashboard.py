@@ -60,9 +60,10 @@ def panel_series(url: str, panel: dict[str, Any], minutes: float, step: int) -> 
         promql = target["expr"].replace("$__rate_interval", f"{max(4 * step, 15)}s")
         promql = re.sub(r"\$(release|score)", lambda m: ".*" if m[1] == "release" else "text", promql)
         for each in query(url, promql, minutes, step):
-            legend = re.sub(
-                r"\{\{(\w+)\}\}", lambda m, e=each: e["metric"].get(m[1], ""), target["legendFormat"]
-            )
+            metric: dict[str, str] = each["metric"]
+            legend = target["legendFormat"]
+            for label in re.findall(r"\{\{(\w+)\}\}", legend):
+                legend = legend.replace(f"{{{{{label}}}}}", metric.get(label, ""))
             points = [(at, float(value)) for at, value in each["values"]]
             series.append((legend, [p[0] for p in points], [p[1] for p in points]))
     return series

@@ -23,12 +23,12 @@ def resources(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
 
 
 def is_custom(resource: dict[str, Any]) -> bool:
-    return resource["apiVersion"].startswith(CUSTOM_GROUPS)
+    return str(resource["apiVersion"]).startswith(CUSTOM_GROUPS)
 
 
 def test_helm_lints() -> None:
-    arguments = [part for file in MATRIX for part in ("--values", file)]
-    for values in ([], *(["--values", file] for file in MATRIX), arguments):
+    every: list[tuple[str | Path, ...]] = [(), *[("--values", file) for file in MATRIX]]
+    for values in every:
         done = helm("lint", "--strict", CHART, *values)
         assert done.returncode == 0, done.stdout + done.stderr
 
