@@ -9,7 +9,7 @@ import torch
 from export.errors import LossNotFinite
 from export.feature_alocc import ReinforcerSettings, train_reinforcer
 from export.starter.augment import augment, colour, random_crop, spoil, warp
-from export.starter.filtering import cut_and_slope, fuse
+from export.starter.filtering import RESTORATION_WEIGHTS, cut_and_slope, fuse
 from export.starter.graph import (
     OUTPUTS,
     Fusion,
@@ -39,7 +39,7 @@ from export.starter.training import (
 from export.starter.trunk import QUALITY_WIDTH, Trunk, to_input
 from export.variants import cost_of, to_fp16, to_int8
 
-_QUICK = TrunkSettings(epochs=5, batch_size=32, pairs=8, rendered_an_epoch=64)
+_QUICK = TrunkSettings(cycles=(4, 1), batch_size=32, pairs=8, rendered_an_epoch=64)
 
 
 def _stripes(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
@@ -97,14 +97,14 @@ def test_a_few_epochs_tell_three_kinds_apart(trunk: Trunk, data: TrainingImages)
 
 
 def test_the_same_seed_gives_the_same_trunk(data: TrainingImages) -> None:
-    short = TrunkSettings(epochs=1, batch_size=32, pairs=8, rendered_an_epoch=16)
+    short = TrunkSettings(cycles=(1,), batch_size=32, pairs=8, rendered_an_epoch=16)
     first, again = (train_trunk(data, 5, short).state_dict() for _ in range(2))
     for name, value in first.items():
         assert torch.equal(value, again[name]), name
 
 
 def test_a_loss_that_is_not_finite_stops_training(data: TrainingImages) -> None:
-    wild = TrunkSettings(epochs=1, batch_size=32, pairs=8, rendered_an_epoch=64, temperature=0.0)
+    wild = TrunkSettings(cycles=(1,), batch_size=32, pairs=8, rendered_an_epoch=64, temperature=0.0)
     with pytest.raises(LossNotFinite, match="trunk"):
         train_trunk(data, 0, wild)
 
@@ -174,12 +174,16 @@ def test_crops_come_from_the_wide_image() -> None:
     assert set(crop[1].flatten().tolist()) <= set(wide[1].flatten().tolist())
 
 
-def test_fusion_uses_what_separates_and_ignores_what_does_not() -> None:
+@pytest.mark.parametrize(
+    ("useful", "expected"), [(0, max(RESTORATION_WEIGHTS)), (1, min(RESTORATION_WEIGHTS))]
+)
+def test_restoration_weighs_what_it_is_worth(useful: int, expected: float) -> None:
     rng = np.random.default_rng(0)
-    inside, outside = rng.normal(size=(300, 2)), rng.normal(size=(300, 2))
-    inside[:, 1] += 3
-    restoration, margin = fuse(inside.astype(np.float32), outside.astype(np.float32))
-    assert margin > 5 * restoration >= 0
+    inside, outside = rng.normal(size=(2, 4000, 2)).astype(np.float32)
+    inside[:, useful] += 3
+    weights = fuse(inside, [outside[:2000], outside[2000:]], 0.01)
+    spread = np.concatenate([inside, outside]).std(axis=0)
+    assert weights[0] * spread[0] / (weights[1] * spread[1]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_strictest_group_sets_the_cut() -> None:
