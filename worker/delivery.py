@@ -213,5 +213,5 @@ def create_delivery(settings: KafkaSettings, delivery: str, transactional_id: st
     )
     try:
         return ExactlyOnce(producer, settings.request_timeout)
-    except KafkaException as error:
-        raise BrokerError(f"the transactional producer cannot start: {error.args[0]}") from error
+    except (KafkaException, BrokerError) as error:
+        raise BrokerError(f"{settings.bootstrap_servers}: {error.args[0]}") from error

@@ -57,14 +57,15 @@ def create_topics(settings: Settings) -> dict[str, str]:
     ]
     admin = create_admin(settings.kafka)  # held: its futures fail once it is gone
     futures = admin.create_topics(new, request_timeout=settings.kafka.request_timeout)
-    return {name: _result(name, future) for name, future in futures.items()}
+    servers = settings.kafka.bootstrap_servers
+    return {name: _result(servers, name, future) for name, future in futures.items()}
 
 
-def _result(name: str, future: Future[None]) -> str:
+def _result(servers: str, name: str, future: Future[None]) -> str:
     try:
         future.result()
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return "exists"
-        raise BrokerError(f"topic {name} cannot be created: {error.args[0]}") from error
+        raise BrokerError(f"{servers}: topic {name} cannot be created: {error.args[0]}") from error
     return "created"

@@ -71,7 +71,7 @@ def test_every_event_has_its_outcome_whatever_is_killed(cluster: Cluster) -> Non
         "of real photos": stream.real_photos_used,
         "bad events": len(expected.dead),
         "disturbances": dict(cluster.disturbed),
-        "processes that ended by themselves": len(cluster.unasked_ends),
+        "processes that ended by themselves": cluster.unasked_ends,
         "verdicts": len(results.moderated),
         "dead letters": len(results.dead),
         "records of the embedded topic": len(results.embedded),

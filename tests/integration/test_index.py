@@ -31,15 +31,7 @@ def group_of(settings: Settings) -> str:
 
 
 def wait_until_indexed(workplace: Workplace) -> None:
-    """Wait until the last record is acknowledged; the markers of transactions behind it count for nothing."""
-    topic, group = workplace.settings.topics.embedded, group_of(workplace.settings)
-    last = {record.partition: record.offset for record in embedded(workplace)}
-
-    def acknowledged() -> bool:
-        committed = workplace.broker.committed(group, topic)
-        return all(committed[partition] > offset for partition, offset in last.items())
-
-    wait_until(acknowledged, "all of the log to be acknowledged", 60)
+    workplace.broker.wait_until_done(group_of(workplace.settings), workplace.settings.topics.embedded)
 
 
 def acknowledgements(workplace: Workplace) -> list[IndexUpdated]:

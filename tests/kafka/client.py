@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 Headers = tuple[tuple[str, bytes | None], ...]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,10 @@ class Broker:
         """The offset after the last record, by partition; open transactions count."""
         consumer = self._reader("read_uncommitted")
         try:
+            asked = [TopicPartition(topic, number) for number in self._partitions(topic)]
             return {
-                number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
-                for number in self._partitions(topic)
+                at.partition: _patiently(partial(consumer.get_watermark_offsets, at, timeout=10))[1]
+                for at in asked
             }
         finally:
             consumer.close()
@@ -153,13 +156,15 @@ class Broker:
         return sum(end - committed[number] for number, end in self.ends(topic).items())
 
     def wait_until_done(self, group: str, topic: str, timeout: float = 60) -> None:
-        """Wait until the group has committed all of `topic`."""
+        """Wait until the group has committed every record that is in `topic` now.
+
+        Not its end: the markers of transactions lie there too, and nobody commits those.
+        """
+        last = {record.partition: record.offset for record in self.read(topic)}
 
         def done() -> bool:
-            try:
-                return self.lag(group, topic) == 0
-            except KafkaException:  # between two brokers' lives
-                return False
+            committed = self.committed(group, topic)
+            return all(committed[partition] > offset for partition, offset in last.items())
 
         wait_until(done, f"{group} to commit all of {topic}", timeout)
 
@@ -191,8 +196,8 @@ class Broker:
         )
 
 
-def _patiently(call: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
-    """Repeat `call` while a fresh or restarted broker says that it is not ready."""
+def _patiently(call: Callable[[], Answer]) -> Answer:
+    """Repeat `call` while a fresh or restarted broker, or a fresh topic, is not ready."""
     deadline = time.monotonic() + 30
     while True:
         try:
