@@ -48,7 +48,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--version", default="0.1.0")
-    parser.add_argument("--epochs", type=int, default=TrunkSettings.epochs)
+    parser.add_argument("--epochs", type=int, nargs="+", default=TrunkSettings.cycles, help="of each cycle")
     parser.add_argument("--trunk", type=Path, help="a trained trunk (.pt) to go on from; saved there if new")
     return parser.parse_args(argv)
 
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # One thread: convolutions this small wait for each other longer than they compute.
     torch.set_num_threads(1)
     began = time.monotonic()
-    recipe = Recipe(trunk=TrunkSettings(epochs=arguments.epochs))
+    recipe = Recipe(trunk=TrunkSettings(cycles=tuple(arguments.epochs)))
     sources = load_sources(arguments.data, arguments.cache, recipe)
     trunk = _trunk(sources, recipe, arguments.seed, arguments.trunk)
     found = train_filter(trunk, sources, arguments.cache, recipe, arguments.seed)

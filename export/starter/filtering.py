@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from export.feature_alocc import FeatureAlocc, train_reinforcer
 from export.render.uploads import Kind
@@ -18,6 +17,7 @@ from export.starter.training import Features, features_of
 from export.starter.trunk import Trunk
 
 CLASSES: dict[str, tuple[Kind, ...]] = {"text": ("notice",), "qr": ("qr_poster", "qr_photo")}
+RESTORATION_WEIGHTS = (0.1, 0.25, 0.5, 1.0)
 _FUSION_RENDERS = 200
 _Vector = NDArray[np.float32]
 
@@ -39,20 +39,26 @@ def _parts(score: NoveltyScore, features: Sequence[Features]) -> _Vector:
     return np.concatenate(found)
 
 
-def fuse(inside: _Vector, outside: _Vector) -> tuple[float, float]:
-    """Weights of restoration and margin by logistic regression, each in units of its spread.
+def fuse(inside: _Vector, products: Sequence[_Vector], share: float) -> _Vector:
+    """Weights [2] of restoration and margin, each in units of its spread.
+
+    The margin weighs one; restoration weighs what blocks most renders of the class at the cut, the
+    least of equals. Neither side has a test image in it.
 
     Args:
         inside: parts [n, 2] of renders of the class that the trunk was not trained on.
-        outside: parts [m, 2] of product photos of the calibration split.
+        products: parts [m, 2] of groups of training-side products.
+        share: of each group that may pass for the class.
 
     """
-    both = np.concatenate([inside, outside])
-    spread = both.std(axis=0)
-    truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
-    model = LogisticRegression(C=1.0, class_weight="balanced").fit(both / spread, truth)
-    weights = np.clip(model.coef_[0], 0.0, None) / spread
-    return float(weights[0]), float(weights[1])
+    spread = np.concatenate([inside, *products]).std(axis=0)
+    candidates = [np.array([weight, 1.0], np.float32) / spread for weight in RESTORATION_WEIGHTS]
+
+    def found(weights: _Vector) -> float:
+        cut, _ = cut_and_slope([group @ weights for group in products], inside @ weights, share)
+        return float((inside @ weights >= cut).mean())
+
+    return max(candidates, key=found)
 
 
 def cut_and_slope(products: Sequence[_Vector], inside: _Vector, share: float) -> tuple[float, float]:
@@ -93,6 +99,6 @@ def _fused(
     plain = NoveltyScore(alocc, column, Fusion(1.0, 0.0, 0.0, 1.0))
     inside = _parts(plain, fresh)
     outside = {name: _parts(plain, found) for name, found in groups.items()}
-    weights = np.array(fuse(inside, outside["calibration"]), dtype=np.float32)
+    weights = fuse(inside, list(outside.values()), share)
     cut, slope = cut_and_slope([parts @ weights for parts in outside.values()], inside @ weights, share)
     return NoveltyScore(alocc, column, Fusion(float(weights[0]), float(weights[1]), cut, slope)).eval()

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 # Seeds of the rendered sets. Tests and the demo use others, so that no image is ever shared.
 SEED_NOTICE, SEED_PRODUCT, SEED_POSTER, SEED_QR_PHOTO = 1, 2, 3, 4
-SEED_FUSION, SEED_HELD = 500, 1000
+SEED_FUSION, SEED_CHANGED, SEED_HELD = 500, 501, 1000
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ NO_LABEL = -1
 class TrunkSettings:
     """Length and weights of the trunk's training; fixed before any test."""
 
-    epochs: int = 8
+    cycles: tuple[int, ...] = (8, 5)  # epochs; the learning rate starts anew with each cycle, lower
     batch_size: int = 96
     rendered_an_epoch: int = 2500  # of each rendered type, drawn anew every epoch
     pairs: int = 24  # images of a batch that get a second view
     learning_rate: float = 3e-3
+    cooling: float = 0.6  # of the learning rate, from cycle to cycle
     weight_decay: float = 0.02
     temperature: float = 0.1
     cosine_scale: float = 16.0
@@ -114,27 +115,43 @@ def _batch_loss(
 
 
 def train_trunk(data: TrainingImages, seed: int, settings: TrunkSettings) -> Trunk:
-    """Train for a fixed number of epochs; the same seed and machine give the same trunk.
+    """Train for a fixed number of epochs, with warm restarts (SGDR, Loshchilov and Hutter, ICLR 2017).
+
+    The same seed and machine give the same trunk.
 
     Raises:
         LossNotFinite: the loss became NaN or infinite.
 
     """
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    trunk = Trunk().to(memory_format=torch.channels_last)
+    trunk = Trunk()
+    for cycle in range(len(settings.cycles)):
+        train_cycle(trunk, data, seed, cycle, settings)
+    return trunk.eval()
+
+
+def train_cycle(trunk: Trunk, data: TrainingImages, seed: int, cycle: int, settings: TrunkSettings) -> None:
+    """One cycle, from warm-up to a learning rate of nothing; changes `trunk`.
+
+    Each cycle has random numbers of its own, so that it can be run on a saved trunk.
+    """
+    torch.manual_seed(seed + 1000 * cycle)
+    rng = np.random.default_rng([seed, cycle])
+    trunk.train().to(memory_format=torch.channels_last)
+    epochs = settings.cycles[cycle]
     heads = _Heads(data.label_count)
     parameters = [*trunk.parameters(), *heads.parameters()]
-    optimiser = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+    rate = settings.learning_rate * settings.cooling**cycle
+    optimiser = torch.optim.AdamW(parameters, rate, weight_decay=settings.weight_decay)
     steps = len(data.epoch(rng, settings.rendered_an_epoch)) // settings.batch_size
-    total = max(1, steps * settings.epochs)
+    total = max(1, steps * epochs)
 
     def slope(step: int) -> float:
         warm = min(1.0, (step + 1) / (0.05 * total + 1))
         return warm * 0.5 * (1 + math.cos(math.pi * step / total)) + 1e-4
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, slope)
-    for epoch in range(settings.epochs):
+    for epoch in range(epochs):
         order = data.epoch(rng, settings.rendered_an_epoch)
         began, losses = time.monotonic(), []
         for step in range(steps):
@@ -150,9 +167,8 @@ def train_trunk(data: TrainingImages, seed: int, settings: TrunkSettings) -> Tru
                 raise LossNotFinite("trunk", losses[-1], epoch, step, "lower the learning rate")
         seconds = time.monotonic() - began
         _log.info(
-            "seed %d epoch %d/%d loss %.3f %.0f s", seed, epoch + 1, settings.epochs, np.mean(losses), seconds
+            "seed %d epoch %d of %d: loss %.3f, %.0f s", seed, epoch + 1, epochs, np.mean(losses), seconds
         )
-    return trunk.eval()
 
 
 @dataclass(frozen=True)
