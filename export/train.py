@@ -42,6 +42,8 @@ def train_alocc(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     with ExitStack() as stack:
         processes = stack.enter_context(join_processes(arguments.device))
+        if arguments.smoke and processes.count > 1:
+            raise DatasetError("--smoke draws its own images and runs in one process, without torchrun")
         if arguments.smoke:
             _use_smoke_images(arguments, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         settings = _settings(arguments)
