@@ -134,12 +134,10 @@ class IndexRole:
             raise RejectionLimitExceeded(self._halted)
 
     def _begin(self) -> None:
-        try:
-            partitions = self._partitions(self._timeout)
-            log = {partition: self._log_range(partition, self._timeout) for partition in partitions}
-            committed = self._committed(partitions)
-        except KafkaException as error:
-            raise BrokerError(f"the broker does not tell the state of {self._topic}: {error}") from error
+        state = self._log_state()
+        if state is None:
+            return
+        log, committed = state
         found = resume(self._live.offsets(), log, committed)
         if found.lost is not None:
             logger.warning("%s: the index is emptied and rebuilt from the log", found.lost)
@@ -147,11 +145,32 @@ class IndexRole:
             self._live.clear()
         self._acknowledge_from = found.acknowledge_from
         self._positions = found.start
-        self._behind = set(partitions)
+        self._behind = set(log)
         logger.info(
             "reading %s from %s, %d images indexed", self._topic, found.start, self._live.size().vectors
         )
         self._assign()
+
+    def _log_state(self) -> tuple[dict[int, LogRange], dict[int, int]] | None:
+        """What each partition holds, and the acknowledged offsets; None if stopped before the broker told.
+
+        A broker that has just come back refuses for a moment: it does not lead or coordinate yet.
+        """
+        deadline = time.monotonic() + self._timeout
+        while not self._stopping.is_set():
+            self._health.beat()
+            try:
+                partitions = self._partitions(self._timeout)
+                log = {partition: self._log_range(partition, self._timeout) for partition in partitions}
+                return log, self._committed(partitions)
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise BrokerError(
+                        f"the broker does not tell the state of {self._topic}: {error}"
+                    ) from error
+                logger.warning("asking again for the state of %s: %s", self._topic, error)
+                self._stopping.wait(_RETRY_SECONDS)
+        return None
 
     def _assign(self) -> None:
         self._consumer.assign([TopicPartition(self._topic, p, o) for p, o in self._positions.items()])
