@@ -150,7 +150,7 @@ class KafkaServer:
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         subprocess.run(
-            self._java("256m", "kafka.tools.StorageTool", "format", "--cluster-id", cluster,
+            self._java("256m", "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}",
                        "--config", str(self._properties)),
             check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
