@@ -105,12 +105,13 @@ def test_repeats_have_the_event_ids_of_the_first_time(workplace: Workplace) -> N
         assert set(ids.values()) == {2}
     assert set(Counter(record.header("ce_id") for record in results.embedded).values()) == {2}
     assert set(Counter(record.header("mekiki.event_id") for record in results.dead).values()) == {2}
-    verdicts: dict[str, set[str]] = {}
-    for record in results.moderated:
-        verdict = body(record)
-        told = {name: value for name, value in verdict.items() if name != "decided_at"}
-        verdicts.setdefault(verdict["event_id"], set()).add(repr(told))
-    assert all(len(versions) == 1 for versions in verdicts.values())
+    first_told: dict[str, dict[str, Any]] = {}
+    for verdict in map(body, results.moderated):
+        # The last bits of a score depend on the batch that the image was in.
+        scores, other = verdict["scores"], first_told.setdefault(verdict["event_id"], verdict)
+        assert scores == pytest.approx(other["scores"], abs=1e-4)
+        volatile = dict.fromkeys(("scores", "decided_at"))
+        assert {**verdict, **volatile} == {**other, **volatile}
     assert len(results.moderated) + len(results.dead) == 2 * (len(sent) - 1)
 
 
