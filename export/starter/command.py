@@ -26,8 +26,9 @@ from export.starter.recipe import (
     train_preference_head,
     training_images,
 )
+from export.starter.sides import side_by_side
 from export.starter.tags import predict_tags, save_tags, tag_figures, tag_matrix, train_tags
-from export.starter.training import TrunkSettings, features_of, train_trunk
+from export.starter.training import features_of, train_trunk
 from export.starter.trunk import Trunk
 
 PARITY = 1e-4
@@ -48,7 +49,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--version", default="0.1.0")
-    parser.add_argument("--epochs", type=int, nargs="+", default=TrunkSettings.cycles, help="of each cycle")
     parser.add_argument("--trunk", type=Path, help="a trained trunk (.pt) to go on from; saved there if new")
     return parser.parse_args(argv)
 
@@ -58,7 +58,7 @@ def _trunk(sources: Sources, recipe: Recipe, seed: int, saved: Path | None) -> T
         trunk = Trunk()
         trunk.load_state_dict(torch.load(saved, weights_only=True))
         return trunk.eval()
-    trunk = train_trunk(training_images(sources), seed, recipe.trunk)
+    trunk = train_trunk([training_images(sources, share) for share in recipe.shares], seed, recipe.trunk)
     if saved is not None:
         saved.parent.mkdir(parents=True, exist_ok=True)
         torch.save(trunk.state_dict(), saved)
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # One thread: convolutions this small wait for each other longer than they compute.
     torch.set_num_threads(1)
     began = time.monotonic()
-    recipe = Recipe(trunk=TrunkSettings(cycles=tuple(arguments.epochs)))
+    recipe = Recipe()
     sources = load_sources(arguments.data, arguments.cache, recipe)
     trunk = _trunk(sources, recipe, arguments.seed, arguments.trunk)
     found = train_filter(trunk, sources, arguments.cache, recipe, arguments.seed)
@@ -86,8 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures: dict[str, JsonValue] = {"seed": arguments.seed, "mega_flops": round(mega_flops(scorer), 1)}
     figures["parity"] = dict(_parity(scorer, graph, sources))
     figures |= _tags(trunk, sources, recipe, arguments.seed, arguments.out)
-    figures["minutes_to_train"] = round((time.monotonic() - began) / 60, 1)
+    _log.info("trained after %.1f minutes", (time.monotonic() - began) / 60)
     figures |= reach(graph, arguments.data, arguments.cache)
+    figures |= side_by_side(trunk, found, arguments.data, arguments.cache)
     figures |= _preference_figures(trunk, preference, sources, arguments.seed)
     distance, copies = _copies(trunk, sources)
     figures["near_duplicate"] = copies

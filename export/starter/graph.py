@@ -54,10 +54,13 @@ class NoveltyScore(nn.Module):
             [-torch.log(self.alocc(evidence) + 1e-6), types[:, self.column] - types[:, 0]], dim=1
         )
 
+    def fused(self, evidence: Tensor, types: Tensor) -> Tensor:
+        """The weighted sum of the parts, before the cut: [n]."""
+        return (self.parts(evidence, types) * self.weights).sum(dim=1)
+
     def forward(self, evidence: Tensor, types: Tensor) -> Tensor:
         """Evidence [n, width] and type logits [n, 3] to scores [n] in (0, 1)."""
-        fused = (self.parts(evidence, types) * self.weights).sum(dim=1)
-        return torch.sigmoid((fused - self.cut) * self.slope)
+        return torch.sigmoid((self.fused(evidence, types) - self.cut) * self.slope)
 
 
 class Scorer(nn.Module):

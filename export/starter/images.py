@@ -34,6 +34,10 @@ class PixelSet:
     def __len__(self) -> int:
         return len(self.exact)
 
+    def first(self, count: int) -> "PixelSet":
+        """The first `count` images."""
+        return PixelSet(self.exact[:count], self.wide[:count])
+
 
 def _both_sizes(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return decode(data, SIDE, SIDE, _LIMITS).pixels, decode(data, WIDE, WIDE, _LIMITS).pixels

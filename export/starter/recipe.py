@@ -34,9 +34,10 @@ class Recipe:
     """Sizes and lengths of the whole training."""
 
     notices: int = 4000
-    products: int = 1600
+    products: int = 4000
     qr_posters: int = 800
     qr_photos: int = 800
+    shares: tuple[float, ...] = (0.4, 0.4, 1.0)  # of changed products, by cycle
     preference_photos: int = 1200
     tag_rounds: int = 24
     false_positive_share: float = 0.003
@@ -78,15 +79,14 @@ def load_sources(data: Path, cache: Path, recipe: Recipe) -> Sources:
     return Sources(photos, pixels, names)
 
 
-def training_images(sources: Sources) -> TrainingImages:
-    """What the trunk is trained on: products, changed products, notices, QR codes."""
+def training_images(sources: Sources, share: float) -> TrainingImages:
+    """What a cycle of the trunk sees: photos, notices, codes, the first `share` of changed products."""
     products = sources.products("train")
     column = {name: i for i, name in enumerate(sources.names)}
     own = np.array([column[p.tags[0]] if p.tags else NO_LABEL for p in products], dtype=np.int64)
-    parts = [
-        sources.pixels[k]
-        for k in ("clothing-train", "grocery-train", "product", "notice", "qr_poster", "qr_photo")
-    ]
+    kinds = ("clothing-train", "grocery-train", "product", "notice", "qr_poster", "qr_photo")
+    parts = [sources.pixels[kind] for kind in kinds]
+    parts[2] = parts[2].first(round(share * len(parts[2])))
     changed, notices = len(parts[2]), len(parts[3])
     codes = len(parts[4]) + len(parts[5])
     types = np.repeat(np.array([0, 1, 2]), [len(products) + changed, notices, codes])

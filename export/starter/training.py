@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ NO_LABEL = -1
 class TrunkSettings:
     """Length and weights of the trunk's training; fixed before any test."""
 
-    cycles: tuple[int, ...] = (8, 5)  # epochs; the learning rate starts anew with each cycle, lower
+    cycles: tuple[int, ...] = (8, 5, 5)  # epochs; the learning rate starts anew with each cycle, lower
     batch_size: int = 96
     rendered_an_epoch: int = 2500  # of each rendered type, drawn anew every epoch
     pairs: int = 24  # images of a batch that get a second view
@@ -114,10 +115,10 @@ def _batch_loss(
     return loss + settings.pair_weight * pair
 
 
-def train_trunk(data: TrainingImages, seed: int, settings: TrunkSettings) -> Trunk:
+def train_trunk(data: Sequence[TrainingImages], seed: int, settings: TrunkSettings) -> Trunk:
     """Train for a fixed number of epochs, with warm restarts (SGDR, Loshchilov and Hutter, ICLR 2017).
 
-    The same seed and machine give the same trunk.
+    `data` has the images of each cycle. The same seed and machine give the same trunk.
 
     Raises:
         LossNotFinite: the loss became NaN or infinite.
@@ -125,8 +126,8 @@ def train_trunk(data: TrainingImages, seed: int, settings: TrunkSettings) -> Tru
     """
     torch.manual_seed(seed)
     trunk = Trunk()
-    for cycle in range(len(settings.cycles)):
-        train_cycle(trunk, data, seed, cycle, settings)
+    for cycle, images in enumerate(data):
+        train_cycle(trunk, images, seed, cycle, settings)
     return trunk.eval()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from export.render.__main__ import main
 from export.render.browser_notices import notice_html
 from export.render.browser_phrases import HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
 from export.render.camera import lay_down, photograph, texture, to_bytes
@@ -16,6 +17,7 @@ from export.render.notices import LAYOUTS, render_notice
 from export.render.phrases import random_notice, random_table
 from export.render.products import cut_out, render_hard_product, with_print
 from export.render.qr import draw_code, random_code, render_qr_photo, render_qr_poster
+from export.render.uploads import suffix_of
 from worker.score.decode import ImageLimits, decode
 
 
@@ -131,3 +133,21 @@ def test_missing_fonts_say_what_to_install(tmp_path: Path) -> None:
 def test_upload_formats_vary() -> None:
     formats = {Image.open(io.BytesIO(to_bytes(_rng(s), _photo()))).format for s in range(60)}
     assert formats == {"JPEG", "PNG", "WEBP"}
+
+
+def test_folders_of_renders_refuse_what_cannot_be_rendered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--kind", "product", "--count", "1", "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main(asked)
+    with pytest.raises(SystemExit):
+        main([*asked, "--photos", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert "needs --photos" in said
+    assert "holds no image" in said
+
+
+def test_upload_bytes_say_their_suffix() -> None:
+    suffixes = {suffix_of(to_bytes(_rng(s), _photo())) for s in range(60)}
+    assert suffixes == {".jpg", ".png", ".webp"}

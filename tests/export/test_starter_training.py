@@ -9,7 +9,7 @@ import torch
 from export.errors import LossNotFinite
 from export.feature_alocc import ReinforcerSettings, train_reinforcer
 from export.starter.augment import augment, colour, random_crop, spoil, warp
-from export.starter.filtering import RESTORATION_WEIGHTS, cut_and_slope, fuse
+from export.starter.filtering import RESTORATION_WEIGHT, cut_and_slope, fuse
 from export.starter.graph import (
     OUTPUTS,
     Fusion,
@@ -29,6 +29,7 @@ from export.starter.preference import (
     pair_accuracy,
     train_preference,
 )
+from export.starter.sides import part_values
 from export.starter.training import (
     NO_LABEL,
     TrainingImages,
@@ -68,7 +69,7 @@ def data() -> TrainingImages:
 @pytest.fixture(scope="module")
 def trunk(data: TrainingImages) -> Trunk:
     torch.set_num_threads(1)
-    return train_trunk(data, 0, _QUICK)
+    return train_trunk([data, data], 0, _QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_a_few_epochs_tell_three_kinds_apart(trunk: Trunk, data: TrainingImages)
 
 def test_the_same_seed_gives_the_same_trunk(data: TrainingImages) -> None:
     short = TrunkSettings(cycles=(1,), batch_size=32, pairs=8, rendered_an_epoch=16)
-    first, again = (train_trunk(data, 5, short).state_dict() for _ in range(2))
+    first, again = (train_trunk([data], 5, short).state_dict() for _ in range(2))
     for name, value in first.items():
         assert torch.equal(value, again[name]), name
 
@@ -106,7 +107,16 @@ def test_the_same_seed_gives_the_same_trunk(data: TrainingImages) -> None:
 def test_a_loss_that_is_not_finite_stops_training(data: TrainingImages) -> None:
     wild = TrunkSettings(cycles=(1,), batch_size=32, pairs=8, rendered_an_epoch=64, temperature=0.0)
     with pytest.raises(LossNotFinite, match="trunk"):
-        train_trunk(data, 0, wild)
+        train_trunk([data], 0, wild)
+
+
+def test_parts_agree_with_the_served_score(scorer: Scorer, trunk: Trunk, data: TrainingImages) -> None:
+    features = features_of(trunk, data.pixels.exact[:20])
+    parts = part_values(scorer.qr, features)
+    assert {len(values) for values in parts.values()} == {20}
+    with torch.no_grad():
+        served = scorer.qr(torch.from_numpy(features.evidence), torch.from_numpy(features.types)).numpy()
+    assert (np.argsort(parts["served"]) == np.argsort(served)).all()
 
 
 def test_graph_equals_network_in_every_head(scorer: Scorer, graph: Path, data: TrainingImages) -> None:
@@ -174,16 +184,11 @@ def test_crops_come_from_the_wide_image() -> None:
     assert set(crop[1].flatten().tolist()) <= set(wide[1].flatten().tolist())
 
 
-@pytest.mark.parametrize(
-    ("useful", "expected"), [(0, max(RESTORATION_WEIGHTS)), (1, min(RESTORATION_WEIGHTS))]
-)
-def test_restoration_weighs_what_it_is_worth(useful: int, expected: float) -> None:
+def test_restoration_weighs_a_tenth_of_the_margin_in_units_of_spread() -> None:
     rng = np.random.default_rng(0)
-    inside, outside = rng.normal(size=(2, 4000, 2)).astype(np.float32)
-    inside[:, useful] += 3
-    weights = fuse(inside, [outside[:2000], outside[2000:]], 0.01)
-    spread = np.concatenate([inside, outside]).std(axis=0)
-    assert weights[0] * spread[0] / (weights[1] * spread[1]) == pytest.approx(expected, rel=1e-4)
+    groups = [(rng.normal(size=(4000, 2)) * [5, 0.5]).astype(np.float32) for _ in range(2)]
+    weights = fuse(groups) * np.array([5, 0.5])
+    assert weights[0] / weights[1] == pytest.approx(RESTORATION_WEIGHT, rel=0.05)
 
 
 def test_the_strictest_group_sets_the_cut() -> None:
