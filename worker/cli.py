@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from worker.errors import ConfigurationError, MekikiError
@@ -36,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command: Callable[[Settings, argparse.Namespace, Console], int] = options.command
         return command(settings, options, console)
     except ConfigurationError as error:
-        console.print(f"[bold red]mekiki:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]mekiki:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 2
     except MekikiError as error:
-        console.print(f"[bold red]mekiki:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]mekiki:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -152,7 +153,9 @@ def _check(settings: Settings, _: argparse.Namespace, console: Console) -> int:
     failed = 0
     for finding in check(settings):
         mark = "[green]ok[/]  " if finding.holds else "[bold red]FAIL[/]"
-        console.print(f"{mark} {finding.subject}: {finding.detail}", highlight=False, soft_wrap=True)
+        console.print(
+            f"{mark} {escape(f'{finding.subject}: {finding.detail}')}", highlight=False, soft_wrap=True
+        )
         failed += not finding.holds
     return 1 if failed else 0
 

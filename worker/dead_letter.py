@@ -32,7 +32,7 @@ def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) ->
     position = f"{record.topic}/{record.partition}/{record.offset}"
     why: Headers = (
         (EXCEPTION, type(rejection).__name__.encode()),
-        (MESSAGE, rejection.detail.encode()[:_MAX_DETAIL_BYTES]),
+        (MESSAGE, _shortened(rejection.detail)),
         (STACKTRACE, b""),
         (TOPIC, record.topic.encode()),
         (PARTITION, str(record.partition).encode()),
@@ -47,6 +47,12 @@ def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) ->
         headers=original_headers(record.headers) + why,
         timestamp_ms=record.timestamp_ms if record.timestamp_ms > 0 else None,
     )
+
+
+def _shortened(detail: str) -> bytes:
+    """`detail` as UTF-8, cut between two characters; what cannot be encoded is escaped."""
+    cut = detail.encode("utf-8", "backslashreplace")[:_MAX_DETAIL_BYTES]
+    return cut.decode("utf-8", "ignore").encode()
 
 
 def original_headers(headers: Headers) -> Headers:

@@ -25,13 +25,14 @@ def create_app(
     def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    # Not in the thread pool, where a probe would wait behind searches and end a pod that works.
     @app.get("/healthz")
-    def healthz() -> JSONResponse:
+    async def healthz() -> JSONResponse:
         alive, why = health.alive()
         return JSONResponse({"alive": alive, "detail": why}, 200 if alive else 503)
 
     @app.get("/readyz")
-    def readyz() -> JSONResponse:
+    async def readyz() -> JSONResponse:
         ready, missing = health.ready()
         return JSONResponse({"ready": ready, "missing": missing}, 200 if ready else 503)
 

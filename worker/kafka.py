@@ -77,7 +77,7 @@ def client_properties(settings: KafkaSettings) -> dict[str, str]:
         return properties
     try:
         lines = settings.properties_file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"kafka.properties_file cannot be read: {error}") from error
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line or line.startswith("#"):

@@ -93,7 +93,10 @@ class Replay:
                 f"{self.topic}/{record.partition}/{record.offset} came from {target!r}, "
                 f"which is none of {sorted(self.targets)}"
             )
-        times = int(headers.get(REPLAYS) or b"0") + 1
+        counted = headers.get(REPLAYS) or b""
+        times = (
+            int(counted) if counted.isdigit() and len(counted) < 10 else 0
+        ) + 1  # a producer may set it too
         kept = tuple(header for header in original_headers(record.headers) if header[0] != REPLAYS)
         return OutputRecord(target, record.key, record.value, (*kept, (REPLAYS, str(times).encode())))
 

@@ -134,6 +134,14 @@ class RejectionLimitSettings(_Section):
     window: Count = Field(1000, description="latest outcomes that the ratio is taken over")
     minimum: Count = Field(100, description="outcomes before the ratio counts")
 
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if self.minimum > self.window:
+            raise ValueError(
+                f"minimum {self.minimum} is over window {self.window}: the limit would never hold"
+            )
+        return self
+
 
 class ScoreSettings(_Section):
     """The score role."""
@@ -264,7 +272,10 @@ def _nested(assignments: Mapping[str, str]) -> dict[str, Any]:
             raise ConfigurationError(f"{dotted} begins like JSON but is none: {error}") from error
         target = nested.setdefault(section, {})
         if deeper:  # kafka.properties.sasl.username: the rest is one librdkafka property or one field
-            target.setdefault(inner, {})[deeper] = value
+            below = target.setdefault(inner, {})
+            if not isinstance(below, dict):
+                raise ConfigurationError(f"{section}.{inner} is set to a value, and {dotted} to one below it")
+            below[deeper] = value
         else:
             target[inner] = value
     return nested

@@ -1,11 +1,14 @@
 """Liveness, readiness and metrics, asked over HTTP."""
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
 from worker.errors import ConfigurationError
@@ -55,3 +58,22 @@ def test_the_three_addresses():
         assert 'mekiki_poll_events_total{role="score"} 3.0' in get(server.port, "/metrics")[1]
         with pytest.raises(ConfigurationError, match="cannot listen"):
             HttpServer(app, "127.0.0.1", server.port)
+
+
+def test_probes_are_answered_while_every_thread_of_the_server_is_busy():
+    router, release = APIRouter(), threading.Event()
+
+    @router.get("/slow")
+    def slow() -> None:
+        release.wait(10)
+
+    app = create_app(CombinedHealth({"index": Health(60, ())}), CollectorRegistry(), [router])
+    with HttpServer(app, "127.0.0.1", 0) as server, ThreadPoolExecutor(50) as clients:
+        asked = [clients.submit(get, server.port, "/slow") for _ in range(50)]
+        try:
+            time.sleep(0.5)
+            assert get(server.port, "/healthz")[0] == 200
+            assert get(server.port, "/readyz")[0] == 200
+        finally:
+            release.set()
+        assert all(answer.result()[0] == 200 for answer in asked)

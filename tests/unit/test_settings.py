@@ -93,6 +93,8 @@ def test_a_policy_can_be_given_in_the_file(tmp_path: Path) -> None:
         ({"decode.max_pixels": "many"}, "decode.max_pixels"),
         ({"model.provider": "abacus"}, "model.provider"),
         ({"http.port": "70000"}, "http.port"),
+        ({"kafka.group": "x", "kafka.group.y": "z"}, "kafka.group is set"),
+        ({"score.rejection_limit.window": "50"}, "minimum 100 is over window 50"),
     ],
 )
 def test_what_does_not_fit_is_named(assignments: dict[str, str], named: str) -> None:
@@ -176,11 +178,11 @@ def test_a_properties_file_wins_over_properties(tmp_path: Path) -> None:
     assert properties["security.protocol"] == "SSL"
 
 
-@pytest.mark.parametrize("content", [None, "no separator\n"])
-def test_a_bad_properties_file_is_named(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize("content", [None, b"no separator\n", b"\xff\xfe"])
+def test_a_bad_properties_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     secret = tmp_path / "client.properties"
     if content is not None:
-        secret.write_text(content, encoding="utf-8")
+        secret.write_bytes(content)
     settings = load_settings(None, {"kafka.properties_file": str(secret)})
-    with pytest.raises(ConfigurationError, match=r"client\.properties"):
+    with pytest.raises(ConfigurationError, match=r"client\.properties|properties_file"):
         client_properties(settings.kafka)

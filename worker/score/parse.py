@@ -110,7 +110,12 @@ class Parser:
                 RejectionReason.SOURCE_UNSUPPORTED,
                 "a bucket notification came, but fetch.object_url, the URL of its objects, is not set",
             )
-        return {"url": self.object_url.format(bucket=quote(bucket, safe=""), key=quote(key))}
+        try:
+            return {"url": self.object_url.format(bucket=quote(bucket, safe=""), key=quote(key))}
+        except UnicodeEncodeError as error:  # JSON can escape half of a surrogate pair
+            raise Rejection(
+                RejectionReason.ENVELOPE_INVALID, f"the bucket or key of the object is not Unicode: {error}"
+            ) from error
 
 
 def cause_of(record: InputRecord, event: InputEvent | None) -> str:
@@ -156,7 +161,13 @@ def _model_of(kind: str) -> type[ImageUploaded] | type[ImageDeleted]:
 
 
 def _record_time(record: InputRecord) -> datetime:
-    return datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC)
+    try:
+        return datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as error:  # a producer may set any 64-bit number
+        raise Rejection(
+            RejectionReason.ENVELOPE_INVALID,
+            f"the CloudEvent has no time, and the record's timestamp {record.timestamp_ms} ms is none: {error}",
+        ) from error
 
 
 def _require(mapping: _Json, names: tuple[str, ...], what: str) -> None:

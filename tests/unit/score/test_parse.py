@@ -137,6 +137,23 @@ def test_refused(value, headers, reason):
     assert raised.value.detail
 
 
+@pytest.mark.parametrize("part", ["bucket", "key"])
+def test_half_a_surrogate_pair_in_a_notification_is_refused(part):
+    names = {"bucket": "uploads", "key": "1.jpg", part: "\ud800"}
+    s3 = {"bucket": {"name": names["bucket"]}, "object": {"key": names["key"]}}
+    with pytest.raises(Rejection, match="not Unicode") as raised:
+        parse(notification(s3=s3))
+    assert raised.value.reason == RejectionReason.ENVELOPE_INVALID
+
+
+def test_a_cloud_event_whose_only_time_is_a_timestamp_beyond_all_years_is_refused():
+    event = {**STRUCTURED, "subject": "i1", "data": {"image": OWN["image"]}}
+    del event["time"]
+    with pytest.raises(Rejection, match="timestamp 9000000000000000 ms") as raised:
+        Parser(None)(record(json.dumps(event).encode(), timestamp_ms=9_000_000_000_000_000))
+    assert raised.value.reason == RejectionReason.ENVELOPE_INVALID
+
+
 def test_a_notification_without_object_url_says_what_to_set():
     with pytest.raises(Rejection, match=r"fetch\.object_url") as raised:
         parse(notification(), object_url=None)

@@ -88,6 +88,15 @@ def test_a_rejection_keeps_the_original_bytes_key_and_headers():
     assert headers["__streams.errors.offset"] == b"5"
 
 
+def test_a_long_detail_is_cut_between_characters_and_what_is_no_unicode_is_escaped():
+    for detail in ("x" + "目" * 1000, "\ud800" + "目" * 1000):
+        letter = dead_letter_record("dlq", record(), Rejection(RejectionReason.SOURCE_EMPTY, detail))
+        message = dict(letter.headers)["__streams.errors.message"]
+        assert message is not None
+        assert 1990 < len(message) <= 2000
+        assert message.decode("utf-8").endswith("目")
+
+
 def test_a_second_rejection_replaces_the_headers_of_the_first():
     first = dead_letter_record("dlq", record(offset=1), Rejection(RejectionReason.SOURCE_EMPTY, "a"))
     again = record(headers=first.headers, offset=2)
