@@ -32,6 +32,7 @@ from worker.score.pipeline import Pipeline
 from worker.score.prepare import Preparer
 from worker.score.publish import Publisher
 from worker.score.role import ASSIGNED, ScoreRole
+from worker.score.room import PixelRoom
 from worker.settings import FetchSettings, Settings
 
 Fetch = Callable[[ImageReference], bytes]
@@ -79,7 +80,7 @@ def build_pipeline(
     """The stages from parse to decide."""
     limits = ImageLimits(**settings.decode.model_dump())
     return Pipeline(
-        Preparer(fetch, bundle.manifest.input, limits, metrics),
+        Preparer(fetch, bundle.manifest.input, limits, metrics, PixelRoom(limits.max_pixels)),
         Judge(bundle, policy, metrics),
         threads=settings.fetch.threads,
         batch_size=settings.model.batch_size,
@@ -109,10 +110,10 @@ def _score_role(
     )
 
 
-def _embed(bundle: Bundle, limits: ImageLimits, data: bytes) -> NDArray[np.float32]:
+def _embed(bundle: Bundle, limits: ImageLimits, room: PixelRoom, data: bytes) -> NDArray[np.float32]:
     """The float32 vector [dim] of image bytes."""
     size = bundle.manifest.input
-    pixels = decode(data, size.height, size.width, limits).pixels
+    pixels = decode(data, size.height, size.width, limits, room).pixels
     embeddings = bundle.model.infer(pixels[np.newaxis]).embeddings
     return np.asarray(embeddings[0])
 
@@ -146,7 +147,8 @@ def compose(
             )
         if "index" in names:
             health = healths["index"] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
-            embedder = partial(_embed, bundle, ImageLimits(**settings.decode.model_dump()))
+            limits = ImageLimits(**settings.decode.model_dump())
+            embedder = partial(_embed, bundle, limits, PixelRoom(limits.max_pixels))
             roles["index"], router = build_index_role(
                 settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
             )

@@ -6,6 +6,7 @@ sees the same pixels as serving.
 
 import io
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
+from worker.score.room import PixelRoom
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 # MPO is a JPEG with a preview behind it: its frames are not an animation.
@@ -37,6 +39,9 @@ _UPRIGHT = {
 }
 _SWAPS_SIDES = {5, 6, 7, 8}
 
+# Before the last, smooth step an image is averaged down to this many times the target's sides.
+_REDUCING_GAP = 2.0
+
 
 @dataclass(frozen=True)
 class ImageLimits:
@@ -57,10 +62,13 @@ class DecodedImage:
     format: str
 
 
-def decode(data: bytes, height: int, width: int, limits: ImageLimits) -> DecodedImage:
+def decode(
+    data: bytes, height: int, width: int, limits: ImageLimits, room: PixelRoom | None = None
+) -> DecodedImage:
     """Decode, turn upright (EXIF), lay over white, and stretch to `height` x `width`.
 
     Of an animation the first frame is used. Thread-safe; Pillow releases the GIL in its decoders.
+    Where there is `room`, it is taken while full-size pixels are held.
 
     Raises:
         Rejection: not an image of a known format, damaged, or beyond `limits`.
@@ -73,7 +81,7 @@ def decode(data: bytes, height: int, width: int, limits: ImageLimits) -> Decoded
         _judge_header(image, limits)
         original_width, original_height = image.size
         try:
-            small = _upright_rgb(image, height, width)
+            small = _upright_rgb(image, height, width, room)
         except MemoryError:
             raise
         except Exception as error:
@@ -130,13 +138,14 @@ def _judge_header(image: Image.Image, limits: ImageLimits) -> None:
         )
 
 
-def _upright_rgb(image: Image.Image, height: int, width: int) -> Image.Image:
+def _upright_rgb(image: Image.Image, height: int, width: int, room: PixelRoom | None) -> Image.Image:
     orientation = _orientation(image)
     target = (height, width) if orientation in _SWAPS_SIDES else (width, height)
     # A JPEG is decoded at the smallest scale that still has twice the target's sides.
     image.draft("RGB", (2 * target[0], 2 * target[1]))
-    image.load()
-    small = _rgb(image).resize(target, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    with nullcontext() if room is None else room.taken(image.width * image.height):
+        image.load()
+        small = _rgb(image, target).resize(target, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
     return small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small
 
 
@@ -147,12 +156,18 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, target: tuple[int, int]) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255
-        wide = np.asarray(image).astype(np.uint32)
-        return Image.fromarray((wide // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        over = image.convert("RGBA")
+        over = image if image.mode == "RGBA" else image.convert("RGBA")
+        # As resize() does first with other images: laid over white at full size it would take 1 GB.
+        over = over.reduce(
+            (
+                int(over.width / target[0] / _REDUCING_GAP) or 1,
+                int(over.height / target[1] / _REDUCING_GAP) or 1,
+            )
+        )
         white = Image.new("RGBA", over.size, "white")
         return Image.alpha_composite(white, over).convert("RGB")
     return image.convert("RGB")

@@ -166,7 +166,7 @@ def _record_time(record: InputRecord) -> datetime:
     except (ValueError, OverflowError, OSError) as error:  # a producer may set any 64-bit number
         raise Rejection(
             RejectionReason.ENVELOPE_INVALID,
-            f"the CloudEvent has no time, and the record's timestamp {record.timestamp_ms} ms is none: {error}",
+            f"the CloudEvent has no time, and the record's timestamp {record.timestamp_ms} ms is no time",
         ) from error
 
 

@@ -13,6 +13,7 @@ from worker.metrics import Metrics
 from worker.score.decode import ImageLimits, decode
 from worker.score.outcome import Removal
 from worker.score.parse import InputEvent
+from worker.score.room import PixelRoom
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Preparer:
     input: ImageInput
     limits: ImageLimits
     metrics: Metrics
+    room: PixelRoom | None = None
 
     def __call__(self, read: Callable[[], InputEvent]) -> Prepared | Removal:
         """`read` gives the parsed event; a deletion needs no image.
@@ -50,5 +52,5 @@ class Preparer:
             data = self.fetch(event.image)
         self.metrics.fetch_bytes.inc(len(data))
         with stage("decode").time():
-            decoded = decode(data, self.input.height, self.input.width, self.limits)
+            decoded = decode(data, self.input.height, self.input.width, self.limits, self.room)
         return Prepared(event, hashlib.sha256(data).hexdigest(), decoded.pixels)

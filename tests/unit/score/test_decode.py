@@ -1,6 +1,7 @@
 """Decoding: what must work, what is refused and why, and that the pixels are right."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from schemas.rejection import RejectionReason
 from tests import images
 from worker.errors import Rejection
 from worker.score.decode import ImageLimits, decode
+from worker.score.room import PixelRoom
 
 HEIGHT, WIDTH = 96, 128
 LIMITS = ImageLimits()
@@ -70,6 +72,29 @@ def test_a_palettes_transparent_colour_is_seen_over_white() -> None:
     clear.putpalette([255, 0, 0] * 256)
     got = pixels(images.encoded(clear, "PNG", transparency=0))
     assert (got == 255).all()
+
+
+def test_a_large_transparent_image_is_reduced_as_an_opaque_one_is() -> None:
+    opaque = images.photo(7, 1100, 900)
+    clear = opaque.copy()
+    clear.putalpha(254)
+    got = [pixels(images.encoded(image, "PNG")) for image in (opaque, clear)]
+    assert mean_difference(*got) < 1.5
+
+
+def test_images_wait_for_room_and_give_it_back_also_when_they_are_damaged() -> None:
+    room = PixelRoom(64 * 64)
+    whole = images.encoded(images.photo(7, 64, 64), "PNG")
+    with ThreadPoolExecutor(1) as other:
+        with room.taken(1):
+            waiting = other.submit(decode, whole, HEIGHT, WIDTH, LIMITS, room)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+        assert waiting.result(5).original_width == 64
+        with pytest.raises(Rejection):
+            decode(whole[: len(whole) // 2], HEIGHT, WIDTH, LIMITS, room)
+        larger = images.encoded(images.photo(7, 128, 128), "PNG")  # than all the room there is
+        assert other.submit(decode, larger, HEIGHT, WIDTH, LIMITS, room).result(5).original_width == 128
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
