@@ -36,7 +36,10 @@ def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def _is_ours(process: psutil.Process) -> bool:
-    return any(name in process.cmdline() for name in ("worker.demo.broker", "worker.cli"))
+    try:
+        return any(name in process.cmdline() for name in ("worker.demo.broker", "worker.cli"))
+    except psutil.ZombieProcess:  # ended, and not waited for yet
+        return False
 
 
 def _settings() -> Settings:
