@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
+# Stands in place of a record's headers when one of their names is not UTF-8: the client cannot read any then.
+UNREADABLE_HEADERS = "mekiki.unreadable_headers"
+
 _SECRET_KEY = re.compile(r"password|secret|\.key\b|\.pem$|token|jaas", re.IGNORECASE)
 
 
@@ -56,9 +59,16 @@ def input_record(message: Message) -> InputRecord:
         offset=cast(int, message.offset()),
         key=message.key(),
         value=message.value(),
-        headers=cast(Headers, tuple(message.headers() or ())),
+        headers=_headers(message),
         timestamp_ms=message.timestamp()[1],
     )
+
+
+def _headers(message: Message) -> Headers:
+    try:
+        return cast(Headers, tuple(message.headers() or ()))
+    except (SystemError, UnicodeDecodeError) as error:  # confluent-kafka leaves the decoder's error pending
+        return ((UNREADABLE_HEADERS, str(error.__cause__ or error).encode()),)
 
 
 def client_properties(settings: KafkaSettings) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.events import DELETED, UPLOADED, ImageDeleted, ImageReference, ImageUploaded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
-from worker.kafka import InputRecord
+from worker.kafka import UNREADABLE_HEADERS, InputRecord
 
 InputEvent = ImageUploaded | ImageDeleted
 
@@ -39,6 +39,11 @@ class Parser:
 
         """
         headers = {name.lower(): (value or b"").decode("utf-8", "replace") for name, value in record.headers}
+        if UNREADABLE_HEADERS in headers:
+            raise Rejection(
+                RejectionReason.ENVELOPE_INVALID,
+                f"the name of a header is not UTF-8: {headers[UNREADABLE_HEADERS]}",
+            )
         if "ce_specversion" in headers:
             return self._binary_cloud_event(record, headers)
         body = _json_object(record.value)
