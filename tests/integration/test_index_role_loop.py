@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from schemas.events import IndexUpdated
@@ -157,3 +157,42 @@ def test_a_missing_topic_ends_the_role_with_what_to_do(broker, tmp_path):
     running = Running(bootstrap, tmp_path, TOPICS.model_copy(update={"embedded": "not/a topic"}))
     with pytest.raises(ConfigurationError, match="mekiki topics create"):
         running.role.run()
+
+
+class Given:
+    """A message as the consumer gives it: a record, or the end of a partition."""
+
+    def __init__(self, key, value, error=None):
+        self.key, self.value, self.error = (lambda: key), (lambda: value), (lambda: error)
+        self.offset = lambda: 0 if error is None else 1
+        self.topic, self.partition = (lambda: TOPICS.embedded), (lambda: 0)
+        self.headers, self.timestamp = (lambda: None), (lambda: (1, 0))
+
+
+class Batch:
+    """A consumer that gives one record and the end of its partition at once."""
+
+    def poll(self, _):
+        return Given(b"x", embedded("x", axis(0)))
+
+    def consume(self, *_, **__):
+        return [Given(None, None, KafkaError(KafkaError._PARTITION_EOF))]
+
+    def get_watermark_offsets(self, *_, **__):
+        return 0, 1
+
+
+def test_all_is_searchable_when_the_role_says_that_it_has_caught_up(broker, tmp_path):
+    running = Running(broker[1], tmp_path)
+    role, held, satisfy = running.role, [], running.health.satisfy
+
+    def satisfied(condition):
+        held.append((condition, role._live.size().vectors))
+        satisfy(condition)
+
+    running.health.satisfy = satisfied
+    role._consumer = Batch()
+    role._behind, role._positions, role._acknowledge_from = {0}, {0: 0}, {0: 1}
+    role._turn()
+    assert held == [(CAUGHT_UP, 1)]
+    assert role._live.offsets() == {0: 1}

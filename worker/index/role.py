@@ -180,45 +180,52 @@ class IndexRole:
         self._health.beat()
         fresh: list[InputRecord] = []
         outcomes: list[OutputRecord] = []
-        for record in self._poll():
+        records, ends = self._poll()
+        for record in records:
             if record.offset >= self._acknowledge_from[record.partition]:
                 outcomes.append(self._updates.apply(record))
                 fresh.append(record)
             else:
                 self._updates.replay(record)
             self._advance(record.partition, record.offset + 1)
+        for partition, end in ends.items():
+            self._reach_end(partition, end)
         if outcomes and not self._acknowledge(fresh, outcomes):
             return  # and build nothing: a generation must hold no unacknowledged record
         self._snapshots.turn()
         self._add_new_partitions()
         self._measure()
 
-    def _poll(self) -> list[InputRecord]:
-        """The records at hand, at most _BATCH_RECORDS; waits a moment for the first one."""
+    def _poll(self) -> tuple[list[InputRecord], dict[int, int]]:
+        """The records at hand, at most _BATCH_RECORDS, and the ends of partitions that lie behind them.
+
+        Waits a moment for the first one.
+        """
         first = self._consumer.poll(_POLL_SECONDS)
         if first is None:
-            return []
+            return [], {}
         messages = [first, *self._consumer.consume(_BATCH_RECORDS - 1, timeout=0)]
-        records = [input_record(message) for message in messages if self._is_record(message)]
+        ends: dict[int, int] = {}
+        records = [input_record(message) for message in messages if self._is_record(message, ends)]
         self._metrics.poll_events.labels("index").inc(len(records))
-        return records
+        return records, ends
 
-    def _is_record(self, message: Message) -> bool:
+    def _is_record(self, message: Message, ends: dict[int, int]) -> bool:
         error = message.error()
         if error is None:
             return True
         if error.code() == KafkaError._PARTITION_EOF:
-            self._reach_end(message)
+            partition, end = message.partition(), message.offset()
+            assert partition is not None
+            assert end is not None
+            ends[partition] = end
         elif error.fatal() or error.code() in _LASTING:
             raise BrokerError(f"{self._topic}/{message.partition()} cannot be read any more: {error}")
         else:
             logger.warning("%s: %s", self._topic, error)
         return False
 
-    def _reach_end(self, message: Message) -> None:
-        partition, end = message.partition(), message.offset()
-        assert partition is not None
-        assert end is not None
+    def _reach_end(self, partition: int, end: int) -> None:
         self._advance(partition, end)  # beyond the markers of transactions, which no record stands for
         self._behind.discard(partition)
         if not self._behind and not self._caught_up.is_set():

@@ -65,6 +65,8 @@ class ScoreRole:
         self._metrics = metrics
         self._health = health
         self._ledger = Ledger()
+        self._inside = 0  # events in the pipeline, those of revoked partitions among them, and their bytes
+        self._inside_bytes = 0
         self._stopping = threading.Event()
         self._paused = False
         self._assignment_moved = False
@@ -125,6 +127,8 @@ class ScoreRole:
             entry = self._ledger.track(record)
             if entry is not None:
                 self._metrics.poll_events.labels("score").inc()
+                self._inside += 1
+                self._inside_bytes += record.size
                 self._pipeline.submit(entry, partial(self._parse, record))
 
     def _pause_or_resume(self) -> None:
@@ -140,14 +144,19 @@ class ScoreRole:
         if self._halted or self._stopping.is_set():
             return True
         share = 2 if self._paused else 1
+        # What was revoked while inside is dropped when it comes out; until then it takes its room.
+        events = max(self._ledger.in_flight, self._inside)
+        size = max(self._ledger.in_flight_bytes, self._inside_bytes)
         return (
-            self._ledger.in_flight >= self._settings.max_in_flight / share
-            or self._ledger.in_flight_bytes >= self._settings.max_in_flight_bytes / share
+            events >= self._settings.max_in_flight / share
+            or size >= self._settings.max_in_flight_bytes / share
         )
 
     def _collect(self, timeout: float) -> None:
         for completed in self._pipeline.completed(timeout):
             completed.ticket.outcome = completed.outcome
+            self._inside -= 1
+            self._inside_bytes -= completed.ticket.record.size
         self._metrics.commit_in_flight.set(self._ledger.in_flight)
 
     def _commit(self) -> None:

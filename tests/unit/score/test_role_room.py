@@ -1,0 +1,126 @@
+"""What is inside the pipeline is bounded, whoever owns the partitions by now."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from confluent_kafka import TopicPartition
+from prometheus_client import CollectorRegistry
+
+from schemas.rejection import RejectionReason
+from worker.errors import Rejection
+from worker.health import Health
+from worker.metrics import Metrics
+from worker.score.outcome import Rejected
+from worker.score.pipeline import Completed
+from worker.score.role import ScoreRole
+from worker.settings import ScoreSettings
+
+NOTHING = cast(Any, None)
+OURS = [TopicPartition("uploads", 0)]
+
+
+@dataclass
+class Record:
+    """A message as the consumer gives it."""
+
+    number: int
+
+    def error(self):
+        return None
+
+    def topic(self):
+        return "uploads"
+
+    def partition(self):
+        return 0
+
+    def offset(self):
+        return self.number
+
+    def key(self):
+        return None
+
+    def value(self):
+        return b"{}"
+
+    def headers(self):
+        return None
+
+    def timestamp(self):
+        return 1, 0
+
+
+class Log:
+    """A consumer of one partition that gives a record a poll, and says whether it is paused."""
+
+    def __init__(self):
+        self.paused = False
+        self.given = 0
+
+    def consume(self, *_):
+        if self.paused:
+            return []
+        self.given += 1
+        return [Record(self.given)]
+
+    def assignment(self):
+        return OURS
+
+    def pause(self, _):
+        self.paused = True
+
+    def resume(self, _):
+        self.paused = False
+
+
+class SlowPipeline:
+    """A pipeline whose events come out when the test says so."""
+
+    def __init__(self):
+        self.inside = []
+        self.out = []
+
+    def submit(self, ticket, _):
+        self.inside.append(ticket)
+
+    def finish(self):
+        outcome = Rejected(Rejection(RejectionReason.SOURCE_EMPTY, "empty"))
+        self.out = [Completed(ticket, outcome) for ticket in self.inside]
+        self.inside = []
+
+    def completed(self, _):
+        out, self.out = self.out, []
+        return out
+
+
+def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
+    log, pipeline = Log(), SlowPipeline()
+    role = ScoreRole(
+        consumer=cast(Any, log),
+        topic="uploads",
+        pipeline=cast(Any, pipeline),
+        parse=lambda _: NOTHING,
+        publish=NOTHING,
+        delivery=NOTHING,
+        limit=NOTHING,
+        settings=ScoreSettings(max_in_flight=4),
+        give_up_after=1.0,
+        metrics=Metrics(CollectorRegistry()),
+        health=Health(60, ()),
+    )
+
+    def turns(count):
+        for _ in range(count):
+            role._poll()
+            role._collect(0.0)
+
+    role._on_assign(cast(Any, log), OURS)
+    for _ in range(3):  # the partition comes and goes while nothing comes out
+        turns(10)
+        assert len(pipeline.inside) == 4
+        role._on_lost(cast(Any, log), OURS)
+        role._on_assign(cast(Any, log), OURS)
+    pipeline.finish()
+    turns(10)
+    assert len(pipeline.inside) == 4
+    assert log.given == 8
