@@ -68,6 +68,7 @@ class ExactlyOnce:
     def __init__(self, producer: Producer, timeout: float) -> None:
         self._producer = producer
         self._timeout = timeout
+        logger.info("waiting for the brokers, %g s at most", timeout)
         self._retrying("the transactional producer cannot start", lambda: producer.init_transactions(timeout))
 
     def deliver(

@@ -116,7 +116,7 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
     """A consumer that reads committed records only and commits nothing by itself.
 
     Raises:
-        ConfigurationError: librdkafka refuses a property.
+        ConfigurationError: librdkafka refuses a property, or it is one that mekiki sets itself.
 
     """
     merged: dict[str, Any] = {
@@ -129,6 +129,9 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
         **properties,
         **settings.consumer,
     }
+    _refuse_ours(
+        "kafka.consumer", settings.consumer, {*properties, "enable.auto.commit", "enable.auto.offset.store"}
+    )
     if merged.get("group.protocol") == "consumer":  # KIP-848: the broker assigns
         del merged["partition.assignment.strategy"]
     try:
@@ -141,7 +144,7 @@ def create_producer(settings: KafkaSettings, properties: Mapping[str, str | int 
     """An idempotent producer; a transactional one where `transactional.id` is given.
 
     Raises:
-        ConfigurationError: librdkafka refuses a property.
+        ConfigurationError: librdkafka refuses a property, or it is one that mekiki sets itself.
 
     """
     merged: dict[str, Any] = {
@@ -153,10 +156,17 @@ def create_producer(settings: KafkaSettings, properties: Mapping[str, str | int 
         **properties,
         **settings.producer,
     }
+    _refuse_ours("kafka.producer", settings.producer, {"transactional.id", "enable.idempotence"})
     try:
         return Producer({**merged, **_CALLBACKS})
     except Exception as error:
         raise ConfigurationError(f"the Kafka producer's properties are refused: {error}") from error
+
+
+def _refuse_ours(setting: str, given: Mapping[str, str], ours: set[str]) -> None:
+    """Delivery and recovery rest on these properties: another value would lose events without a word."""
+    if taken := sorted(ours & given.keys()):
+        raise ConfigurationError(f"{setting} sets {', '.join(taken)}, which mekiki sets itself: leave it out")
 
 
 def create_admin(settings: KafkaSettings) -> AdminClient:

@@ -246,6 +246,7 @@ def load_settings(file: Path | None, assignments: Mapping[str, str]) -> Settings
         raise ConfigurationError(f"there is no configuration file {file}")
 
     _refuse_unknown_sections(os.environ)
+    _refuse_single_underscores(os.environ)
 
     class _FileSettings(Settings):
         model_config = SettingsConfigDict(toml_file=file)
@@ -279,6 +280,16 @@ def _nested(assignments: Mapping[str, str]) -> dict[str, Any]:
         else:
             target[inner] = value
     return nested
+
+
+def _refuse_single_underscores(environment: Mapping[str, str]) -> None:
+    for section, field in Settings.model_fields.items():
+        for key in getattr(field.annotation, "model_fields", {}):
+            name = f"MEKIKI_{section}_{key}".upper()
+            # A Service named mekiki-http gives every pod MEKIKI_HTTP_PORT=tcp://...
+            if name in environment and not environment[name].startswith("tcp://"):
+                meant = f"MEKIKI_{section}__{key}".upper()
+                raise ConfigurationError(f"{name} sets nothing: write {meant}, with two underscores")
 
 
 def _refuse_unknown_sections(names: Iterable[str]) -> None:

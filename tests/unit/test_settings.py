@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import ConfigurationError
-from worker.kafka import client_properties, masked
+from worker.kafka import client_properties, create_consumer, create_producer, masked
 from worker.settings import Settings, load_settings
 
 FILE = """
@@ -137,6 +137,27 @@ def test_what_kubernetes_sets_for_a_service_of_that_name_is_let_be(monkeypatch: 
     monkeypatch.setenv("MEKIKI_PORT", "tcp://10.0.0.1:80")
     monkeypatch.setenv("MEKIKI_SERVICE_HOST", "10.0.0.1")
     assert load_settings(None, {}).http.port == 9464
+
+
+def test_one_underscore_in_place_of_two_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEKIKI_HTTP_PORT", "tcp://10.0.0.1:80")  # of a Service named mekiki-http
+    load_settings(None, {})
+    monkeypatch.setenv("MEKIKI_KAFKA_BOOTSTRAP_SERVERS", "broker:9092")
+    with pytest.raises(ConfigurationError, match="write MEKIKI_KAFKA__BOOTSTRAP_SERVERS"):
+        load_settings(None, {})
+
+
+@pytest.mark.parametrize("name", ["enable.auto.commit", "auto.offset.reset", "group.id"])
+def test_consumer_properties_that_recovery_rests_on_are_refused(name: str) -> None:
+    settings = load_settings(None, {f"kafka.consumer.{name}": "x"})
+    with pytest.raises(ConfigurationError, match=name):
+        create_consumer(settings.kafka, {"group.id": "g", "auto.offset.reset": "error"})
+
+
+def test_producer_properties_that_delivery_rests_on_are_refused() -> None:
+    settings = load_settings(None, {"kafka.producer.enable.idempotence": "false"})
+    with pytest.raises(ConfigurationError, match=r"enable\.idempotence"):
+        create_producer(settings.kafka, {})
 
 
 def test_a_policy_and_a_policy_file_exclude_each_other(tmp_path: Path) -> None:
