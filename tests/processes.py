@@ -42,15 +42,23 @@ class Process:
             self._process.kill()
         self._process.wait(10)
 
-    def terminate(self, timeout: float) -> int:
-        """SIGTERM; after `timeout` seconds SIGKILL. Returns the exit code."""
-        if self.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
+    def send_sigterm(self) -> None:
+        """Ask the process to end."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the end; after `timeout` seconds SIGKILL. Returns the exit code."""
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
             return self._process.wait(10)
+
+    def terminate(self, timeout: float) -> int:
+        """SIGTERM; after `timeout` seconds SIGKILL. Returns the exit code."""
+        if self.returncode is None:
+            self.send_sigterm()
+        return self.wait(timeout)
 
     def freeze(self) -> None:
         """SIGSTOP: the process stands still, its connections stay open."""

@@ -184,6 +184,13 @@ def test_a_broker_that_comes_back_finds_the_worker_going_on(
         assert all(len(versions) == 1 for versions in ids.values())
 
 
+def is_ready(worker: GuardedWorker) -> bool:
+    try:
+        return http_json(f"{worker.url}/readyz")[0] == 200
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_sigterm_drains_what_is_in_flight_and_loses_nothing(
     workplace: Workplace, tmp_path: Path, mode: str
@@ -197,7 +204,9 @@ def test_sigterm_drains_what_is_in_flight_and_loses_nothing(
             lambda: sum(workplace.broker.committed(group, topic).values()) > 0, "committing", 60
         )
         began = time.monotonic()
-        code = worker.terminate(60)
+        worker.send_sigterm()
+        wait_until(lambda: not is_ready(worker), "/readyz to say no", 2, pause=0.01)
+        code = worker.wait(60)
         took = time.monotonic() - began
     finally:
         worker.kill()
