@@ -1,6 +1,7 @@
 """The chart: what it renders fits Kubernetes, and what it refuses is said in a sentence."""
 
 import json
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helm.chart import CHART, VALUES, helm, of_kind, pod_specs, refused, rendered, tool
+from tests.helm.chart import CHART, REPOSITORY, VALUES, helm, of_kind, pod_specs, refused, rendered, tool
 
 MATRIX = sorted(VALUES.glob("*.yaml"))
 KUBERNETES = "1.37.0"
@@ -216,3 +217,13 @@ def test_notes_name_the_next_steps() -> None:
     notes = done.stdout.partition("NOTES:")[2]
     assert "helm -n market test shop --logs" in notes
     assert "listing.image.uploaded.v1" in notes
+
+
+def test_the_examples_of_the_docs_are_accepted(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 2
+    for number, example in enumerate(examples):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(example, encoding="utf-8")
+        assert of_kind(rendered("--values", file), "Deployment")
