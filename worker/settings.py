@@ -10,7 +10,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, IPvAnyNetwork, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -95,6 +104,21 @@ class FetchSettings(_Section):
     max_redirects: Annotated[int, Field(ge=0)] = 3
     retries: Annotated[int, Field(ge=0)] = Field(2, description="after a refused connection, a 429 or a 5xx")
     threads: Count = Field(8, description="images fetched and decoded at once")
+
+    @field_validator("object_url")
+    @classmethod
+    def _names_bucket_and_key(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            filled = url.format(bucket="<bucket>", key="<key>")
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"write {{bucket}} and {{key}} where they belong, and no other braces: {error}"
+            ) from error
+        if "<key>" not in filled:
+            raise ValueError("it must hold {key}, and {bucket} unless there is only one")
+        return url
 
 
 class DecodeSettings(_Section):

@@ -90,6 +90,8 @@ def test_a_policy_can_be_given_in_the_file(tmp_path: Path) -> None:
         ({"fetch.timeout": "-1"}, "fetch.timeout"),
         ({"fetch.allowed_networks": '["10.0.0.1/8"]'}, "fetch.allowed_networks"),
         ({"fetch.allowed_networks": "[not json"}, "fetch.allowed_networks"),
+        ({"fetch.object_url": "https://s3.example/{region}/{key}"}, "fetch.object_url"),
+        ({"fetch.object_url": "https://s3.example/{bucket}/"}, "must hold {key}"),
         ({"decode.max_pixels": "many"}, "decode.max_pixels"),
         ({"model.provider": "abacus"}, "model.provider"),
         ({"http.port": "70000"}, "http.port"),
