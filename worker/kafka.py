@@ -1,7 +1,9 @@
 """Kafka clients, built from the settings in one place, and records as the stages see them."""
 
 import logging
+import math
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,6 +15,8 @@ from worker.errors import BrokerError, ConfigurationError
 from worker.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
+
+_ERROR_PAUSE_SECONDS = 10.0
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -104,12 +108,25 @@ def masked(properties: dict[str, str]) -> dict[str, str]:
     return {key: "********" if _SECRET_KEY.search(key) else value for key, value in properties.items()}
 
 
-def log_client_error(error: KafkaError) -> None:
-    """librdkafka's error callback: it recovers by itself, so that these are worth a line and no more."""
-    logger.warning("kafka: %s", error)
+class ClientErrors:
+    """librdkafka's error callback. It recovers by itself: one line for each kind of error in a while.
+
+    A broker that is away gives several errors a second.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[int, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        """Log `error`, unless one of its kind was logged a moment ago."""
+        now = time.monotonic()
+        if now - self._told.get(error.code(), -math.inf) >= _ERROR_PAUSE_SECONDS:
+            self._told[error.code()] = now
+            logger.warning("kafka: %s", error)
 
 
-_CALLBACKS: dict[str, Any] = {"error_cb": log_client_error, "logger": logging.getLogger("librdkafka")}
+def _callbacks() -> dict[str, Any]:
+    return {"error_cb": ClientErrors(), "logger": logging.getLogger("librdkafka")}
 
 
 def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int | bool]) -> Consumer:
@@ -135,7 +152,7 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
     if merged.get("group.protocol") == "consumer":  # KIP-848: the broker assigns
         del merged["partition.assignment.strategy"]
     try:
-        return Consumer({**merged, **_CALLBACKS})
+        return Consumer({**merged, **_callbacks()})
     except Exception as error:
         raise ConfigurationError(f"the Kafka consumer's properties are refused: {error}") from error
 
@@ -158,7 +175,7 @@ def create_producer(settings: KafkaSettings, properties: Mapping[str, str | int 
     }
     _refuse_ours("kafka.producer", settings.producer, {"transactional.id", "enable.idempotence"})
     try:
-        return Producer({**merged, **_CALLBACKS})
+        return Producer({**merged, **_callbacks()})
     except Exception as error:
         raise ConfigurationError(f"the Kafka producer's properties are refused: {error}") from error
 
@@ -172,7 +189,7 @@ def _refuse_ours(setting: str, given: Mapping[str, str], ours: set[str]) -> None
 def create_admin(settings: KafkaSettings) -> AdminClient:
     """A client for topics and metadata."""
     try:
-        properties: dict[str, Any] = {**client_properties(settings), **_CALLBACKS}
+        properties: dict[str, Any] = {**client_properties(settings), **_callbacks()}
         return AdminClient(properties)
     except Exception as error:
         raise ConfigurationError(f"the Kafka client's properties are refused: {error}") from error
