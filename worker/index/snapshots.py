@@ -102,11 +102,17 @@ class Snapshots:
             return
         generation = build.outcome.result()
         self._live.swap(generation)
-        self._directory.prune(self._settings.keep_generations)
+        self._prune()
         self._failures = 0
         self._not_before = self._clock() + took * (1 / _MAX_BUILDING_SHARE - 1)
         self._metrics.index_build_seconds.labels("success").observe(took)
         logger.info("%s is in use: %d images, built in %.1f s", generation.name, len(generation), took)
+
+    def _prune(self) -> None:
+        try:
+            self._directory.prune(self._settings.keep_generations)
+        except OSError as error:  # the next generation's turn; searches and the log have no need of it
+            logger.error("old generations of %s cannot be removed: %s", self._directory.path, error)
 
     def _fail(self, took: float, error: BaseException) -> None:
         wait = min(_FIRST_RETRY_SECONDS * 2**self._failures, _LAST_RETRY_SECONDS)

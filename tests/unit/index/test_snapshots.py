@@ -152,6 +152,22 @@ def test_old_generations_are_pruned(tmp_path):
     assert names == ["generation-00000003", "generation-00000004"]
 
 
+def test_a_generation_that_cannot_be_removed_ends_nothing(tmp_path, caplog):
+    live, _ = filled(10)
+    bench = Bench(tmp_path, live)
+    bench.turn()
+    for number in (8, 9):  # newer by their numbers, so that the first is to be removed
+        (tmp_path / f"generation-{number:08d}").mkdir()
+    blocked = tmp_path / "discarded-generation-00000001"
+    bench.builds[0].succeed()
+    blocked.mkdir()
+    (blocked / "not-empty").touch()  # so that the rename fails, also for root
+    bench.turn()
+    assert live.generation.name == "generation-00000001"
+    assert "cannot be removed" in caplog.text
+    assert bench.counted("success") == 1
+
+
 def test_stop_ends_a_running_build(tmp_path):
     live, _ = filled(10)
     bench = Bench(tmp_path, live)
