@@ -11,8 +11,8 @@ from export.metrics import summary
 from export.report import STYLE, inline_figure, write_report
 from export.run import RunFolder
 
-# F1 at 10, 20, 30, 40 and 50 % outliers. The paper draws these as curves; the numbers are those that
-# Pidhorskyi et al., "Generative Probabilistic Novelty Detection", NeurIPS 2018, table 1, print for it.
+# F1 at 10, 20, 30, 40 and 50 % outliers. The paper draws these as curves; the numbers are second-hand, those
+# of Pidhorskyi et al., "Generative Probabilistic Novelty Detection", NeurIPS 2018, table 1, from memory.
 PAPER_F1: Mapping[str, tuple[float, ...]] = {
     "D(X)": (0.93, 0.90, 0.87, 0.84, 0.82),
     "D(R(X))": (0.97, 0.92, 0.92, 0.91, 0.88),
