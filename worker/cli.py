@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from worker.errors import ConfigurationError, MekikiError
+from worker.errors import ConfigurationError, MekikiError, StageError
 from worker.settings import Settings, load_settings
 
 # Each command imports what it needs: `mekiki --help` and `mekiki check` start at once.
@@ -140,9 +140,12 @@ def _scan(settings: Settings, options: argparse.Namespace, console: Console) -> 
         raise ConfigurationError(f"{options.folder} is not a folder")
     with _progress(console) as progress:
         task = progress.add_task("scan", total=None)
-        counts = scan_folder(
-            settings, options.folder, options.out, options.vectors, lambda: progress.advance(task)
-        )
+        try:
+            counts = scan_folder(
+                settings, options.folder, options.out, options.vectors, lambda: progress.advance(task)
+            )
+        except OSError as error:  # reading is the pipeline's, which raises no OSError
+            raise StageError(f"--out {options.out} cannot be written: {error}") from error
     console.print(f"{sum(counts.values())} files: {', '.join(f'{n} {name}' for name, n in counts.items())}")
     return 0
 
