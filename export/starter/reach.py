@@ -91,10 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures of a bundle as JSON."""
     parser = argparse.ArgumentParser(prog="python -m export.starter.reach", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--graph", type=Path, help="another graph than the bundle's: an fp16 or int8 variant")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("runs/starter-cache"))
     arguments = parser.parse_args(argv)
-    figures = reach(arguments.bundle / GRAPH_FILE, arguments.data, arguments.cache)
+    figures = reach(arguments.graph or arguments.bundle / GRAPH_FILE, arguments.data, arguments.cache)
     print(json.dumps(figures, indent=2))  # noqa: T201 - the command's result
     return 0
 
