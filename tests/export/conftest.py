@@ -5,7 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+# Tiny networks: on a busy machine a second thread costs more in waiting than it computes.
+torch.set_num_threads(1)
 
 
 @pytest.fixture
