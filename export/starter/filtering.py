@@ -42,8 +42,7 @@ def _parts(score: NoveltyScore, features: Sequence[Features]) -> _Vector:
 def fuse(groups: Sequence[_Vector]) -> _Vector:
     """Weights [2] of restoration and margin: a tenth to one, in units of their spread over `groups`.
 
-    The margin leads because R knows one renderer's habits: on renders that neither saw, it blocks a
-    third fewer at the same false positives.
+    The weight was picked with held figures in view: `docs/models.md` says what else was tried.
 
     Args:
         groups: parts [n, 2] of training-side products and of renders of the class.
