@@ -11,15 +11,14 @@ from pathlib import Path
 
 import httpcore
 
-import worker.compose
+import worker.score.fetch
 from tests.inputs import NAMES
 from tests.kafka.server import free_ports
 from tests.network_guard import NetworkGuard
 from tests.processes import Process
 from worker.cli import main
-from worker.compose import Fetch
 from worker.score.addresses import IPAddress
-from worker.score.fetch import build_fetcher
+from worker.score.fetch import Fetcher, build_fetcher
 from worker.settings import FetchSettings, Settings
 
 GUARD_LOG = "GUARD_LOG"
@@ -35,10 +34,10 @@ class _LoggingGuard(NetworkGuard):
                     log.write(f"{address}:{port}\n")
 
 
-def guarded_fetch(settings: FetchSettings) -> Fetch:
+def guarded_fetcher(settings: FetchSettings) -> Fetcher:
     """What `mekiki` fetches with, on the tests' network."""
     guard = _LoggingGuard(NAMES)
-    return build_fetcher(settings, guard.resolve, guard.connect).fetch
+    return build_fetcher(settings, guard.resolve, guard.connect)
 
 
 def environment(settings: Settings, guard_log: Path) -> dict[str, str]:
@@ -75,5 +74,5 @@ class GuardedWorker(Process):
 
 
 if __name__ == "__main__":
-    worker.compose.default_fetch = guarded_fetch
+    worker.score.fetch.build_fetcher = guarded_fetcher
     sys.exit(main())

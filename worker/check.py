@@ -13,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from worker.bundle import load_bundle, load_policy
+from worker.dead_letter import DEAD_LETTER_HEADER_BYTES
 from worker.errors import MekikiError
 from worker.kafka import client_properties, create_admin, masked
 from worker.settings import Settings
@@ -88,7 +89,9 @@ def _topics(settings: Settings, admin: AdminClient, metadata: ClusterMetadata) -
         found = metadata.topics.get(topic.name)
         if found is None or found.error is not None:
             yield Finding(f"topic {topic.name}", False, "is missing: run `mekiki topics create`")
-        elif topic.name == compacted and (policy := _cleanup_policy(admin, compacted)) != "compact":
+        elif (
+            topic.name == compacted and (policy := _setting(admin, compacted, "cleanup.policy")) != "compact"
+        ):
             yield Finding(
                 f"topic {topic.name}",
                 False,
@@ -96,12 +99,36 @@ def _topics(settings: Settings, admin: AdminClient, metadata: ClusterMetadata) -
             )
         else:
             yield Finding(f"topic {topic.name}", True, f"{len(found.partitions)} partitions")
+    topics = settings.topics
+    for source, dead_letters in (
+        (topics.uploaded, topics.dead_letter),
+        (topics.embedded, topics.index_dead_letter),
+    ):
+        if {source, dead_letters} <= metadata.topics.keys():
+            yield _dead_letters_fit(admin, source, dead_letters)
 
 
-def _cleanup_policy(admin: AdminClient, topic: str) -> str:
+def _dead_letters_fit(admin: AdminClient, source: str, dead_letters: str) -> Finding:
+    """A dead letter is its event and the headers that say why: the worker ends if one does not fit."""
+    subject = f"dead letters of {source}"
+    largest, room = (_setting(admin, topic, "max.message.bytes") for topic in (source, dead_letters))
+    if not (largest.isdecimal() and room.isdecimal()):
+        return Finding(subject, False, f"max.message.bytes of the topics cannot be read: {largest}, {room}")
+    needed = int(largest) + DEAD_LETTER_HEADER_BYTES
+    if int(room) >= needed:
+        return Finding(subject, True, f"fit: max.message.bytes of {dead_letters} is {room}")
+    return Finding(
+        subject,
+        False,
+        f"may not fit: max.message.bytes of {dead_letters} is {room}; set it to {needed} or more, "
+        f"since events of {source} may have {largest}",
+    )
+
+
+def _setting(admin: AdminClient, topic: str, name: str) -> str:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
         configuration = admin.describe_configs([resource], request_timeout=_BROKER_SECONDS)[resource].result()
     except KafkaException as error:
         return f"unknown ({error.args[0]})"
-    return str(configuration["cleanup.policy"].value)
+    return str(configuration[name].value)

@@ -120,10 +120,10 @@ def _training(arguments: list[str]) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace, _: Console) -> int:
-    from worker.compose import default_fetch  # noqa: PLC0415
     from worker.roles import run_roles  # noqa: PLC0415
+    from worker.score.fetch import build_fetcher  # noqa: PLC0415
 
-    run_roles(settings, options.roles, default_fetch)
+    run_roles(settings, options.roles, build_fetcher)
     return 0
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from worker.bundle import load_bundle, load_policy
-from worker.compose import build_pipeline, create_metrics, default_fetch
+from worker.compose import build_pipeline, create_metrics
 from worker.delivery import create_delivery
 from worker.errors import ConfigurationError
 from worker.kafka import create_consumer
 from worker.replay import Replay
 from worker.scan import ScannedFile, scan
+from worker.score.fetch import build_fetcher
 from worker.score.pipeline import Pipeline
 from worker.settings import Settings
 
@@ -24,13 +25,14 @@ def scan_folder(
     bundle = load_bundle(settings.model)
     policy = load_policy(settings.model, bundle.manifest)
     metrics = create_metrics("scan", bundle)
-    fetch = default_fetch(settings.fetch.model_copy(update={"folder": folder}))
-    pipeline: Pipeline[ScannedFile] = build_pipeline(settings, bundle, policy, metrics, fetch)
+    fetcher = build_fetcher(settings.fetch.model_copy(update={"folder": folder}))
+    pipeline: Pipeline[ScannedFile] = build_pipeline(settings, bundle, policy, metrics, fetcher.fetch)
     with ExitStack() as stack:
         try:
             stream = sys.stdout if str(out) == "-" else stack.enter_context(out.open("w", encoding="utf-8"))
         except OSError as error:
             raise ConfigurationError(f"--out {out} cannot be written: {error}") from error
+        stack.enter_context(fetcher)
         stack.enter_context(pipeline)
         return scan(
             folder,

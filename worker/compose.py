@@ -23,7 +23,7 @@ from worker.index.role import CAUGHT_UP
 from worker.kafka import create_consumer
 from worker.metrics import Metrics
 from worker.score.decode import ImageLimits, decode
-from worker.score.fetch import build_fetcher
+from worker.score.fetch import Fetcher
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
 from worker.score.limit import RejectionLimit
@@ -36,13 +36,8 @@ from worker.score.room import PixelRoom
 from worker.settings import FetchSettings, Settings
 
 Fetch = Callable[[ImageReference], bytes]
-BuildFetch = Callable[[FetchSettings], Fetch]
+BuildFetcher = Callable[[FetchSettings], Fetcher]
 Ticket = TypeVar("Ticket")
-
-
-def default_fetch(settings: FetchSettings) -> Fetch:
-    """Fetching over real sockets."""
-    return build_fetcher(settings).fetch
 
 
 class Role(Protocol):
@@ -124,9 +119,7 @@ def _ready(health: Health) -> float:
 
 
 @contextmanager
-def compose(
-    settings: Settings, names: tuple[str, ...], build_fetch: BuildFetch = default_fetch
-) -> Iterator[Process]:
+def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetcher) -> Iterator[Process]:
     """The roles `names` ("score", "index") and their HTTP server, ready to run.
 
     Raises:
@@ -141,10 +134,9 @@ def compose(
     routers: list[APIRouter] = []
     with ExitStack() as stack:
         if "score" in names:
+            fetcher = stack.enter_context(build_fetcher(settings.fetch))
             health = healths["score"] = Health(settings.http.liveness_timeout, (ASSIGNED,))
-            roles["score"] = _score_role(
-                settings, bundle, metrics, health, build_fetch(settings.fetch), stack
-            )
+            roles["score"] = _score_role(settings, bundle, metrics, health, fetcher.fetch, stack)
         if "index" in names:
             health = healths["index"] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
             limits = ImageLimits(**settings.decode.model_dump())

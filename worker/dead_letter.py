@@ -22,6 +22,9 @@ OWN_HEADERS = frozenset({EXCEPTION, MESSAGE, STACKTRACE, TOPIC, PARTITION, OFFSE
 _REJECTED = "listing.image.rejected.v1"
 _MAX_DETAIL_BYTES = 2000
 
+# What a dead letter needs beside its event, at most: the headers above, names included.
+DEAD_LETTER_HEADER_BYTES = 8192
+
 
 def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) -> OutputRecord:
     """The record for `topic` that holds `record` as it came, and why it was rejected.

@@ -103,7 +103,10 @@ class ExactlyOnce:
 
     def _abort(self, cause: KafkaException) -> None:
         if cause.args[0].fatal():
-            raise BrokerError(f"the transactional producer is finished: {cause.args[0]}") from cause
+            raise BrokerError(
+                f"the transactional producer is finished: {cause.args[0]}. Fenced means that its transaction "
+                "timed out, or that another process has the same kafka.transactional_id or index.name"
+            ) from cause
         logger.warning("transaction aborted: %s", cause.args[0])
         try:
             self._retrying(

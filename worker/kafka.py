@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer
@@ -68,10 +69,15 @@ def input_record(message: Message) -> InputRecord:
     )
 
 
+# confluent-kafka returns from headers() with the decoder's error pending. Called directly, code that has run
+# often (CPython specialises it) does not look for that, and the error comes up somewhere else.
+_read_headers = methodcaller("headers")
+
+
 def _headers(message: Message) -> Headers:
     try:
-        return cast(Headers, tuple(message.headers() or ()))
-    except (SystemError, UnicodeDecodeError) as error:  # confluent-kafka leaves the decoder's error pending
+        return cast(Headers, tuple(_read_headers(message) or ()))
+    except (SystemError, UnicodeDecodeError) as error:
         return ((UNREADABLE_HEADERS, str(error.__cause__ or error).encode()),)
 
 

@@ -1,5 +1,6 @@
 """Replay: rejected events back to where they came from, after a fix."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from worker.dead_letter import REASON, TOPIC, original_headers
 from worker.delivery import Delivery, NotDelivered
 from worker.errors import BrokerError
 from worker.kafka import InputRecord, OutputRecord, input_record
+
+logger = logging.getLogger(__name__)
 
 REPLAYS = "mekiki.replays"
 
@@ -83,16 +86,22 @@ class Replay:
     def _wanted(self, record: InputRecord) -> bool:
         headers = dict(record.headers)
         reason = (headers.get(REASON) or b"").decode("utf-8", "replace")
+        target = (headers.get(TOPIC) or b"").decode("utf-8", "replace")
+        if target not in self.targets:
+            logger.warning(
+                "%s/%d/%d is passed over: it came from %r, which is none of %s",
+                self.topic,
+                record.partition,
+                record.offset,
+                target,
+                sorted(self.targets),
+            )
+            return False
         return self.reason is None or reason.startswith(self.reason)
 
     def _original(self, record: InputRecord) -> OutputRecord:
         headers = dict(record.headers)
         target = (headers.get(TOPIC) or b"").decode("utf-8", "replace")
-        if target not in self.targets:
-            raise BrokerError(
-                f"{self.topic}/{record.partition}/{record.offset} came from {target!r}, "
-                f"which is none of {sorted(self.targets)}"
-            )
         counted = headers.get(REPLAYS) or b""
         times = (
             int(counted) if counted.isdigit() and len(counted) < 10 else 0

@@ -5,20 +5,20 @@ import signal
 import threading
 from collections.abc import Callable
 
-from worker.compose import BuildFetch, Process, Role, compose
+from worker.compose import BuildFetcher, Process, Role, compose
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-def run_roles(settings: Settings, names: tuple[str, ...], build_fetch: BuildFetch) -> None:
+def run_roles(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetcher) -> None:
     """Run the roles `names` until SIGTERM or SIGINT; a second signal ends the process at once.
 
     Raises:
         MekikiError: a role failed; the others were stopped first.
 
     """
-    with compose(settings, names, build_fetch) as process:
+    with compose(settings, names, build_fetcher) as process:
         logger.info("running %s, http on port %d", " and ".join(names), process.port)
         _stop_on_signals(process)
         run_until_stopped(process.roles)

@@ -8,9 +8,9 @@ from typing import Any
 
 from tests.kafka.client import wait_until
 from tests.network_guard import NetworkGuard
-from worker.compose import Fetch, Process, compose
+from worker.compose import Process, compose
 from worker.roles import run_until_stopped
-from worker.score.fetch import build_fetcher
+from worker.score.fetch import Fetcher, build_fetcher
 from worker.settings import FetchSettings, Settings
 
 
@@ -82,8 +82,8 @@ class Running:
         finally:
             self._started.set()
 
-    def _build_fetch(self, settings: FetchSettings) -> Fetch:
-        return build_fetcher(settings, self._guard.resolve, self._guard.connect).fetch
+    def _build_fetch(self, settings: FetchSettings) -> Fetcher:
+        return build_fetcher(settings, self._guard.resolve, self._guard.connect)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -51,6 +51,10 @@ class LiveIndex:
         self._tail = Tail(self.identity.dim)
         self._vectors = 0 if generation is None else len(generation)
         self._offsets = {} if generation is None else dict(generation.manifest.offsets)
+        # Until the log has been read to its end, the index is no newer than what it started from.
+        self._as_of: datetime | None = (
+            datetime.now(UTC) if generation is None else generation.manifest.created_at
+        )
 
     def clear(self) -> None:
         """Forget everything: the index is filled from the log again."""
@@ -92,6 +96,11 @@ class LiveIndex:
         with self._lock:
             self._offsets[partition] = offset
 
+    def catch_up(self) -> None:
+        """The log was read to its end: from now on, what is frozen is as new as the clock."""
+        with self._lock:
+            self._as_of = None
+
     def search(self, query: NDArray[np.float32], count: int, radius: float | None = None) -> list[Neighbour]:
         """The `count` nearest images to `query` (float32 [dim], unit norm), nearest first.
 
@@ -127,7 +136,9 @@ class LiveIndex:
         """Set the changes so far aside for a build; until `swap`, the same ones again."""
         with self._lock:
             if self._frozen is None:
-                self._frozen = Frozen(self._tail, self._generation, dict(self._offsets), datetime.now(UTC))
+                self._frozen = Frozen(
+                    self._tail, self._generation, dict(self._offsets), self._as_of or datetime.now(UTC)
+                )
                 self._tail = Tail(self.identity.dim)
             return self._frozen
 

@@ -230,6 +230,7 @@ class IndexRole:
         self._behind.discard(partition)
         if not self._behind and not self._caught_up.is_set():
             logger.info("caught up: %d images are searchable", self._live.size().vectors)
+            self._live.catch_up()
             self._caught_up.set()
             self._health.satisfy(CAUGHT_UP)
 

@@ -93,6 +93,10 @@ def test_a_generation_is_renewed_before_its_age_makes_it_useless(tmp_path):
     then = datetime.now(UTC) - timedelta(seconds=SETTINGS.generation_max_age * 0.6)
     write_manifest(path, read_manifest(path).model_copy(update={"created_at": then}))
     live = LiveIndex(IDENTITY, open_generation(path, IDENTITY))
+    live.upsert("from the log", axis(0))
+    assert live.freeze().frozen_at == then, "no newer than its start until the log is read to its end"
+    live = LiveIndex(IDENTITY, open_generation(path, IDENTITY))
+    live.catch_up()
     bench = Bench(tmp_path, live)
     bench.turn()
     bench.builds[0].succeed()
