@@ -152,13 +152,21 @@ class AtLeastOnce:
         self._producer.flush(self._timeout)
 
     def _without_acknowledged(self, records: Sequence[OutputRecord]) -> list[OutputRecord]:
+        """What is left to produce, with the order of each key kept.
+
+        Behind a record that is produced, those of its key are produced again: an image judged anew after a
+        rebalance must not come to stand behind its deletion of before.
+        """
         left = self._acknowledged.copy()
-        missing = []
+        missing: list[OutputRecord] = []
+        renewed: set[tuple[str, bytes | None]] = set()
         for record in records:
-            if left[record] > 0:
+            place = (record.topic, record.key)
+            if left[record] > 0 and place not in renewed:
                 left[record] -= 1
             else:
                 missing.append(record)
+                renewed.add(place)
         return missing
 
     def _produce(self, records: Sequence[OutputRecord]) -> None:
