@@ -161,10 +161,11 @@ def assert_index(cluster: Cluster, results: Results, expected: Expected, once: b
         120,
     )
     cluster.wait_until(lambda: is_ready(cluster.index_url), "the index to be ready", 60)
-    state = http_json(f"{cluster.index_url}/index")[1]
-    assert state["vectors"] == len(expected.accepted)
     found = {image_id for image_id in expected.accepted | expected.gone if is_searchable(cluster, image_id)}
-    assert found == expected.accepted
+    lost, too_many = expected.accepted - found, found - expected.accepted
+    assert not lost, f"not in the index: {lost}"
+    assert not too_many, f"in the index, and blocked, deleted or rejected: {too_many}"
+    assert http_json(f"{cluster.index_url}/index")[1]["vectors"] == len(expected.accepted)
     acknowledged = Counter(
         (body(record)["input"]["partition"], body(record)["input"]["offset"])
         for record in cluster.broker.read(cluster.settings.topics.index_updated)
