@@ -96,9 +96,11 @@ def test_check_says_that_a_vector_topic_is_not_compacted(
     try:
         done = mekiki(no_topics, tmp_path, "check")
         assert done.returncode == 1
-        (line,) = [line for line in done.stderr.splitlines() if "FAIL" in line]
+        line, *small = [line for line in done.stderr.splitlines() if "FAIL" in line]
         assert no_topics.topics.embedded in line
         assert "compact" in line
+        assert len(small) == 2, "a dead letter is its event and a little more"
+        assert all("set it to" in line for line in small)
     finally:
         kafka.delete_topics(names(no_topics))
 
