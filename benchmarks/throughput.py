@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def measure(bootstrap: str, paths: list[Path], events: int, runs: int) -> None:
 
 
 def bare(bundle: Bundle, paths: list[Path], events: int) -> float:
-    """Decode in as many threads as cores, infer and tag in batches of 32; images a second."""
+    """Decode in as many threads as cores while batches of 32 are inferred and tagged; images a second."""
     size = bundle.manifest.input
 
     def pixels(number: int) -> np.ndarray:
@@ -104,9 +105,9 @@ def bare(bundle: Bundle, paths: list[Path], events: int) -> float:
 
     began = time.perf_counter()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, events, 32):
-            batch = np.stack(list(pool.map(pixels, range(start, min(start + 32, events)))))
-            embeddings = bundle.model.infer(batch).embeddings
+        decoded = pool.map(pixels, range(events))
+        while batch := list(islice(decoded, 32)):
+            embeddings = bundle.model.infer(np.stack(batch)).embeddings
             if bundle.tagger:
                 bundle.tagger(embeddings)
     return events / (time.perf_counter() - began)
