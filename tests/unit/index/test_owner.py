@@ -19,7 +19,8 @@ def test_a_released_directory_may_be_owned_again(tmp_path):
     lock = OwnerLock(tmp_path)
     lock.release()
     lock.release()
-    OwnerLock(tmp_path).release()
+    with OwnerLock(tmp_path), pytest.raises(IndexDirectoryError):
+        OwnerLock(tmp_path)
 
 
 def test_a_killed_owner_leaves_no_lock(tmp_path):
