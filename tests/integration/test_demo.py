@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -119,6 +120,8 @@ def test_a_signal_ends_the_demo_and_all_that_it_started(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        # A shell's background jobs, such as a CI run may be, ignore Ctrl-C, and so would their children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
     )
     try:
         wait_until(lambda: len(demo.children()) == 2, "the broker and the program to start", 60)
