@@ -57,9 +57,9 @@ def run_until_stopped(roles: dict[str, Role]) -> None:
 
 def _stop_on_signals(process: Process) -> None:
     def stop(number: int, _: object) -> None:
-        logger.info("%s: draining", signal.Signals(number).name)
         for role in process.roles.values():
             role.stop()
+        logger.info("%s: draining", signal.Signals(number).name)
         signal.signal(number, signal.SIG_DFL)
 
     handler: Callable[[int, object], None] = stop

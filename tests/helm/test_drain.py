@@ -69,6 +69,8 @@ def end_in_the_middle(installed: Installed, broker: Broker, port: int, log: Path
         worker.wait_until(lambda: sum(broker.committed(GROUP, UPLOADED).values()) > 0, "committing", 60)
         os.kill(worker.pid, signal.SIGTERM)
         began = time.monotonic()
+        # The signal arrives a moment after it was sent; from then on no answer may say ready.
+        worker.wait_until(lambda: "draining" in worker.tail(), "the signal to arrive", 5)
         answers = []
         while worker.returncode is None and time.monotonic() - began < 60:
             answers.append(get(readyz))
