@@ -123,11 +123,6 @@ class Parser:
             ) from error
 
 
-def cause_of(record: InputRecord, event: InputEvent | None) -> str:
-    """What the ids of output events derive from: the input's event id, else its place in the log."""
-    return event.event_id if event else f"{record.topic}/{record.partition}/{record.offset}"
-
-
 def _own_event(body: _Json) -> InputEvent:
     kind = body.get("type", UPLOADED)
     model = _model_of(kind)
