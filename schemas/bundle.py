@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from schemas.policy import Policy
+from schemas.policy import CODE_AREA, Policy
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file name, no path")]
@@ -105,7 +105,11 @@ class BundleManifest(_Model):
         asked = {self.embedding.output, *(score.output for score in self.scores)}
         if missing := asked - set(outputs):
             raise ValueError(f"no graph has the output {sorted(missing)}")
-        if unknown := self.policy.score_names() - {score.name for score in self.scores}:
+        given = {score.name for score in self.scores}
+        if CODE_AREA in given:
+            raise ValueError(f"a score cannot be called {CODE_AREA}: the worker's codes stage gives that one")
+        # Whether the codes stage is on is the worker's to say, at start-up.
+        if unknown := self.policy.score_names() - given - {CODE_AREA}:
             raise ValueError(f"policy names scores that the bundle does not give: {sorted(unknown)}")
         return self
 

@@ -95,6 +95,26 @@ class _Result(_Output):
     decided_at: AwareDatetime
 
 
+class Code(_Output):
+    """A machine-readable code that was read in an image."""
+
+    format: Annotated[str, Field(description="zxing-cpp's name, such as QRCode, MicroQRCode or RMQRCode")]
+    payload: Annotated[
+        str | None,
+        Field(
+            description="what the code says, cut at the worker's limit; control characters are replaced by "
+            "their visible symbols (U+2400 to U+2421) or U+FFFD; null: not text"
+        ),
+    ]
+    area_share: Annotated[
+        float, Field(ge=0, le=1, description="share of the image's area that the code's quadrilateral covers")
+    ]
+
+
+def _is_empty(value: list[Code]) -> bool:
+    return not value
+
+
 class ImageModerated(_Result):
     """The verdict on an image, with all that is needed to check it later."""
 
@@ -104,6 +124,14 @@ class ImageModerated(_Result):
     scores: dict[str, float]
     category: str | None
     policy_sha256: Annotated[str, Field(description="of the policy that was applied, as canonical JSON")]
+    # Left out when empty: without the codes stage the event is what it was before there was one.
+    codes: Annotated[
+        list[Code],
+        Field(
+            description="codes read in the image, the largest first; left out when there are none",
+            exclude_if=_is_empty,
+        ),
+    ] = []
 
 
 class Tag(_Output):

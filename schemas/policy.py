@@ -1,27 +1,48 @@
 """The decision policy: thresholds that an operator reads and changes without retraining."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Decision = Literal["accept", "review", "block"]
 
+# The score that the codes stage gives, beside those of the bundle; absent where no code was read.
+CODE_AREA: Final = "code_area"
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+class Exemption(BaseModel):
+    """While this score is under `below`, a threshold has no effect. An absent score exempts from nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    score: str
+    below: float
+
 
 class Threshold(BaseModel):
     """What a score must reach for an image to be blocked, or shown to a person first.
 
-    A missing level never applies, so the default has no `review` band.
+    A missing level never applies, so the default has no `review` band. Where `unless` holds, reaching a
+    level has no effect.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     block: float | None = None
     review: float | None = None
+    # Left out when unset, so that the digest of a policy without one stays what it was.
+    unless: Exemption | None = Field(None, exclude_if=_is_none)
 
     @model_validator(mode="after")
-    def _review_comes_first(self) -> Self:
+    def _levels_fit(self) -> Self:
         if self.block is not None and self.review is not None and self.review > self.block:
             raise ValueError(f"review ({self.review}) must not be above block ({self.block})")
+        if self.unless is not None and self.block is None and self.review is None:
+            raise ValueError("unless exempts from nothing: set block or review as well")
         return self
 
 
@@ -42,16 +63,39 @@ class Policy(BaseModel):
         return {**self.thresholds, **self.categories.get(category or "", {})}
 
     def score_names(self) -> set[str]:
-        """Every score that some threshold is set on."""
-        return set(self.thresholds).union(*self.categories.values())
+        """Every score that some threshold is set on, or that exempts from one."""
+        tables = (self.thresholds, *self.categories.values())
+        exempting = {
+            threshold.unless.score
+            for thresholds in tables
+            for threshold in thresholds.values()
+            if threshold.unless is not None
+        }
+        return exempting.union(*tables)
+
+
+class Exempted(BaseModel):
+    """The exemption that held: the score's value, which is under `below`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    score: str
+    value: float
+    below: float
 
 
 class Reason(BaseModel):
-    """Why an image was blocked or sent to review: which score reached which threshold."""
+    """A score that reached a threshold, and what came of it: why an image was blocked or sent to review.
+
+    With `exempted_by` the threshold was reached without effect.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     score: str
     value: float
     threshold: float
-    effect: Annotated[Decision, Field(description="the decision that this threshold asks for")]
+    effect: Annotated[
+        Decision, Field(description="the decision that this threshold asks for; accept where it is exempted")
+    ]
+    exempted_by: Exempted | None = Field(None, exclude_if=_is_none)

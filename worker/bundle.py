@@ -7,11 +7,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from schemas.bundle import BundleManifest, bundle_id
-from schemas.policy import Policy
+from schemas.policy import CODE_AREA, Policy
 from worker.errors import BundleError, ConfigurationError
 from worker.score.infer import Model
 from worker.score.tag import Tagger
-from worker.settings import ModelSettings
+from worker.settings import ModelSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -66,20 +66,26 @@ def load_bundle(settings: ModelSettings) -> Bundle:
     return Bundle(identifier, manifest, model, tagger)
 
 
-def load_policy(settings: ModelSettings, manifest: BundleManifest) -> Policy:
+def load_policy(settings: Settings, manifest: BundleManifest) -> Policy:
     """The operator's policy, else the bundle's.
 
     Raises:
-        ConfigurationError: the policy cannot be read, or names a score that the bundle does not give.
+        ConfigurationError: the policy cannot be read, or names a score that neither the bundle nor the
+            codes stage gives.
 
     """
-    policy = settings.policy or manifest.policy
-    if settings.policy_file is not None:
+    policy, file = settings.model.policy or manifest.policy, settings.model.policy_file
+    if file is not None:
         try:
-            policy = Policy.model_validate_json(settings.policy_file.read_bytes())
+            policy = Policy.model_validate_json(file.read_bytes())
         except (OSError, ValidationError) as error:
-            raise ConfigurationError(f"model.policy_file {settings.policy_file}: {error}") from error
-    known = {score.name for score in manifest.scores}
-    if unknown := policy.score_names() - known:
+            raise ConfigurationError(f"model.policy_file {file}: {error}") from error
+    named, known = policy.score_names(), {score.name for score in manifest.scores}
+    if CODE_AREA in named and not settings.codes.enabled:
+        raise ConfigurationError(
+            f"the policy names {CODE_AREA}, which only the codes stage gives: set codes.enabled to true, "
+            f"or take {CODE_AREA} out of the policy"
+        )
+    if unknown := named - known - {CODE_AREA}:
         raise ConfigurationError(f"the policy names {sorted(unknown)}; the bundle gives {sorted(known)}")
     return policy

@@ -16,6 +16,7 @@ from worker.bundle import load_bundle, load_policy
 from worker.dead_letter import DEAD_LETTER_HEADER_BYTES
 from worker.errors import MekikiError
 from worker.kafka import client_properties, create_admin, masked
+from worker.score.codes import CodeReader
 from worker.settings import Settings
 from worker.topics import topics_of
 
@@ -35,6 +36,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     """Look at everything that `settings` need; what depends on something broken is left out."""
     yield Finding("configuration", True, f"kafka: {masked(client_properties(settings.kafka))}")
     yield _finding("bundle and policy", lambda: _bundle(settings))
+    if settings.codes.enabled:
+        yield _finding("codes", lambda: _codes(settings))
     if settings.fetch.folder is not None:
         yield _finding("fetch.folder", lambda: _folder(settings))
     yield _finding("index.directory", lambda: _index_directory(settings))
@@ -62,11 +65,16 @@ def _finding(subject: str, look: Callable[[], str]) -> Finding:
 
 def _bundle(settings: Settings) -> str:
     bundle = load_bundle(settings.model)
-    policy = load_policy(settings.model, bundle.manifest)
+    policy = load_policy(settings, bundle.manifest)
     thresholds = {
         name: threshold.model_dump(exclude_none=True) for name, threshold in policy.thresholds.items()
     }
     return f"{bundle.id} on {bundle.model.provider}, thresholds {thresholds}"
+
+
+def _codes(settings: Settings) -> str:
+    reader = CodeReader(settings.codes)
+    return f"{', '.join(settings.codes.formats)} on images of at most {reader.max_side} px"
 
 
 def _folder(settings: Settings) -> str:

@@ -23,7 +23,7 @@ def scan_folder(
 ) -> dict[str, int]:
     """Judge every file under `folder` into JSON lines at `out`; returns counts by outcome."""
     bundle = load_bundle(settings.model)
-    policy = load_policy(settings.model, bundle.manifest)
+    policy = load_policy(settings, bundle.manifest)
     metrics = create_metrics("scan", bundle)
     fetcher = build_fetcher(settings.fetch.model_copy(update={"folder": folder}))
     pipeline: Pipeline[ScannedFile] = build_pipeline(settings, bundle, policy, metrics, fetcher.fetch)

@@ -22,6 +22,7 @@ from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
 from worker.kafka import create_consumer
 from worker.metrics import Metrics
+from worker.score.codes import CodeReader
 from worker.score.decode import ImageLimits, decode
 from worker.score.fetch import Fetcher
 from worker.score.judge import Judge
@@ -72,10 +73,17 @@ def create_metrics(role: str, bundle: Bundle) -> Metrics:
 def build_pipeline(
     settings: Settings, bundle: Bundle, policy: Policy, metrics: Metrics, fetch: Fetch
 ) -> Pipeline[Ticket]:
-    """The stages from parse to decide."""
+    """The stages from parse to decide.
+
+    Raises:
+        ConfigurationError: codes shall be read, and the library for it is not installed.
+
+    """
     limits = ImageLimits(**settings.decode.model_dump())
+    room = PixelRoom(limits.max_pixels)
+    read_codes = CodeReader(settings.codes) if settings.codes.enabled else None
     return Pipeline(
-        Preparer(fetch, bundle.manifest.input, limits, metrics, PixelRoom(limits.max_pixels)),
+        Preparer(fetch, bundle.manifest.input, limits, metrics, room, read_codes),
         Judge(bundle, policy, metrics),
         threads=settings.fetch.threads,
         batch_size=settings.model.batch_size,
@@ -86,7 +94,7 @@ def build_pipeline(
 def _score_role(
     settings: Settings, bundle: Bundle, metrics: Metrics, health: Health, fetch: Fetch, stack: ExitStack
 ) -> ScoreRole:
-    policy = load_policy(settings.model, bundle.manifest)
+    policy = load_policy(settings, bundle.manifest)
     pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetch)
     return ScoreRole(
         consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),

@@ -49,7 +49,8 @@ class Metrics:
             "mekiki_poll_assigned_partitions", "Partitions assigned.", ["role"], registry=registry
         )
 
-        # The time of each stage: of one event (parse, fetch, decode), a batch (infer, tag), or a commit.
+        # The time of each stage: of one event (parse, fetch, decode, codes), a batch (infer, tag),
+        # or a commit.
         self.stage_seconds = Histogram(
             "mekiki_stage_duration_seconds",
             "Time by stage.",
@@ -60,6 +61,9 @@ class Metrics:
 
         # fetch: bytes brought in.
         self.fetch_bytes = Counter("mekiki_fetch_bytes", "Image bytes fetched.", registry=registry)
+
+        # codes: what was read, where the stage is on. Never what it says.
+        self.codes_read = Counter("mekiki_codes_read", "Codes read in images.", ["format"], registry=registry)
 
         # infer: how full batches are.
         self.infer_batch = Histogram(

@@ -118,6 +118,8 @@ def _line(path: str, outcome: Outcome, vectors: bool) -> dict[str, Any]:
         "scores": {name: round(value, 6) for name, value in outcome.scores.items()},
         "tags": [tag.model_dump() for tag in outcome.tags],
     }
+    if outcome.codes:
+        line["codes"] = [code.model_dump() for code in outcome.codes]
     if vectors:
         line["vector"] = Vector.from_array(outcome.embedding).model_dump()
     return line

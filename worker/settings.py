@@ -129,6 +129,28 @@ class DecodeSettings(_Section):
     min_side: Count = Field(8, description="pixels; smaller images are rejected")
 
 
+# What zxing-cpp can read, under its own names: matrix codes, then stacked and linear ones.
+CodeFormat = Literal[
+    "QRCode", "MicroQRCode", "RMQRCode", "Aztec", "DataMatrix", "MaxiCode",
+    "PDF417", "Code128", "Code39", "Code93", "Codabar", "DataBar", "EAN13", "EAN8", "ITF", "UPCA", "UPCE",
+]  # fmt: skip
+
+
+class CodeSettings(_Section):
+    """Reading codes in images, an optional stage of the score role; needs mekiki[codes]."""
+
+    enabled: bool = Field(False, description="verdicts then carry `codes`, and the score code_area")
+    formats: Annotated[list[CodeFormat], Field(min_length=1)] = Field(
+        ["QRCode", "MicroQRCode", "RMQRCode"], description="what to look for, by zxing-cpp's names"
+    )
+    max_side: Annotated[int, Field(ge=64, le=4096)] = Field(
+        640, description="longest side, in pixels, of the image that codes are looked for on"
+    )
+    payload_limit: Annotated[int, Field(ge=0, le=8192)] = Field(
+        256, description="characters of a payload that are published; 0 publishes none"
+    )
+
+
 class ModelSettings(_Section):
     """The bundle and how it runs."""
 
@@ -238,6 +260,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     fetch: FetchSettings = FetchSettings()
     decode: DecodeSettings = DecodeSettings()
+    codes: CodeSettings = CodeSettings()
     model: ModelSettings = ModelSettings()
     score: ScoreSettings = ScoreSettings()
     index: IndexSettings = IndexSettings()

@@ -9,7 +9,7 @@ import pytest
 from schemas.policy import Policy
 from worker.bundle import load_bundle, load_policy, read_manifest
 from worker.errors import BundleError, ConfigurationError, ProviderError
-from worker.settings import STARTER_BUNDLE, ModelSettings
+from worker.settings import STARTER_BUNDLE, ModelSettings, Settings
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +94,32 @@ def test_a_provider_that_is_not_there_fails_instead_of_falling_back():
 def test_the_operators_policy_takes_the_place_of_the_bundles(bundle, tmp_path):
     path = tmp_path / "policy.json"
     path.write_text('{"thresholds": {"text": {"block": 0.123}}}')
-    assert load_policy(ModelSettings(policy_file=path), bundle.manifest).thresholds["text"].block == 0.123
-    assert load_policy(ModelSettings(), bundle.manifest) == bundle.manifest.policy
+    assert policy_of(bundle, policy_file=path).thresholds["text"].block == 0.123
+    assert policy_of(bundle) == bundle.manifest.policy
     with pytest.raises(ConfigurationError, match="nudity"):
-        load_policy(
-            ModelSettings(policy=Policy.model_validate({"thresholds": {"nudity": {"block": 1}}})),
-            bundle.manifest,
-        )
+        policy_of(bundle, policy={"thresholds": {"nudity": {"block": 1}}})
+
+
+def policy_of(bundle, codes=False, **model):
+    settings = Settings.model_validate({"codes": {"enabled": codes}, "model": model})
+    return load_policy(settings, bundle.manifest)
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        {"code_area": {"block": 0.1}},
+        {"qr": {"block": 0.5, "unless": {"score": "code_area", "below": 0.05}}},
+    ],
+)
+def test_a_policy_on_code_area_needs_the_codes_stage(bundle, thresholds):
+    policy = {"categories": {"books": thresholds}}
+    assert policy_of(bundle, codes=True, policy=policy) == Policy.model_validate(policy)
+    with pytest.raises(ConfigurationError, match=r"code_area, .* set codes\.enabled to true"):
+        policy_of(bundle, policy=policy)
+
+
+def test_an_exemption_by_an_unknown_score_is_refused(bundle):
+    policy = {"thresholds": {"qr": {"block": 0.5, "unless": {"score": "nudity", "below": 0.05}}}}
+    with pytest.raises(ConfigurationError, match="nudity"):
+        policy_of(bundle, codes=True, policy=policy)

@@ -5,10 +5,12 @@ import json
 import random
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from schemas.events import Code
 from schemas.rejection import RejectionReason
 from worker.errors import ConfigurationError, Rejection, StageError
 from worker.scan import files_under, scan
@@ -87,6 +89,19 @@ def test_one_line_a_file_ordered_by_path(folder):
     }
     assert lines[0]["scores"] == {"text": 0.25}
     assert "vector" not in lines[0]
+
+
+def test_codes_where_some_were_read(folder):
+    code = Code(format="QRCode", payload="https://example.com", area_share=0.25)
+    stages = Stages()
+    judge = stages.judge
+    stages.judge = lambda batch: [
+        replace(verdict, codes=[code] if verdict.event.image.path == "a.jpg" else [])
+        for verdict in judge(batch)
+    ]
+    _, lines, _ = run(folder, stages=stages)
+    assert lines[0]["codes"] == [{"format": "QRCode", "payload": "https://example.com", "area_share": 0.25}]
+    assert not any("codes" in line for line in lines[1:])
 
 
 def test_vectors_on_request(folder):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from schemas.bundle import BundleManifest, bundle_id
 from schemas.events import UPLOADED, ImageReference, ImageUploaded, derived_event_id
 from schemas.generate import json_schema, rendered
-from schemas.policy import Policy, Threshold
+from schemas.policy import Exemption, Policy, Threshold
 from schemas.vector import Vector
 
 
@@ -71,6 +71,23 @@ def test_a_review_level_above_block_is_refused():
         Threshold(block=0.5, review=0.6)
 
 
+def test_an_exemption_without_a_level_is_refused():
+    with pytest.raises(ValidationError, match="exempts from nothing"):
+        Threshold(unless=Exemption(score="code_area", below=0.05))
+
+
+def test_a_policy_knows_the_scores_of_its_exemptions():
+    threshold = Threshold(block=0.8, unless=Exemption(score="code_area", below=0.05))
+    assert Policy(thresholds={"qr": threshold}).score_names() == {"qr", "code_area"}
+    assert Policy(categories={"books": {"qr": threshold}}).score_names() == {"qr", "code_area"}
+
+
+def test_a_bundles_policy_may_name_the_score_of_the_codes_stage():
+    thresholds = {"text": {"block": 0.9}, "code_area": {"block": 0.1}}
+    manifest = BundleManifest.model_validate(_manifest(policy={"thresholds": thresholds}))
+    assert "code_area" in manifest.policy.score_names()
+
+
 def _manifest(**changes):
     manifest = {
         "name": "tiny",
@@ -92,6 +109,16 @@ def _manifest(**changes):
         ({"files": []}, "lacks an entry"),
         ({"scores": [{"name": "qr", "output": "qr", "kind": "novelty", "description": ""}]}, "no graph has"),
         ({"policy": {"thresholds": {"nudity": {"block": 0.5}}}}, "does not give"),
+        (
+            {
+                "graphs": [{"file": "g.onnx", "outputs": ["embedding", "code_area"]}],
+                "scores": [
+                    {"name": "code_area", "output": "code_area", "kind": "novelty", "description": ""}
+                ],
+                "policy": {},
+            },
+            "cannot be called code_area",
+        ),
         ({"files": [{"name": "../g.onnx", "bytes": 1, "sha256": "0" * 64}]}, "pattern"),
     ],
 )

@@ -79,7 +79,7 @@ def run_demo(
                 report,
                 Run(
                     manifest=manifest,
-                    policy=load_policy(settings.model, manifest),
+                    policy=load_policy(settings, manifest),
                     provider=settings.model.provider,
                     own_images=images,
                     published=watched.published,

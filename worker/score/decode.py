@@ -54,21 +54,31 @@ class ImageLimits:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Pixels for the graphs: uint8 RGB of shape [height, width, 3]; the sides are the original's."""
+    """Pixels for the graphs: uint8 RGB of shape [height, width, 3]; the sides are the original's.
+
+    `luminance`, where asked for, is uint8 [rows, columns] of the image's own aspect ratio, not turned.
+    """
 
     pixels: NDArray[np.uint8]
     original_width: int
     original_height: int
     format: str
+    luminance: NDArray[np.uint8] | None = None
 
 
 def decode(
-    data: bytes, height: int, width: int, limits: ImageLimits, room: PixelRoom | None = None
+    data: bytes,
+    height: int,
+    width: int,
+    limits: ImageLimits,
+    room: PixelRoom | None = None,
+    luminance_side: int | None = None,
 ) -> DecodedImage:
     """Decode, turn upright (EXIF), lay over white, and stretch to `height` x `width`.
 
-    Of an animation the first frame is used. Thread-safe; Pillow releases the GIL in its decoders.
-    Where there is `room`, it is taken while full-size pixels are held.
+    With `luminance_side` the luminance too, its longer side at most so long; the pixels are the same
+    with and without it. Of an animation the first frame is used. Thread-safe; Pillow releases the GIL
+    in its decoders. Where there is `room`, it is taken while full-size pixels are held.
 
     Raises:
         Rejection: not an image of a known format, damaged, or beyond `limits`.
@@ -81,7 +91,10 @@ def decode(
         _judge_header(image, limits)
         original_width, original_height = image.size
         try:
-            small = _upright_rgb(image, height, width, room)
+            fitted = None if luminance_side is None else _fitted(image.size, luminance_side)
+            small, luminance = _upright_rgb(image, height, width, fitted, room)
+            if fitted is not None and luminance is None:
+                luminance = _luminance_of_jpeg(data, fitted, room)
         except MemoryError:
             raise
         except Exception as error:
@@ -93,6 +106,7 @@ def decode(
             original_width=original_width,
             original_height=original_height,
             format=str(image.format),
+            luminance=None if luminance is None else np.asarray(luminance, dtype=np.uint8),
         )
 
 
@@ -138,7 +152,10 @@ def _judge_header(image: Image.Image, limits: ImageLimits) -> None:
         )
 
 
-def _upright_rgb(image: Image.Image, height: int, width: int, room: PixelRoom | None) -> Image.Image:
+def _upright_rgb(
+    image: Image.Image, height: int, width: int, fitted: tuple[int, int] | None, room: PixelRoom | None
+) -> tuple[Image.Image, Image.Image | None]:
+    """The pixels of height x width, and the luminance of size `fitted` where the decoded scale allows it."""
     orientation = _orientation(image)
     target = (height, width) if orientation in _SWAPS_SIDES else (width, height)
     # A JPEG is decoded at the smallest scale that still has twice the target's sides.
@@ -146,7 +163,33 @@ def _upright_rgb(image: Image.Image, height: int, width: int, room: PixelRoom | 
     with nullcontext() if room is None else room.taken(image.width * image.height):
         image.load()
         small = _rgb(image, target).resize(target, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
-    return small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small
+        large_enough = fitted is not None and image.width >= fitted[0] and image.height >= fitted[1]
+        luminance = _luminance(image, fitted) if fitted is not None and large_enough else None
+    return small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small, luminance
+
+
+def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """`size` with its aspect ratio, the longer side at most `side`."""
+    share = min(1.0, side / max(size))
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+
+def _luminance(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    grey = image if image.mode == "L" and not image.has_transparency_data else _rgb(image, size)
+    return grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP).convert("L")
+
+
+def _luminance_of_jpeg(data: bytes, size: tuple[int, int], room: PixelRoom | None) -> Image.Image:
+    """The luminance of a JPEG whose pixels for the graphs came at too small a scale.
+
+    Decoded once more, without its colours: one decode at the larger scale would give the graphs other
+    pixels than training saw, so that a verdict would depend on whether codes are read.
+    """
+    with _open(data) as image:
+        image.draft("L", size)
+        with nullcontext() if room is None else room.taken(image.width * image.height):
+            image.load()
+            return _luminance(image, size)
 
 
 def _orientation(image: Image.Image) -> int:

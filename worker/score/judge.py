@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from schemas.events import Tag
-from schemas.policy import Policy
+from schemas.policy import CODE_AREA, Policy
 from worker.bundle import Bundle
 from worker.metrics import Metrics
 from worker.score.decide import decide
@@ -39,6 +39,8 @@ class Judge:
         verdicts = []
         for row, image in enumerate(batch):
             scores = {name: float(values[row]) for name, values in inference.scores.items()}
+            if image.codes:
+                scores[CODE_AREA] = image.codes[0].area_share
             verdicts.append(self._verdict(image, scores, tags[row], inference.embeddings[row]))
         return verdicts
 
@@ -58,4 +60,5 @@ class Judge:
             tags=tags,
             embedding=embedding,
             decided_at=datetime.now(UTC),
+            codes=image.codes,
         )

@@ -1,19 +1,20 @@
 """What becomes of an input event: a verdict, a removal, or a rejection."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import ImageDeleted, ImageUploaded, Tag
+from schemas.events import Code, ImageDeleted, ImageUploaded, Tag
 from schemas.policy import Decision, Reason
 from worker.errors import Rejection
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An image was judged. `embedding` is float32 of shape [dim], of unit length."""
+    """An image was judged. `embedding` is float32 [dim], of unit length; `codes` come the largest first."""
 
     event: ImageUploaded
     image_sha256: str
@@ -23,6 +24,7 @@ class Verdict:
     tags: list[Tag]
     embedding: NDArray[np.float32]
     decided_at: datetime
+    codes: Sequence[Code] = ()
 
 
 @dataclass(frozen=True)

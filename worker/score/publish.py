@@ -62,6 +62,7 @@ class Publisher:
             scores=verdict.scores,
             category=event.category,
             policy_sha256=self._policy_sha256,
+            codes=list(verdict.codes),
         )
         enriched = ImageEnriched(
             **common,

@@ -1,12 +1,15 @@
 """Outcomes to records."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import jsonschema
 import numpy as np
 
 from schemas.events import (
     DELETED,
+    Code,
     ImageDeleted,
     ImageEmbedded,
     ImageEnriched,
@@ -15,6 +18,7 @@ from schemas.events import (
     ImageUploaded,
     Tag,
 )
+from schemas.generate import json_schema
 from schemas.policy import Policy
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
@@ -52,6 +56,26 @@ def test_an_accepted_image_gives_one_result_on_each_output_topic():
     assert embedded.vector.to_array().tolist() == np.array([0.6, 0.8], np.float32).tolist()
     for result in (moderated, enriched, embedded):
         assert (result.bundle_id, result.image_sha256, result.input.offset) == ("tiny-1-abc", "a" * 64, 41)
+
+
+def test_codes_are_on_the_verdict_and_fit_its_schema():
+    code = Code(format="QRCode", payload="https://example.com", area_share=0.6)
+    out = by_topic(PUBLISH(record(), replace(verdict("block"), codes=[code])))
+    body = json.loads(out[TOPICS.moderated].value)
+    assert body["codes"] == [{"format": "QRCode", "payload": "https://example.com", "area_share": 0.6}]
+    jsonschema.validate(body, json_schema(ImageModerated))
+    assert ImageModerated.model_validate(body).codes == [code]
+
+
+def test_without_codes_a_verdict_is_what_it_was_before_there_were_any():
+    out = by_topic(PUBLISH(record(), verdict("block")))
+    body = json.loads(out[TOPICS.moderated].value)
+    assert set(body) == {
+        *("type", "event_id", "image_id", "listing_id", "bundle_id", "image_sha256", "input"),
+        *("uploaded_at", "decided_at", "decision", "reasons", "scores", "category", "policy_sha256"),
+    }
+    jsonschema.validate(body, json_schema(ImageModerated))
+    assert ImageModerated.model_validate(body).codes == []
 
 
 def test_a_blocked_image_leaves_the_index():
