@@ -1,23 +1,28 @@
-"""A second notice renderer: HTML and CSS in headless Chromium. It is for testing only.
+"""Shop notices as web pages: HTML and CSS in headless Chromium, the second renderer that is trained on.
 
-Nothing here is shared with `notices`: other words, layouts, fonts (those that `fonts.HELD_OUT` keeps
-from training) and another text engine, so that a filter that learnt one renderer's habits fails here.
+Layouts, words, patterns and the text engine are others than those of `notices`: what both renderers
+have in common is what makes a notice. `typst_notices` is the one that is held for testing.
 """
 
+import base64
 import html
 import io
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from export.render.browser_phrases import FONTS_EN, FONTS_JA, HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
+from export.render.camera import lay_down, photograph, texture, to_bytes
+from export.render.phrases import random_notice
 
 WIDTHS, HEIGHTS = (480, 600, 720, 800), (480, 600, 720, 960)
+_PER_SHOT = 12  # pages in one screenshot: 16,384 px is the tallest that Chromium draws
 
 
 class BrowserMissingError(RuntimeError):
@@ -29,21 +34,44 @@ def _colour(rng: np.random.Generator, low: int, high: int) -> str:
 
 
 def _background(rng: np.random.Generator, dark: bool) -> str:
+    """A CSS background: plain, a gradient, or a pattern between two near or two far tones."""
     low, high = (5, 32) if dark else (78, 100)
+    if rng.random() < 0.15:
+        low, high = 20, 90
     first, second = _colour(rng, low, high), _colour(rng, low, high)
-    kind = int(rng.integers(6))
-    if kind == 0:
-        return f"background:{'#111' if dark else '#fff'}"
-    if kind == 1:
-        return f"background:{first}"
-    if kind == 2:
-        return f"background:linear-gradient({int(rng.integers(360))}deg,{first},{second})"
-    if kind == 3:
-        return f"background:radial-gradient(circle at 30% 20%,{first},{second})"
-    if kind == 4:
-        thin, wide = int(rng.integers(8, 40)), int(rng.integers(41, 80))
-        return f"background:repeating-linear-gradient(45deg,{first} 0 {thin}px,{second} 0 {wide}px)"
-    return f"background:conic-gradient(from {int(rng.integers(360))}deg,{first},{second},{first})"
+    turn, size = int(rng.integers(360)), int(rng.integers(12, 120))
+    thin = int(size * rng.uniform(0.15, 0.85))
+    plain = f"background:{'#111' if dark else '#fff'}"
+    choices = (
+        plain,
+        plain,
+        f"background:{first}",
+        f"background:{first}",
+        f"background:linear-gradient({turn}deg,{first},{second})",
+        f"background:radial-gradient(circle at {turn % 100}% 30%,{first},{second})",
+        f"background:repeating-linear-gradient({turn}deg,{first} 0 {thin}px,{second} {thin}px {size}px)",
+        f"background:repeating-radial-gradient(circle,{first} 0 {thin}px,{second} {thin}px {size}px)",
+        f"background:radial-gradient({second} {thin // 2}px,transparent 0) 0 0/{size}px {size}px {first}",
+        f"background:repeating-conic-gradient({first} 0 25%,{second} 0 50%) 0 0/{size}px {size}px",
+        f"background:conic-gradient(from {turn}deg,{first},{second},{first})",
+        f"background:linear-gradient({second} 1px,transparent 1px) 0 0/{size}px {size}px,"
+        f"linear-gradient(90deg,{second} 1px,transparent 1px) 0 0/{size}px {size}px {first}",
+    )
+    return choices[int(rng.integers(len(choices)))]
+
+
+def _photo(rng: np.random.Generator, photos: Sequence[Path]) -> str:
+    """CSS for a product photo behind the words, veiled so that they stand out; empty without photos."""
+    if not photos:
+        return ""
+    out = io.BytesIO()
+    with Image.open(photos[int(rng.integers(len(photos)))]) as image:
+        image.convert("RGB").save(out, "JPEG", quality=80)
+    data = base64.b64encode(out.getvalue()).decode()
+    veil = "255 255 255" if rng.random() < 0.6 else "0 0 0"
+    share = int(rng.uniform(55, 85))
+    flat = f"linear-gradient(rgb({veil}/{share}%),rgb({veil}/{share}%))"
+    return f"background:{flat},url(data:image/jpeg;base64,{data}) center/cover"
 
 
 def _grid(rng: np.random.Generator, japanese: bool, edge: str) -> str:
@@ -73,40 +101,105 @@ def _badge(rng: np.random.Generator) -> str:
     )
 
 
+def _mark(rng: np.random.Generator) -> str:
+    """The element that a line of body stands in: paragraph, list item, box, message bubble, heading."""
+    radius, pad = int(rng.integers(0, 30)), float(rng.uniform(0.2, 0.9))
+    box = f"background:{_colour(rng, 85, 99)};color:#222;border-radius:{radius}px"
+    box += f";padding:{pad:.1f}em;margin:.4em"
+    ruled = f"border-bottom:1px {rng.choice(['solid', 'dashed', 'dotted'])} currentColor;padding:.3em 0"
+    return str(rng.choice(["p", "p", "li", "div", "h3", f'div style="{box}"', f'div style="{ruled}"']))
+
+
 def _words(rng: np.random.Generator, japanese: bool, ink: str) -> tuple[str, str, bool]:
     """A heading, the HTML of the body, and whether there is a body at all."""
-    heads, lines = (HEADS_JA, LINES_JA) if japanese else (HEADS_EN, LINES_EN)
-    chosen = [lines[int(i)] for i in rng.choice(len(lines), int(rng.integers(0, 10)), replace=False)]
-    mark = str(rng.choice(["li", "p", "p", "div"]))
-    body = "".join(f"<{mark}>{html.escape(line)}</{mark}>" for line in chosen)
+    if rng.random() < 0.5:
+        heads, lines = (HEADS_JA, LINES_JA) if japanese else (HEADS_EN, LINES_EN)
+        head = heads[int(rng.integers(len(heads)))]
+        chosen = [lines[int(i)] for i in rng.choice(len(lines), int(rng.integers(0, 10)), replace=False)]
+    else:
+        text = random_notice(rng, japanese, int(rng.integers(1, 14)))
+        head, chosen = text.title, text.lines if rng.random() < 0.85 else []
+    mark = _mark(rng)
+    end = mark.split(" ", maxsplit=1)[0]
+    body = "".join(f"<{mark}>{html.escape(line)}</{end}>" for line in chosen)
     if rng.random() < 0.25:
         body += _grid(rng, japanese, ink)
-    return heads[int(rng.integers(len(heads)))], body, bool(chosen)
+    return head, body, bool(chosen)
 
 
-def notice_html(rng: np.random.Generator) -> str:
-    """One notice as a page: cards, columns of vertical text, lists, tables, badges, mail-like screens."""
+def _shapes(rng: np.random.Generator) -> str:
+    """Circles, blobs and bars of colour about the page, as templates have."""
+    drawn = []
+    for _ in range(int(rng.integers(1, 6))):
+        side, radius = float(rng.uniform(5, 45)), int(rng.choice([0, 10, 50, 50]))
+        drawn.append(
+            f'<div style="position:absolute;left:{float(rng.uniform(-10, 95)):.0f}vw;z-index:-1;'
+            f"top:{float(rng.uniform(-10, 95)):.0f}vh;width:{side:.0f}vw;"
+            f"height:{side * float(rng.choice([1, 1, 0.2])):.0f}vw;border-radius:{radius}%;"
+            f"background:{_colour(rng, 40, 95)};opacity:{float(rng.uniform(0.2, 1)):.1f};"
+            f'transform:rotate({int(rng.integers(0, 90))}deg)"></div>'
+        )
+    return "".join(drawn)
+
+
+def _ribbon(rng: np.random.Generator) -> str:
+    """A bar at the top or across a corner, as app screens and sale banners have."""
+    if rng.random() < 0.5:
+        height = int(rng.integers(4, 12))
+        return f'<div style="height:{height}vh;background:{_colour(rng, 20, 80)}"></div>'
+    return (
+        '<div style="position:absolute;left:-12vw;top:7vh;width:50vw;text-align:center;color:#fff;'
+        f'padding:1vw;background:{_colour(rng, 30, 55)};transform:rotate(-38deg);font-size:4vw">'
+        f"{rng.choice(['NEW', 'SALE', '注目', '重要', 'INFO', '限定'])}</div>"
+    )
+
+
+_EXTRAS: tuple[tuple[Callable[[np.random.Generator], str], float], ...] = (
+    (_badge, 0.25),
+    (_shapes, 0.25),
+    (_ribbon, 0.15),
+)
+
+
+def _arrangement(rng: np.random.Generator, japanese: bool) -> str:
+    """How heading and body stand to each other: stacked, in columns, side by side, upright, centred."""
+    if japanese and rng.random() < 0.15:
+        return "writing-mode:vertical-rl;height:80vh;margin:8vh auto;"
+    choices = (
+        "", "", "",
+        f"column-count:2;column-gap:{int(rng.integers(2, 6))}vw;",
+        "display:flex;align-items:center;gap:3vw;",
+        "display:flex;flex-direction:column;justify-content:center;min-height:80vh;",
+        f"transform:rotate({float(rng.uniform(-8, 8)):.1f}deg);",
+    )  # fmt: skip
+    return choices[int(rng.integers(len(choices)))]
+
+
+def notice_html(rng: np.random.Generator, photos: Sequence[Path] = ()) -> str:
+    """One notice as a page: cards, columns, vertical text, lists, tables, badges, mail-like screens."""
     japanese, dark = bool(rng.random() < 0.65), bool(rng.random() < 0.3)
     fonts = FONTS_JA if japanese else FONTS_EN
     ink = _colour(rng, 80, 100) if dark else _colour(rng, 5, 38)
     head, body, wordy = _words(rng, japanese, ink)
     big = float(rng.uniform(6, 20) if wordy else rng.uniform(14, 26))
-    upright = japanese and rng.random() < 0.15
+    ground = _photo(rng, photos) if rng.random() < 0.15 else ""
     page = (
-        f"margin:0;height:100vh;overflow:hidden;box-sizing:border-box;{_background(rng, dark)};color:{ink};"
+        f"margin:0;height:100vh;overflow:hidden;box-sizing:border-box;position:relative;z-index:0;"
+        f"{ground or _background(rng, dark)};color:{ink};"
         f"font-family:'{fonts[int(rng.integers(len(fonts)))]}';"
         f"text-align:{rng.choice(['center', 'center', 'left', 'right'])}"
     )
-    card = f"{_card_style(rng, dark)}padding:4vw;"
-    card += "writing-mode:vertical-rl;height:80vh;margin:8vh auto;" if upright else ""
+    card = f"{_card_style(rng, dark)}padding:{float(rng.uniform(1, 9)):.0f}vw;{_arrangement(rng, japanese)}"
     shadow = f"text-shadow:3px 3px 0 {_colour(rng, 40, 70)};" if rng.random() < 0.25 else ""
     title = (
         f"font-size:{big:.1f}vw;margin:.3em 0;{shadow}letter-spacing:{float(rng.uniform(-0.02, 0.2)):.2f}em"
     )
-    text = f"font-size:{float(rng.uniform(2.2, 5)):.1f}vw;line-height:{float(rng.uniform(1.1, 2.1)):.2f}"
-    badge = _badge(rng) if rng.random() < 0.3 else ""
+    if rng.random() < 0.2:
+        title += f";background:{_colour(rng, 30, 60)};color:#fff"
+    text = f"font-size:{float(rng.uniform(2.2, 6)):.1f}vw;line-height:{float(rng.uniform(1.1, 2.1)):.2f}"
+    extras = "".join(draw(rng) for draw, share in _EXTRAS if rng.random() < share)
     return (
-        f'<!doctype html><meta charset="utf-8"><body style="{page}">{badge}<div style="{card}">'
+        f'<!doctype html><meta charset="utf-8"><body style="{page}">{extras}<div style="{card}">'
         f'<h1 style="{title}">{html.escape(head)}</h1><div style="{text}">{body}</div></div></body>'
     )
 
@@ -119,8 +212,13 @@ def _sheet_html(pages: Sequence[str], width: int, height: int) -> str:
     return f'<!doctype html><meta charset="utf-8"><body style="margin:0">{frames}</body>'
 
 
-def render_browser_notices(seed: int, count: int, per_shot: int = 8) -> list[bytes]:
-    """`count` notices as PNG bytes; several share one start of the browser.
+def render_browser_notices(seed: int, count: int, photos: Sequence[Path] = ()) -> list[bytes]:
+    """`count` notices as upload bytes; several share one start of the browser.
+
+    Args:
+        seed: names the set.
+        count: how many.
+        photos: product photos to put behind the words of some.
 
     Raises:
         BrowserMissingError: no `chromium` on the path.
@@ -129,16 +227,29 @@ def render_browser_notices(seed: int, count: int, per_shot: int = 8) -> list[byt
     browser = shutil.which("chromium")
     if browser is None:
         raise BrowserMissingError("the second renderer needs Chromium: apt-get install chromium")
-    images: list[bytes] = []
-    for shot in range(0, count, per_shot):
-        rng = np.random.default_rng([seed, shot])
+
+    def shoot(first: int) -> list[bytes]:
+        rng = np.random.default_rng([seed, first])
         width, height = int(rng.choice(WIDTHS)), int(rng.choice(HEIGHTS))
-        pages = [notice_html(rng) for _ in range(min(per_shot, count - shot))]
-        images += _screenshots(browser, _sheet_html(pages, width, height), width, height, len(pages))
-    return images
+        pages = [notice_html(rng, photos) for _ in range(min(_PER_SHOT, count - first))]
+        drawn = _screenshots(browser, _sheet_html(pages, width, height), width, height, len(pages))
+        return [to_bytes(rng, _seen(rng, image)) for image in drawn]
+
+    with ThreadPool(2) as pool:
+        shots = pool.map(shoot, range(0, count, _PER_SHOT), chunksize=1)
+    return [image for shot in shots for image in shot]
 
 
-def _screenshots(browser: str, page: str, width: int, height: int, count: int) -> list[bytes]:
+def _seen(rng: np.random.Generator, page: Image.Image) -> Image.Image:
+    """The page itself, or at times its print on a table, photographed."""
+    if rng.random() < 0.85:
+        return page
+    ground = texture(rng, 480, int(480 * rng.uniform(0.8, 1.3)))
+    laid = lay_down(rng, page, ground, float(rng.uniform(0.8, 1.15)), float(rng.uniform(0, 0.08)), 10)
+    return photograph(rng, laid)
+
+
+def _screenshots(browser: str, page: str, width: int, height: int, count: int) -> list[Image.Image]:
     with tempfile.TemporaryDirectory() as folder:
         source, shot = Path(folder) / "page.html", Path(folder) / "shot.png"
         source.write_text(page, encoding="utf-8")
@@ -151,10 +262,6 @@ def _screenshots(browser: str, page: str, width: int, height: int, count: int) -
              source.as_uri()],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
-        images = []
         with Image.open(shot) as sheet:
-            for i in range(count):
-                out = io.BytesIO()
-                sheet.convert("RGB").crop((0, i * height, width, (i + 1) * height)).save(out, "PNG")
-                images.append(out.getvalue())
-    return images
+            whole = sheet.convert("RGB")
+        return [whole.crop((0, i * height, width, (i + 1) * height)) for i in range(count)]

@@ -1,21 +1,28 @@
 # ruff: noqa: RUF001 - Japanese copy is full of full-width marks
-"""The words and fonts of the second renderer; none of them is in `phrases` or `fonts`."""
+"""Words and fonts of the browser's notices; the words are others than those of `phrases`."""
 
 FONTS_JA = (
-    "MotoyaLMaru",
-    "MotoyaLCedar",
-    "Sawarabi Gothic",
-    "SetoFont",
-    "Komatuna P",
+    "IPAexGothic",
+    "IPAexMincho",
+    "VL PGothic",
+    "Noto Sans CJK JP",
     "Noto Serif CJK JP",
+    "TakaoPGothic",
+    "M PLUS 1",
+    "Ume P Mincho",
+    "AoyagiKouzanFontT",
+    "Konatu",
 )
 FONTS_EN = (
-    "Liberation Serif",
-    "Liberation Sans",
-    "Cantarell",
-    "Junction",
-    "Linux Libertine O",
-    "Liberation Mono",
+    "Lato",
+    "Roboto",
+    "Open Sans",
+    "EB Garamond",
+    "Bebas Neue",
+    "DejaVu Serif",
+    "DejaVu Sans",
+    "Quicksand",
+    "Comic Neue",
 )
 HEADS_JA = (
     "ご案内",

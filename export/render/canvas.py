@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from export.render.camera import random_colour, smooth_noise, texture
 from export.render.fonts import load_font
+from export.render.patterns import pattern
 from export.render.phrases import Table
 
 Colour = tuple[int, int, int]
@@ -30,7 +31,7 @@ def ink_for(rng: np.random.Generator, paper: Sequence[int]) -> Colour:
 
 
 def plain_or_gradient(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, Colour]:
-    """A paper and its mean colour: white, pastel, dark, a gradient, dots, stripes or a faint pattern."""
+    """A paper and its mean colour: white, pastel, dark, a gradient or a pattern."""
     kind = rng.random()
     if kind < 0.3:
         paper = (255, 255, 255) if rng.random() < 0.6 else random_colour(rng, 225, 255)
@@ -39,7 +40,7 @@ def plain_or_gradient(rng: np.random.Generator, width: int, height: int) -> tupl
         paper = random_colour(rng, 0, 255) if rng.random() < 0.5 else random_colour(rng, 190, 255)
         return Image.new("RGB", (width, height), paper), paper
     first, second = np.array(random_colour(rng), float), np.array(random_colour(rng), float)
-    if kind < 0.8:
+    if kind < 0.75:
         rows, columns = np.mgrid[0:height, 0:width]
         angle = float(rng.uniform(0, 2 * np.pi))
         ramp = np.cos(angle) * columns / width + np.sin(angle) * rows / height
@@ -47,12 +48,11 @@ def plain_or_gradient(rng: np.random.Generator, width: int, height: int) -> tupl
             ramp = np.hypot(columns / width - 0.5, rows / height - 0.5)
         ramp = (ramp - ramp.min()) / max(float(np.ptp(ramp)), 1e-6)
     else:
-        rows, columns = np.mgrid[0:height, 0:width]
-        period = float(rng.uniform(10, 80))
-        ramp = 0.5 + 0.5 * np.sign(np.sin(columns * 2 * np.pi / period))
-        if rng.random() < 0.5:
-            ramp *= 0.5 + 0.5 * np.sign(np.sin(rows * 2 * np.pi / period))
-        second = first + (second - first) * float(rng.uniform(0.05, 0.3))
+        ramp = pattern(rng, width, height)
+        # Mostly faint, at times as loud as a poster's.
+        second = first + (second - first) * float(
+            rng.uniform(0.05, 0.3) if rng.random() < 0.5 else rng.random()
+        )
     pixels = first + (second - first) * ramp[..., None]
     mean = pixels.mean(axis=(0, 1))
     image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
