@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.render.browser_notices import render_browser_notices
+from export.render.typst_notices import render_typst_notices
+from export.render.typst_posters import render_typst_qr_posters
 from export.render.uploads import render_upload, suffix_of
 
-KINDS = ("notice", "qr_poster", "qr_photo", "product", "browser_notice")
+KINDS = ("notice", "qr_poster", "qr_photo", "product", "browser_notice", "typst_notice", "typst_qr_poster")
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -34,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     if options.kind == "browser_notice":
         uploads = iter(render_browser_notices(options.seed, options.count))
+    elif options.kind == "typst_notice":
+        uploads = iter(render_typst_notices(options.seed, options.count, photos))
+    elif options.kind == "typst_qr_poster":
+        uploads = iter(render_typst_qr_posters(options.seed, options.count, photos))
     else:
         uploads = (render_upload(options.kind, options.seed, i, tuple(photos)) for i in range(options.count))
     for index, data in enumerate(uploads):

@@ -1,0 +1,97 @@
+"""A third notice renderer: pages set by Typst. It is for testing only; nothing it draws is trained on.
+
+It shares neither words nor layouts nor fonts nor text engine with `notices` and `browser_notices`, so that a
+filter that learnt the habits of those two fails here.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from export.render import typst_layouts, typst_tables
+from export.render.typst_grounds import frame, lay_ground, random_look, sticker
+from export.render.typst_page import Page, TypstFonts, held_out_fonts, typeset
+from export.render.typst_phrases import SUBJECTS, Notice, notice_of, pick
+
+Layout = Callable[[Page, Notice, bool], None]
+_READING = ("closed", "delay", "read", "account", "restock", "terms", "event", "thanks")
+# Each layout with its weight and the subjects that shops use it for.
+LAYOUTS: tuple[tuple[Layout, float, tuple[str, ...]], ...] = (
+    (typst_layouts.centred, 4, SUBJECTS), (typst_layouts.huge, 3, SUBJECTS),
+    (typst_layouts.wall, 3, ("read", "terms", "delay", "account")), (typst_layouts.split, 2.5, SUBJECTS),
+    (typst_layouts.steps, 2, ("order",)), (typst_layouts.upright, 1.5, SUBJECTS),
+    (typst_layouts.seal, 1.5, SUBJECTS), (typst_layouts.notes, 1.2, _READING),
+    (typst_layouts.apology, 1.5, _READING), (typst_layouts.facts, 1.5, ("sale", *_READING)),
+    (typst_layouts.pictured, 1.5, SUBJECTS), (typst_tables.measures, 2, ("read", "terms")),
+    (typst_tables.prices, 1.5, ("order", "terms")), (typst_tables.coupon, 1.5, ("sale", "thanks")),
+    (typst_tables.sale, 2, ("sale",)), (typst_tables.month, 1.2, ("closed",)),
+    (typst_tables.chat, 1, _READING), (typst_tables.mail, 1.2, _READING),
+    (typst_tables.listing, 1.5, ("custom",)),
+)  # fmt: skip
+_SCREENS = (typst_tables.chat, typst_tables.mail)
+# Sides in pixels: what phones, Canva and the marketplaces' own resizers give.
+SIZES = ((1080, 1080), (1080, 1080), (800, 800), (640, 640), (1080, 1350), (720, 900), (600, 800),
+         (900, 1200), (540, 960), (1200, 900), (800, 600), (1280, 720), (1000, 500),
+         (400, 400), (300, 400))  # fmt: skip
+
+
+def to_upload(rng: np.random.Generator, image: Image.Image) -> bytes:
+    """The bytes that a seller uploads: mostly JPEG, often PNG as design tools export it, sometimes WebP."""
+    kind, out = rng.random(), io.BytesIO()
+    if kind < 0.3:
+        image.save(out, "PNG", compress_level=3)
+    elif kind < 0.42:
+        image.save(out, "WEBP", quality=int(rng.integers(55, 92)), method=1)
+    else:
+        image.save(out, "JPEG", quality=int(rng.integers(50, 96)), subsampling=int(rng.choice([0, 2])))
+    return out.getvalue()
+
+
+def draw_typst_notice(
+    rng: np.random.Generator, fonts: TypstFonts, photos: Sequence[Path] = ()
+) -> Image.Image:
+    """One notice as an RGB image of 300 to 1,350 pixels a side; everything about it is drawn from `rng`."""
+    weights = np.array([weight for _, weight, _ in LAYOUTS])
+    layout, _, subjects = LAYOUTS[int(rng.choice(len(LAYOUTS), p=weights / weights.sum()))]
+    japanese = layout is typst_layouts.upright or bool(rng.random() < 0.62)
+    notice = notice_of(rng, japanese, pick(rng, subjects))
+    width, height = SIZES[int(rng.integers(len(SIZES)))]
+    if layout in _SCREENS and width > height:
+        width, height = height, width
+    page = Page(rng, 600, 600 * height / width, random_look(rng, fonts, japanese), photos)
+    if layout in _SCREENS:
+        layout(page, notice, False)
+    else:
+        busy = lay_ground(page)
+        if page.chance(0.25):
+            frame(page)
+        if page.chance(0.25):
+            sticker(page)
+        layout(page, notice, busy)
+    return typeset(page, fonts, width)
+
+
+def render_typst_notices(
+    seed: int, count: int, photos: Sequence[Path] = (), fonts: TypstFonts | None = None
+) -> list[bytes]:
+    """`count` notices as upload bytes (JPEG, PNG or WebP); the same arguments give the same bytes.
+
+    Args:
+        seed: names the set.
+        count: how many.
+        photos: files to lay behind some of the words; gradients and shapes are used where there are none.
+        fonts: what to write with; by default the installed fonts that `fonts.HELD_OUT` names.
+
+    Raises:
+        MissingFontsError: those fonts are asked for and not installed.
+
+    """
+    written = held_out_fonts() if fonts is None else fonts
+    uploads = []
+    for index in range(count):
+        rng = np.random.default_rng([seed, index, 3])
+        uploads.append(to_upload(rng, draw_typst_notice(rng, written, photos)))
+    return uploads

@@ -1,0 +1,224 @@
+"""A page that Typst sets: text fitted into boxes, shapes, pictures, and the compilation to pixels.
+
+Lengths are in points of a page 600 wide; colours are hex strings.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import typst
+from PIL import Image
+
+from export.render.fonts import FONT_PACKAGES, FONT_ROOT, HELD_OUT, MissingFontsError
+
+_JAPANESE = ("MotoyaLCedar", "MotoyaLMaru", "Sawarabi Gothic", "Sawarabi Mincho", "SetoFont", "Komatuna P")
+_LATIN = ("Liberation Serif", "Liberation Sans", "Cantarell", "Junction", "Linux Libertine O",
+          "Linux Biolinum O", "Liberation Sans Narrow", "Liberation Mono")  # fmt: skip
+_EMBEDDED = "Libertinus Serif"
+PRELUDE = """
+#let big(w, h, a, body) = context {
+  let m = measure(body)
+  box(width: w, height: h, align(a, scale(100% * calc.min(w / m.width, h / m.height), reflow: true, body)))
+}
+#let flow(w, h, a, grow, body) = context {
+  let k = grow
+  while k > 0.25 and measure(width: w / k, body).height * k > h { k = k * 0.94 }
+  box(width: w, height: h, align(a, scale(k * 100%, reflow: true, block(width: w / k, body))))
+}
+"""
+
+
+class Region(NamedTuple):
+    """A rectangle on the page, from its upper left corner."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    def inset(self, dx: float, dy: float | None = None) -> "Region":
+        """The region without a margin of dx and dy on each side."""
+        dy = dx if dy is None else dy
+        return Region(self.x + dx, self.y + dy, self.w - 2 * dx, self.h - 2 * dy)
+
+    def rows(self, *shares: float, gap: float = 0) -> list["Region"]:
+        """The region cut into rows of the given shares, `gap` between them."""
+        room, y, out = self.h - gap * (len(shares) - 1), self.y, []
+        for share in shares:
+            out.append(Region(self.x, y, self.w, room * share / sum(shares)))
+            y += out[-1].h + gap
+        return out
+
+    def columns(self, *shares: float, gap: float = 0) -> list["Region"]:
+        """The region cut into columns of the given shares, `gap` between them."""
+        turned = Region(self.y, self.x, self.h, self.w).rows(*shares, gap=gap)
+        return [Region(r.y, r.x, r.h, r.w) for r in turned]
+
+
+@dataclass(frozen=True)
+class TypstFonts:
+    """Families to write with and the folders that they lie in; empty folders leave Typst's embedded fonts."""
+
+    japanese: tuple[str, ...]
+    latin: tuple[str, ...]
+    folders: tuple[Path, ...]
+
+    @cached_property
+    def compiler(self) -> typst.Compiler:
+        """A compiler that knows these fonts and the embedded ones alone."""
+        folders = [str(folder) for folder in self.folders]
+        fonts = typst.Fonts(include_system_fonts=False, font_paths=folders)
+        return typst.Compiler(b"", font_paths=fonts, ignore_system_fonts=True)
+
+
+EMBEDDED_FONTS = TypstFonts((_EMBEDDED,), (_EMBEDDED, "New Computer Modern"), ())
+
+
+@lru_cache(maxsize=1)
+def held_out_fonts(root: Path = FONT_ROOT) -> TypstFonts:
+    """The installed fonts that `fonts.HELD_OUT` names.
+
+    Raises:
+        MissingFontsError: none of them writes Japanese or none writes Latin.
+
+    """
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in {".ttf", ".otf"})
+    held = [p for p in files if any(name in str(p).lower().replace("-", "") for name in HELD_OUT)]
+    folders = tuple(sorted({p.parent for p in held}))
+    known = set(typst.Fonts(include_system_fonts=False, font_paths=[str(f) for f in folders]).families())
+    japanese, latin = (tuple(f for f in names if f in known) for names in (_JAPANESE, _LATIN))
+    if not japanese or not latin:
+        raise MissingFontsError(
+            f"no held-out fonts under {root}: install those that fonts.HELD_OUT names, beside {FONT_PACKAGES}"
+        )
+    return TypstFonts(japanese, latin, folders)
+
+
+def quoted(words: str) -> str:
+    """`words` as markup that Typst takes literally."""
+    return '#"' + words.replace("\\", "\\\\").replace('"', '\\"') + '";'
+
+
+def is_dark(colour: str) -> bool:
+    """Whether white letters are the legible ones on `colour`."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return 0.3 * red + 0.59 * green + 0.11 * blue < 140
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours and fonts of one page."""
+
+    ground: str
+    second: str
+    ink: str
+    accent: str
+    head_font: str
+    body_font: str
+    heavy: bool
+
+    def on(self, colour: str) -> str:
+        """A legible ink on a panel of `colour`."""
+        if is_dark(colour) == is_dark(self.ground):
+            return self.ink
+        return "#ffffff" if is_dark(colour) else "#2b2b2b"
+
+
+@dataclass
+class Page:
+    """Typst source that grows from the ground up."""
+
+    rng: np.random.Generator
+    width: float
+    height: float
+    look: Look
+    photos: Sequence[Path] = ()
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> Region:
+        """The page's own rectangle."""
+        return Region(0, 0, self.width, self.height)
+
+    def chance(self, share: float) -> bool:
+        """True in `share` of the cases."""
+        return bool(self.rng.random() < share)
+
+    def between(self, low: float, high: float) -> float:
+        """A number in [low, high)."""
+        return float(self.rng.uniform(low, high))
+
+    def put(self, x: float, y: float, content: str) -> None:
+        """Place Typst code (not markup) with its upper left corner at x, y."""
+        self.parts.append(f"#place(top + left, dx: {x:.1f}pt, dy: {y:.1f}pt, {content})")
+
+    def rect(self, at: Region, fill: str = "none", style: str = "") -> None:
+        """A rectangle; `fill` and `style` are Typst code."""
+        self.put(at.x, at.y, f"rect(width: {at.w:.1f}pt, height: {at.h:.1f}pt, fill: {fill}{style})")
+
+    def words(self, text: str, colour: str, head: bool = False, size: float = 20, bold: bool = False) -> str:
+        """Markup of `text` in the page's font for headlines or for reading."""
+        font = self.look.head_font if head else self.look.body_font
+        thick = bold or (head and self.look.heavy)
+        weight = f', weight: "bold", stroke: 0.025em + rgb("{colour}")' if thick else ""
+        set_as = f'font: ("{font}", "{_EMBEDDED}"), size: {size:.1f}pt, fill: rgb("{colour}"){weight}'
+        return f"#text({set_as})[{quoted(text)}]"
+
+    def big(
+        self, at: Region, lines: Sequence[str], colour: str, align: str = "center + horizon", turn: float = 0
+    ) -> None:
+        """Lines scaled to fill `at`, as a headline; `turn` is in degrees."""
+        body = " \\ ".join(self.words(line, colour, head=True, size=40) for line in lines)
+        side = align.split(" + ", maxsplit=1)[0]
+        leading = 0.35 if any(ord(letter) > 0x2E80 for line in lines for letter in line) else 0.55
+        content = (
+            f"big({at.w:.1f}pt, {at.h:.1f}pt, {align}, align({side})[#set par(leading: {leading}em)\n{body}])"
+        )
+        self.put(at.x, at.y, f"rotate({turn:.1f}deg, {content})" if turn else content)
+
+    def flow(
+        self, at: Region, markup: str, align: str = "left + horizon", grow: float = 1.6, leading: float = 0.75
+    ) -> None:
+        """Running markup set to the width of `at`, shrunk until it is no taller."""
+        side = align.split(" + ", maxsplit=1)[0]
+        body = f"align({side})[#set par(leading: {leading:.2f}em)\n{markup}]"
+        self.put(at.x, at.y, f"flow({at.w:.1f}pt, {at.h:.1f}pt, {align}, {grow:.2f}, {body})")
+
+    def photo(self, at: Region, opacity: float = 1, radius: float = 0) -> bool:
+        """One of the photos, cropped to `at`; False, and nothing drawn, where there are none."""
+        if not self.photos:
+            return False
+        with Image.open(self.photos[int(self.rng.integers(len(self.photos)))]) as photo:
+            out = io.BytesIO()
+            photo.convert("RGB").save(out, "JPEG", quality=90)
+            width, height = photo.size
+        data = base64.b64encode(out.getvalue()).decode()
+        svg = (
+            f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}'><image width='{width}' "
+            f"height='{height}' opacity='{opacity:.2f}' href='data:image/jpeg;base64,{data}'/></svg>"
+        )
+        picture = f'image(bytes("{svg}"), format: "svg", width: 100%, height: 100%, fit: "cover")'
+        box = f"box(width: {at.w:.1f}pt, height: {at.h:.1f}pt, clip: true, radius: {radius:.1f}pt, {picture})"
+        self.put(at.x, at.y, box)
+        return True
+
+    def source(self) -> str:
+        """The whole document."""
+        ground = f'fill: rgb("{self.look.ground}")'
+        page = f"#set page(width: {self.width:.0f}pt, height: {self.height:.0f}pt, margin: 0pt, {ground})"
+        return "\n".join([page, "#set par(spacing: 0.9em)", PRELUDE, *self.parts])
+
+
+def typeset(page: Page, fonts: TypstFonts, width: int) -> Image.Image:
+    """The page as an RGB image `width` pixels wide."""
+    data = fonts.compiler.compile(page.source().encode(), format="png", ppi=72 * width / page.width)
+    if not isinstance(data, bytes):
+        raise TypeError(f"Typst gave {type(data).__name__} for one page, not the bytes of one PNG")
+    with Image.open(io.BytesIO(data)) as image:
+        return image.convert("RGB")
