@@ -172,7 +172,7 @@ def _photo(page: Page) -> None:
     """A photo under a wash of the ground's colour, so that words stay legible; a gradient without photos."""
     if not page.photo(page.whole):
         _gradient(page)
-    page.rect(page.whole, rgb(page.look.ground, page.between(0.35, 0.85)))
+    page.rect(page.whole, rgb(page.look.ground, page.between(0.5, 0.88)))
 
 
 def _plain(page: Page) -> None:

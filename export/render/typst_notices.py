@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from export.render import typst_layouts, typst_tables
+from export.render import typst_cards, typst_layouts, typst_tables
 from export.render.typst_grounds import frame, lay_ground, random_look, sticker
 from export.render.typst_page import Page, TypstFonts, held_out_fonts, typeset
 from export.render.typst_phrases import SUBJECTS, Notice, notice_of, pick
@@ -29,7 +29,10 @@ LAYOUTS: tuple[tuple[Layout, float, tuple[str, ...]], ...] = (
     (typst_tables.prices, 1.5, ("order", "terms")), (typst_tables.coupon, 1.5, ("sale", "thanks")),
     (typst_tables.sale, 2, ("sale",)), (typst_tables.month, 1.2, ("closed",)),
     (typst_tables.chat, 1, _READING), (typst_tables.mail, 1.2, _READING),
-    (typst_tables.listing, 1.5, ("custom",)),
+    (typst_tables.listing, 1.5, ("custom",)), (typst_cards.warning, 1.5, ("read", "delay", "terms")),
+    (typst_cards.questions, 1.5, _READING), (typst_cards.either, 1.2, ("read", "terms", "account")),
+    (typst_cards.date, 1.5, ("event", "restock", "closed", "sale")), (typst_cards.story, 2, SUBJECTS),
+    (typst_cards.diagram, 0.8, ("read", "terms")),
 )  # fmt: skip
 _SCREENS = (typst_tables.chat, typst_tables.mail)
 # Sides in pixels: what phones, Canva and the marketplaces' own resizers give.

@@ -21,6 +21,8 @@ _JAPANESE = ("MotoyaLCedar", "MotoyaLMaru", "Sawarabi Gothic", "Sawarabi Mincho"
 _LATIN = ("Liberation Serif", "Liberation Sans", "Cantarell", "Junction", "Linux Libertine O",
           "Linux Biolinum O", "Liberation Sans Narrow", "Liberation Mono")  # fmt: skip
 _EMBEDDED = "Libertinus Serif"
+# Headlines are measured by their ink, so that tails do not hang out of the box.
+_INK = '#set text(top-edge: "bounds", bottom-edge: "bounds")\n'
 PRELUDE = """
 #let big(w, h, a, body) = context {
   let m = measure(body)
@@ -105,10 +107,15 @@ def quoted(words: str) -> str:
     return '#"' + words.replace("\\", "\\\\").replace('"', '\\"') + '";'
 
 
+def luma(colour: str) -> float:
+    """The brightness of `colour`, 0 to 255."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return 0.3 * red + 0.59 * green + 0.11 * blue
+
+
 def is_dark(colour: str) -> bool:
     """Whether white letters are the legible ones on `colour`."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return 0.3 * red + 0.59 * green + 0.11 * blue < 140
+    return luma(colour) < 140
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ class Look:
 
     def on(self, colour: str) -> str:
         """A legible ink on a panel of `colour`."""
-        if is_dark(colour) == is_dark(self.ground):
+        if abs(luma(colour) - luma(self.ink)) > 95:
             return self.ink
         return "#ffffff" if is_dark(colour) else "#2b2b2b"
 
@@ -176,10 +183,9 @@ class Page:
         """Lines scaled to fill `at`, as a headline; `turn` is in degrees."""
         body = " \\ ".join(self.words(line, colour, head=True, size=40) for line in lines)
         side = align.split(" + ", maxsplit=1)[0]
-        leading = 0.35 if any(ord(letter) > 0x2E80 for line in lines for letter in line) else 0.55
-        content = (
-            f"big({at.w:.1f}pt, {at.h:.1f}pt, {align}, align({side})[#set par(leading: {leading}em)\n{body}])"
-        )
+        leading = 0.35 if any(ord(letter) > 0x2E80 for line in lines for letter in line) else 0.4
+        content = f"big({at.w:.1f}pt, {at.h:.1f}pt, {align}, "
+            f"align({side})[{_INK}#set par(leading: {leading}em)\n{body}])"
         self.put(at.x, at.y, f"rotate({turn:.1f}deg, {content})" if turn else content)
 
     def flow(

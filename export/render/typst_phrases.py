@@ -346,7 +346,7 @@ _KICKERS_JA = (
     "CHECK!",
     "ご確認を",
 )
-_KICKERS_EN = ("dear customer", "shop news", "hello there", "small batch", "since 20{h}", "no. {n2}", "est. 20{h}", "update", "a little note")  # fmt: skip
+_KICKERS_EN = ("dear customer", "shop news", "hello there", "small batch", "since 201{n}", "no. {n2}", "est. 201{n}", "update", "a little note")  # fmt: skip
 _SHOPS_JA = (
     "こもれび雑貨店",
     "糸と布 ちくちく",
