@@ -184,8 +184,8 @@ class Page:
         body = " \\ ".join(self.words(line, colour, head=True, size=40) for line in lines)
         side = align.split(" + ", maxsplit=1)[0]
         leading = 0.35 if any(ord(letter) > 0x2E80 for line in lines for letter in line) else 0.4
-        content = f"big({at.w:.1f}pt, {at.h:.1f}pt, {align}, "
-            f"align({side})[{_INK}#set par(leading: {leading}em)\n{body}])"
+        set_as = f"align({side})[{_INK}#set par(leading: {leading}em)\n{body}]"
+        content = f"big({at.w:.1f}pt, {at.h:.1f}pt, {align}, {set_as})"
         self.put(at.x, at.y, f"rotate({turn:.1f}deg, {content})" if turn else content)
 
     def flow(
