@@ -60,10 +60,10 @@ def main() -> None:
             server.stop()
 
 
-def write_photos(folder: Path, side: int) -> list[Path]:
-    """The demo's photos, enlarged to `side` pixels, as JPEGs of the size that phones upload."""
+def write_photos(folder: Path, side: int, source: Path = ASSETS / "photos") -> list[Path]:
+    """The JPEGs of `source`, enlarged to `side` pixels, of the size that phones upload."""
     paths = []
-    for photo in sorted((ASSETS / "photos").glob("*.jpg")):
+    for photo in sorted(source.glob("*.jpg")):
         with Image.open(photo) as image:
             scale = side / max(image.size)
             large = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)))

@@ -209,3 +209,12 @@ def test_a_bad_properties_file_is_named(tmp_path: Path, content: bytes | None) -
     settings = load_settings(None, {"kafka.properties_file": str(secret)})
     with pytest.raises(ConfigurationError, match=r"client\.properties|properties_file"):
         client_properties(settings.kafka)
+
+
+def test_codes_are_off_unless_asked_for_and_formats_are_known_ones() -> None:
+    assert not load_settings(None, {}).codes.enabled
+    codes = load_settings(None, {"codes.enabled": "true", "codes.formats": '["QRCode", "EAN13"]'}).codes
+    assert (codes.enabled, codes.formats) == (True, ["QRCode", "EAN13"])
+    for value in ('["QR"]', "[]"):
+        with pytest.raises(ConfigurationError, match=r"codes\.formats"):
+            load_settings(None, {"codes.formats": value})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from schemas.events import IndexUpdated, Tag
+from schemas.events import Code, IndexUpdated, Tag
 from schemas.policy import Reason
 from worker.demo.observe import DeadLetter, Seen
 from worker.demo.publish import Published
@@ -35,6 +35,7 @@ class Entry:
     outcome: str
     reasons: Sequence[Reason] = ()
     scores: Sequence[tuple[str, float]] = ()
+    codes: Sequence[Code] = ()
     tags: Sequence[Tag] = ()
     preference: float | None = None
     verdict_ms: float | None = None
@@ -77,6 +78,7 @@ def _entry(each: Published, seen: Seen) -> Entry:
         verdict.decision,
         reasons=verdict.reasons,
         scores=sorted(verdict.scores.items()),
+        codes=verdict.codes,
         tags=enriched.tags if enriched else (),
         preference=enriched.preference if enriched else None,
         verdict_ms=max(0.0, float(seen.verdict_ms[each.position] - each.sent_ms)),

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 _STAGE_METRIC = "mekiki_stage_duration_seconds"
 _BATCH_METRIC = "mekiki_infer_batch_images"
 # The order in which an event meets them.
-_STAGES = ("parse", "fetch", "decode", "infer", "tag", "commit")
+_STAGES = ("parse", "fetch", "decode", "codes", "infer", "tag", "commit")
 
 
 @dataclass(frozen=True)

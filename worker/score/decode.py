@@ -8,6 +8,7 @@ import io
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
+from operator import ge
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,9 +77,10 @@ def decode(
 ) -> DecodedImage:
     """Decode, turn upright (EXIF), lay over white, and stretch to `height` x `width`.
 
-    With `luminance_side` the luminance too, its longer side at most so long; the pixels are the same
-    with and without it. Of an animation the first frame is used. Thread-safe; Pillow releases the GIL
-    in its decoders. Where there is `room`, it is taken while full-size pixels are held.
+    With `luminance_side` the luminance too, its longer side at most so long, and never under three
+    quarters of that unless the image is; the pixels are the same with and without it. Of an animation
+    the first frame is used. Thread-safe; Pillow releases the GIL in its decoders. Where there is `room`,
+    it is taken while full-size pixels are held.
 
     Raises:
         Rejection: not an image of a known format, damaged, or beyond `limits`.
@@ -155,7 +157,7 @@ def _judge_header(image: Image.Image, limits: ImageLimits) -> None:
 def _upright_rgb(
     image: Image.Image, height: int, width: int, fitted: tuple[int, int] | None, room: PixelRoom | None
 ) -> tuple[Image.Image, Image.Image | None]:
-    """The pixels of height x width, and the luminance of size `fitted` where the decoded scale allows it."""
+    """The pixels of height x width, and the luminance within `fitted` where the decoded scale allows it."""
     orientation = _orientation(image)
     target = (height, width) if orientation in _SWAPS_SIDES else (width, height)
     # A JPEG is decoded at the smallest scale that still has twice the target's sides.
@@ -163,8 +165,8 @@ def _upright_rgb(
     with nullcontext() if room is None else room.taken(image.width * image.height):
         image.load()
         small = _rgb(image, target).resize(target, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
-        large_enough = fitted is not None and image.width >= fitted[0] and image.height >= fitted[1]
-        luminance = _luminance(image, fitted) if fitted is not None and large_enough else None
+        enough = fitted is not None and all(map(ge, image.size, _least(fitted)))
+        luminance = _luminance(image, fitted) if fitted is not None and enough else None
     return small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small, luminance
 
 
@@ -174,22 +176,29 @@ def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
-def _luminance(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    grey = image if image.mode == "L" and not image.has_transparency_data else _rgb(image, size)
-    return grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP).convert("L")
+def _least(fitted: tuple[int, int]) -> tuple[int, int]:
+    """How far a luminance may fall short of `fitted`: a JPEG decoded at such a scale needs no resizing."""
+    return fitted[0] * 3 // 4, fitted[1] * 3 // 4
 
 
-def _luminance_of_jpeg(data: bytes, size: tuple[int, int], room: PixelRoom | None) -> Image.Image:
+def _luminance(image: Image.Image, fitted: tuple[int, int]) -> Image.Image:
+    grey = image if image.mode == "L" and not image.has_transparency_data else _rgb(image, fitted)
+    if grey.width > fitted[0] or grey.height > fitted[1]:
+        grey = grey.resize(fitted, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
+    return grey.convert("L")
+
+
+def _luminance_of_jpeg(data: bytes, fitted: tuple[int, int], room: PixelRoom | None) -> Image.Image:
     """The luminance of a JPEG whose pixels for the graphs came at too small a scale.
 
     Decoded once more, without its colours: one decode at the larger scale would give the graphs other
     pixels than training saw, so that a verdict would depend on whether codes are read.
     """
     with _open(data) as image:
-        image.draft("L", size)
+        image.draft("L", _least(fitted))
         with nullcontext() if room is None else room.taken(image.width * image.height):
             image.load()
-            return _luminance(image, size)
+            return _luminance(image, fitted)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -9,7 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.bundle import BundleManifest
-from schemas.policy import Policy, Threshold
+from schemas.events import Code
+from schemas.policy import Exempted, Policy, Reason, Threshold
 from schemas.rejection import RejectionReason
 from schemas.search import IndexState, SearchResult
 from tests.images import photo
@@ -120,6 +121,37 @@ def page_of(run: Run, folder: Path) -> tuple[str, Page]:
     write_report(folder / "report.html", run)
     text = (folder / "report.html").read_text(encoding="utf-8")
     return text, Page(text)
+
+
+def test_codes_and_exemptions_are_shown_and_payloads_are_no_markup(world: World, tmp_path: Path) -> None:
+    position = world.judge(upload(7), "accept")
+    reason = Reason(
+        score="qr",
+        value=0.95,
+        threshold=0.8,
+        effect="accept",
+        exempted_by=Exempted(score="code_area", value=0.02, below=0.05),
+    )
+    payload = "<script>alert(1)</script>"
+    world.seen.verdicts[position] = world.seen.verdicts[position].model_copy(
+        update={
+            "reasons": [reason],
+            "scores": {"qr": 0.95, "code_area": 0.02},
+            "codes": [
+                Code(format="QRCode", payload=payload, area_share=0.02),
+                Code(format="MicroQRCode", payload=None, area_share=0.01),
+            ],
+        }
+    )
+    policy = Policy.model_validate(
+        {"thresholds": {"qr": {"block": 0.8, "unless": {"score": "code_area", "below": 0.05}}}}
+    )
+    text, page = page_of(run_of(world, policy=policy), tmp_path)
+    assert "accepted: qr ≥ 0.80 exempted, code_area < 0.05" in page.text
+    assert f"QRCode 2 % {payload}" in page.text
+    assert "MicroQRCode 1 %" in page.text
+    assert "script" not in page.tags
+    assert text.count('class="bar hit"') == 0
 
 
 def test_confusion_counts_every_kind_by_outcome(world: World) -> None:
