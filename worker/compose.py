@@ -81,7 +81,11 @@ def build_pipeline(
     """
     limits = ImageLimits(**settings.decode.model_dump())
     room = PixelRoom(limits.max_pixels)
-    read_codes = CodeReader(settings.codes) if settings.codes.enabled else None
+    read_codes = None
+    if settings.codes.enabled:
+        read_codes = CodeReader(settings.codes)
+        for name in settings.codes.formats:
+            metrics.codes_read.labels(name)  # shown from the start, as 0
     return Pipeline(
         Preparer(fetch, bundle.manifest.input, limits, metrics, room, read_codes),
         Judge(bundle, policy, metrics),

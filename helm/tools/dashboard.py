@@ -164,7 +164,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Time by stage, p95",
             "s",
             (Query(_quantile(0.95, "mekiki_stage_duration_seconds", "stage"), "{{stage}}"),),
-            "Of one event (parse, fetch, decode), a batch (infer, tag), or a commit.",
+            "Of one event (parse, fetch, decode, codes), a batch (infer, tag), or a commit.",
         ),
         Panel(
             "Work by stage",
@@ -207,6 +207,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "percentunit",
             (Query(_quantile(0.5, "mekiki_decide_score_ratio", "score"), "{{score}}"),),
             "A step is another model or another input.",
+        ),
+        Panel(
+            "Codes read",
+            "ops",
+            (Query(_rate("mekiki_codes_read_total", "format"), "{{format}}"),),
+            "QR codes and others in images; empty unless codes.enabled.",
         ),
         Panel(
             "Distribution of score $score",

@@ -42,6 +42,8 @@ def release(folder: Path, bootstrap: str, port: int, **score: object) -> Install
             "index": {"directory": str(folder / "index"), "snapshot_interval": 3},
             # A few broken uploads, no broken deploy.
             "score": {"rejection_limit": {"ratio": 0.9}, **score},
+            # Off by default; on, it has figures to show.
+            "codes": {"enabled": True},
         },
         "score": {"replicas": 1},
         "monitoring": {"prometheusRule": {"enabled": True}},
