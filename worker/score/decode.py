@@ -182,10 +182,11 @@ def _least(fitted: tuple[int, int]) -> tuple[int, int]:
 
 
 def _luminance(image: Image.Image, fitted: tuple[int, int]) -> Image.Image:
-    grey = image if image.mode == "L" and not image.has_transparency_data else _rgb(image, fitted)
+    plain = image.mode in {"L", "RGB"} and not image.has_transparency_data
+    grey = (image if plain else _rgb(image, fitted)).convert("L")
     if grey.width > fitted[0] or grey.height > fitted[1]:
         grey = grey.resize(fitted, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
-    return grey.convert("L")
+    return grey
 
 
 def _luminance_of_jpeg(data: bytes, fitted: tuple[int, int], room: PixelRoom | None) -> Image.Image:
