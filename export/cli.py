@@ -10,11 +10,13 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from worker.errors import MekikiError
 
 _TRAINING_PACKAGES = {
     "matplotlib", "onnx", "onnxscript", "pyarrow", "segno", "sklearn", "torch", "torchvision", "tqdm",
+    "typst",
 }  # fmt: skip
 
 
@@ -37,6 +39,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     kinds = evaluate.add_subparsers(metavar="WHAT", required=True)
     _add_evaluate_alocc(kinds)
     _add_evaluate_mnist(kinds)
+    _add_evaluate_starter(kinds)
     bundle = subparsers.add_parser("bundle", help="train and assemble the starter bundle", add_help=False)
     bundle.set_defaults(func=lambda _: _run("export.starter.command:main", []))
 
@@ -60,10 +63,14 @@ def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument(
-        "--spaces", nargs="+", choices=["pixel", "feature"], help="default: both with --weights"
+        "--spaces",
+        nargs="+",
+        choices=["pixel", "feature", "verdict"],
+        help="pixels, a mobilenet_v2's features, the starter's verdict space; default: pixel, "
+        "and feature with --weights",
     )
     parser.add_argument(
-        "--weights", default="none", help="of the feature space's trunk: FILE, torchvision or none"
+        "--weights", default="none", help="of the feature or verdict space's trunk: FILE, torchvision or none"
     )
     parser.add_argument(
         "--preprocess", choices=["tensorflow", "torchvision"], help="pixels as the weights want them"
@@ -114,6 +121,19 @@ def _add_evaluate_mnist(kinds: "argparse._SubParsersAction[argparse.ArgumentPars
     )
     _add_machine_arguments(parser)
     parser.set_defaults(func=partial(_run, "export.mnist:evaluate_mnist"))
+
+
+def _add_evaluate_starter(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = kinds.add_parser("starter", help="what a starter bundle blocks of images it was not trained on")
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--graph", type=Path, help="another graph than the bundle's: an fp16 or int8 variant")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with clothing/, grocery/, codes/, ..."
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=Path("runs/starter-cache"), help="decoded and rendered pixels"
+    )
+    parser.set_defaults(func=partial(_run, "export.starter.reach:evaluate_starter"))
 
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,8 @@ ExportError
 ├── DeviceUnavailable   the device asked for is not on this machine
 ├── WeightsError        a weights file is missing, damaged or of another network
 ├── RunFolderError      a run folder exists already, or is of another run than the one resumed
-└── LossNotFinite       a loss became NaN or infinite
+├── LossNotFinite       a loss became NaN or infinite
+└── ParityError         an exported graph gives other numbers than its network
 """
 
 from worker.errors import MekikiError
@@ -39,3 +40,7 @@ class LossNotFinite(ExportError):
         self.term = term
         self.epoch = epoch
         self.step = step
+
+
+class ParityError(ExportError):
+    """The ONNX graph gives other numbers than the network that it was made from; it must not be served."""

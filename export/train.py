@@ -11,11 +11,13 @@ import torch
 from pydantic import ValidationError
 
 from export.alocc.evaluation import evaluate_run
+from export.alocc.model import ModelSettings
 from export.alocc.report import write_alocc_report
 from export.alocc.sets import AloccSets, read_sets, with_other_tests
 from export.alocc.settings import (
     FEATURE_MODEL,
     PIXEL_MODEL,
+    VERDICT_MODEL,
     AloccSettings,
     DataSettings,
     Space,
@@ -142,10 +144,15 @@ def _open(path: Path, settings: AloccSettings, digest: str, resume: bool, proces
 def _settings(arguments: argparse.Namespace) -> AloccSettings:
     if not arguments.positive or not arguments.product:
         raise DatasetError("--positive and --product name the images to train on (or --smoke)")
-    models = SMOKE_MODELS if arguments.smoke else {"pixel": PIXEL_MODEL, "feature": FEATURE_MODEL}
+    models: dict[Space, ModelSettings] = {
+        "pixel": PIXEL_MODEL, "feature": FEATURE_MODEL, "verdict": VERDICT_MODEL,
+        **(SMOKE_MODELS if arguments.smoke else {}),
+    }  # fmt: skip
     spaces: list[Space] = arguments.spaces or (
         ["pixel"] if arguments.weights == "none" and not arguments.smoke else ["pixel", "feature"]
     )
+    if {"feature", "verdict"} <= set(spaces):
+        raise ExportError("--spaces feature and verdict have different trunks, so --weights cannot fit both")
     preprocess = arguments.preprocess or (
         "torchvision" if arguments.weights == "torchvision" else "tensorflow"
     )

@@ -9,8 +9,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from export.alocc.networks import Discriminator, MapShape, Reinforcer, dense_code, local_code
+from export.alocc.networks import (
+    Discriminator,
+    MapShape,
+    Reinforcer,
+    WithinClass,
+    dense_code,
+    local_code,
+)
 from export.alocc.trunks import MobileNetV2, Pixels, Preprocess
+from export.starter.trunk import VerdictSpace
 
 Images = NDArray[np.uint8]
 # Higher means more of the target class; float64 [n] each.
@@ -21,6 +29,7 @@ DISCRIMINATED = "D(X)"
 REINFORCED = "D(R(X))"
 RESTORED = "restoration"
 FUSED = "fusion"
+_CLASS_QUANTILE = 0.25
 
 
 class ModelSettings(BaseModel):
@@ -28,12 +37,15 @@ class ModelSettings(BaseModel):
 
     `trunk` gives the space of the maps; `trunk_blocks` and `trunk_pool` cut and pool it.
     `code` is the bottleneck: `code_size` numbers for the whole image or for each place.
+    `restored` is where R's output may lie: pixels within [-1, 1], features anywhere, or within the
+    middle half of the class's own, channel by channel. `error` is the mean square of X - R(X), or its
+    share of the energy of X.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     side: int = 64
-    trunk: Literal["grey", "pixels", "mobilenet_v2"] = "pixels"
+    trunk: Literal["grey", "pixels", "mobilenet_v2", "starter"] = "pixels"
     trunk_blocks: int = 6
     trunk_pool: int = 1
     preprocess: Preprocess = "tensorflow"
@@ -41,6 +53,8 @@ class ModelSettings(BaseModel):
     strides: tuple[int, ...] = (2, 2, 2)
     code: Literal["dense", "local"] = "dense"
     code_size: int = 128
+    restored: Literal["pixels", "anywhere", "within_class"] = "pixels"
+    error: Literal["share", "mean_square"] = "share"
     discriminator_widths: tuple[int, ...] = (16, 32, 64)
     discriminator_strides: tuple[int, ...] = (2, 2, 2)
 
@@ -59,9 +73,9 @@ class AloccModel(nn.Module):
         shape = map_shape(self.trunk, settings.side)
         code = {"dense": dense_code, "local": local_code}[settings.code]
         inside = shape.after(settings.widths, settings.strides)
-        bound: nn.Module = nn.Tanh() if self.works_on_pixels else nn.Identity()
+        self.bound = _bound(settings, shape.channels)
         self.reinforcer = Reinforcer(
-            shape, settings.widths, settings.strides, code(inside, settings.code_size), bound
+            shape, settings.widths, settings.strides, code(inside, settings.code_size), self.bound
         )
         self.discriminator = Discriminator(
             shape, settings.discriminator_widths, settings.discriminator_strides
@@ -73,7 +87,7 @@ class AloccModel(nn.Module):
     @property
     def works_on_pixels(self) -> bool:
         """Whether the maps are pixels in [-1, 1]."""
-        return self.settings.trunk != "mobilenet_v2"
+        return self.settings.trunk in {"grey", "pixels"}
 
     def maps(self, images: Tensor) -> Tensor:
         """What R and D see, [n, c, h, w], of images uint8 [n, side, side, 3]."""
@@ -85,7 +99,7 @@ class AloccModel(nn.Module):
 
     @torch.no_grad()
     def standardise(self, trunk_maps: "TrunkMaps") -> None:
-        """Take the channels' means and, of features, their deviations from maps of the target class."""
+        """Take the channels' means and, of features, deviations and bounds from maps of the target class."""
         total = torch.zeros(self.mean.shape[1], dtype=torch.float64)
         squares = torch.zeros_like(total)
         count = 0
@@ -103,22 +117,34 @@ class AloccModel(nn.Module):
         self.mean.copy_(mean.view_as(self.mean))
         # A channel that the class hardly uses would drown the others.
         self.deviation.copy_(deviation.clamp_min(0.1 * float(deviation.mean())).view_as(self.deviation))
+        if isinstance(self.bound, WithinClass):
+            every = torch.arange(len(trunk_maps))
+            self.bound.fit(self.standardised(trunk_maps(every)), _CLASS_QUANTILE)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits D(X) and D(R(X)), and the restoration error: images uint8 [n, side, side, 3] -> three [n].
-
-        The error is |X - R(X)|^2 over |X - centre|^2: the share of what sets X apart from the target
-        class's mean that R does not restore. Undivided, an empty image would pass for a well-restored one.
-        """
+        """Logits D(X) and D(R(X)), restoration error: images uint8 [n, side, side, 3] -> three [n]."""
         return self.judge(self.trunk(images))
 
     def judge(self, trunk_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `forward`, of the trunk's maps [n, c, h, w]."""
         maps = self.standardised(trunk_maps)
         restored = self.reinforcer(maps)
-        energy = (maps - self.centre).square().mean(dim=(1, 2, 3)).clamp_min(1e-3)
-        error = (maps - restored).square().mean(dim=(1, 2, 3)) / energy
-        return self.discriminator(maps), self.discriminator(restored), error
+        return self.discriminator(maps), self.discriminator(restored), self._error(maps, restored)
+
+    def restoration_error(self, trunk_maps: Tensor) -> Tensor:
+        """How badly R restores the trunk's maps [n, c, h, w]: [n], as `judge` gives it."""
+        maps = self.standardised(trunk_maps)
+        return self._error(maps, self.reinforcer(maps))
+
+    def _error(self, maps: Tensor, restored: Tensor) -> Tensor:
+        """|X - R(X)|^2, or its share of |X - centre|^2: of what sets X apart from the class's mean.
+
+        Undivided, an empty image would pass for a well-restored one where R may give back anything.
+        """
+        error = (maps - restored).square().mean(dim=(1, 2, 3))
+        if self.settings.error == "mean_square":
+            return error
+        return error / (maps - self.centre).square().mean(dim=(1, 2, 3)).clamp_min(1e-3)
 
 
 class TrunkMaps:
@@ -178,8 +204,16 @@ def map_shape(trunk: nn.Module, side: int) -> MapShape:
     return MapShape(*maps.shape[1:])
 
 
+def _bound(settings: ModelSettings, channels: int) -> nn.Module:
+    if settings.restored == "within_class":
+        return WithinClass(channels)
+    return nn.Tanh() if settings.restored == "pixels" else nn.Identity()
+
+
 def new_trunk(settings: ModelSettings) -> nn.Module:
     """The trunk that the settings name, its weights drawn at random."""
     if settings.trunk == "mobilenet_v2":
         return MobileNetV2(settings.trunk_blocks, settings.trunk_pool, settings.preprocess)
+    if settings.trunk == "starter":
+        return VerdictSpace()
     return Pixels(channels=1 if settings.trunk == "grey" else 3)

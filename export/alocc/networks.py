@@ -3,11 +3,13 @@
 The published networks normalise over the batch. Here groups of channels of one image are
 normalised instead: with batch statistics D sees real and restored images under different
 statistics, learns to tell the two by those, and its sign on other classes is a matter of luck.
+Vectors are maps of one place: 1 x 1 convolutions, and no normalisation, which would take their length away.
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
@@ -27,6 +29,11 @@ class MapShape:
         for stride in strides:
             height, width = -(-height // stride), -(-width // stride)
         return MapShape(widths[-1], height, width)
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether the maps have one place alone."""
+        return self.height == self.width == 1
 
     @property
     def size(self) -> int:
@@ -51,13 +58,14 @@ class Reinforcer(nn.Module):
         output: nn.Module,
     ) -> None:
         super().__init__()
+        block = _dense_block if shape.is_vector else _block
         self.encoder = nn.ModuleList(
-            _block(into, out, stride)
+            block(into, out, stride)
             for (into, out), stride in zip(pairwise((shape.channels, *widths)), strides, strict=True)
         )
         self.code = code
-        self.decoder = nn.ModuleList(_block(into, out, 1) for into, out in pairwise(reversed(widths)))
-        self.last = nn.Conv2d(widths[0], shape.channels, 3, padding=1)
+        self.decoder = nn.ModuleList(block(into, out, 1) for into, out in pairwise(reversed(widths)))
+        self.last = _convolution(widths[0], shape.channels, shape)
         self.output = output
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -85,7 +93,7 @@ class Discriminator(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for (into, out), stride in zip(pairwise((shape.channels, *widths)), strides, strict=True):
-            layers += [spectral_norm(nn.Conv2d(into, out, 3, stride=stride, padding=1)), nn.LeakyReLU(0.2)]
+            layers += [spectral_norm(_convolution(into, out, shape, stride)), nn.LeakyReLU(0.2)]
         self.blocks = nn.Sequential(*layers)
         self.output = spectral_norm(nn.Linear(shape.after(widths, strides).size, 1))
 
@@ -111,6 +119,42 @@ def local_code(shape: MapShape, size: int) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(shape.channels, size, 1), nn.Conv2d(size, shape.channels, 1), nn.LeakyReLU(0.2)
     )
+
+
+class WithinClass(nn.Module):
+    """Bounds each channel between two quantiles of the target class: R cannot leave what the class does.
+
+    Unbounded, R carries on along the directions in which the class varies, and restores what lies far out.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.full((1, channels, 1, 1), -1.0))
+        self.register_buffer("high", torch.full((1, channels, 1, 1), 1.0))
+
+    @torch.no_grad()
+    def fit(self, maps: Tensor, quantile: float) -> None:
+        """Take the bounds, `quantile` and one less it, from standardised maps [n, c, h, w] of the class."""
+        places = maps.transpose(0, 1).flatten(1)
+        for bound, share in ((self.low, quantile), (self.high, 1 - quantile)):
+            bound.copy_(torch.quantile(places, share, dim=1).view_as(bound))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Any maps [n, c, h, w] to maps within the bounds."""
+        return self.low + (self.high - self.low) * torch.sigmoid(maps)
+
+
+def _convolution(into: int, out: int, shape: MapShape, stride: int = 1) -> nn.Conv2d:
+    if shape.is_vector:
+        return nn.Conv2d(into, out, 1)
+    return nn.Conv2d(into, out, 3, stride=stride, padding=1)
+
+
+def _dense_block(into: int, out: int, _stride: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(into, out, 1), nn.LeakyReLU(0.2))
 
 
 def _block(into: int, out: int, stride: int) -> nn.Sequential:

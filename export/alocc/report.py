@@ -85,7 +85,7 @@ def write_alocc_report(
 
 def best_score(result: SeedResult) -> str:
     """The score that mistakes are shown for: restoration of features, D(R(X)) of pixels, as each is meant."""
-    return RESTORED if result.space == "feature" else REINFORCED
+    return REINFORCED if result.space == "pixel" else RESTORED
 
 
 def _part(

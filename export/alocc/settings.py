@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from export.alocc.model import ModelSettings
 from export.alocc.step import StepSettings
 
-Space = Literal["pixel", "feature"]
+Space = Literal["pixel", "feature", "verdict"]
 
 PIXEL_MODEL = ModelSettings()
 # The deepest block that still has 7 x 7 places at 224 px: the earlier the block, the more cartons
@@ -20,8 +20,22 @@ FEATURE_MODEL = ModelSettings(
     strides=(1,),
     code="local",
     code_size=32,
+    restored="anywhere",
     discriminator_widths=(32,),
     discriminator_strides=(2,),
+)
+# The starter bundle's own space: 32 numbers an image.
+VERDICT_MODEL = ModelSettings(
+    side=128,
+    trunk="starter",
+    widths=(64,),
+    strides=(1,),
+    code="dense",
+    code_size=4,
+    restored="within_class",
+    error="mean_square",
+    discriminator_widths=(32,),
+    discriminator_strides=(1,),
 )
 
 

@@ -20,6 +20,7 @@ SMOKE_MODELS: dict[Space, ModelSettings] = {
     "feature": ModelSettings(
         side=64,
         trunk="mobilenet_v2",
+        restored="anywhere",
         trunk_blocks=6,
         widths=(16,),
         strides=(1,),

@@ -9,6 +9,10 @@ Field = NDArray[np.float32]
 _Grid = tuple[Field, Field]
 
 
+def _where(mask: NDArray[np.bool_]) -> Field:
+    return mask.astype(np.float32)
+
+
 def _turned(rng: np.random.Generator, grid: _Grid, angles: tuple[float, ...]) -> _Grid:
     angle = np.deg2rad(float(rng.choice(angles)) + float(rng.normal(0, 2)))
     x, y = grid
@@ -19,7 +23,7 @@ def _turned(rng: np.random.Generator, grid: _Grid, angles: tuple[float, ...]) ->
 
 def _stripes(rng: np.random.Generator, grid: _Grid, period: float) -> Field:
     x, _ = _turned(rng, grid, (0.0, 90.0, 45.0, -45.0, 30.0, -60.0))
-    return (x / period % 1.0 < float(rng.uniform(0.15, 0.85))).astype(np.float32)
+    return _where(x / period % 1.0 < float(rng.uniform(0.15, 0.85)))
 
 
 def _checks(rng: np.random.Generator, grid: _Grid, period: float) -> Field:
@@ -35,7 +39,7 @@ def _dots(rng: np.random.Generator, grid: _Grid, period: float) -> Field:
     x, y = _turned(rng, grid, (0.0, 45.0))
     shift = period / 2 * (np.floor(y / period) % 2)
     across, along = (x + shift) % period - period / 2, y % period - period / 2
-    return (np.hypot(across, along) < period * float(rng.uniform(0.1, 0.45))).astype(np.float32)
+    return _where(np.hypot(across, along) < period * float(rng.uniform(0.1, 0.45)))
 
 
 def _waves(rng: np.random.Generator, grid: _Grid, period: float) -> Field:
@@ -44,7 +48,7 @@ def _waves(rng: np.random.Generator, grid: _Grid, period: float) -> Field:
     wave = np.sin(x * 2 * np.pi / (period * float(rng.uniform(1, 4))))
     if rng.random() < 0.5:
         wave = 2 * np.abs(x / period % 1.0 - 0.5)  # zigzag
-    return ((y + bend * wave) / period % 1.0 < float(rng.uniform(0.2, 0.7))).astype(np.float32)
+    return _where((y + bend * wave) / period % 1.0 < float(rng.uniform(0.2, 0.7)))
 
 
 def _rays(rng: np.random.Generator, grid: _Grid, _period: float) -> Field:
@@ -52,7 +56,7 @@ def _rays(rng: np.random.Generator, grid: _Grid, _period: float) -> Field:
     centre = float(rng.uniform(0.2, 0.8)) * x.max(), float(rng.uniform(0.1, 0.9)) * y.max()
     turn = np.arctan2(y - centre[1], x - centre[0])
     count = int(rng.integers(6, 30))
-    return (turn / (2 * np.pi) * count % 1.0 < 0.5).astype(np.float32)
+    return _where(turn / (2 * np.pi) * count % 1.0 < 0.5)
 
 
 def _confetti(rng: np.random.Generator, grid: _Grid, period: float) -> Field:

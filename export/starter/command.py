@@ -1,4 +1,4 @@
-"""`python -m export.starter`: train, measure and write the starter bundle."""
+"""`mekiki bundle` or `python -m export.starter`: train, measure and write the starter bundle."""
 
 import argparse
 import logging
@@ -10,25 +10,17 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
+from export.errors import ParityError
+from export.processes import Processes
 from export.starter.bundle import CARD_FILE, GRAPH_FILE, TAGS_FILE, write_manifest
 from export.starter.card import model_card
-from export.starter.filtering import train_filter
 from export.starter.graph import Scorer, export_onnx, largest_difference, mega_flops
 from export.starter.measure import copy_distances, near_duplicate_distance, policy_thresholds
 from export.starter.preference import PreferenceHead, pair_accuracy
-from export.starter.reach import reach
-from export.starter.recipe import (
-    Recipe,
-    Sources,
-    ladder_quality,
-    load_sources,
-    preference_ladders,
-    train_preference_head,
-    training_images,
-)
-from export.starter.sides import side_by_side
+from export.starter.recipe import Recipe, Sources, ladder_quality, load_sources, preference_ladders
+from export.starter.seeds import Trained, measure_seed, one_thread, train_seed
 from export.starter.tags import predict_tags, save_tags, tag_figures, tag_matrix, train_tags
-from export.starter.training import features_of, train_trunk
+from export.starter.training import features_of
 from export.starter.trunk import Trunk
 
 PARITY = 1e-4
@@ -36,67 +28,72 @@ MINIMUM_TAG_SCORE = 0.3
 _log = logging.getLogger(__name__)
 
 
-class ParityError(RuntimeError):
-    """The ONNX graph gives other numbers than the network that it was made from."""
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m export.starter", description=__doc__)
+    parser = argparse.ArgumentParser(prog="mekiki bundle", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with clothing/ and grocery/")
-    parser.add_argument("--out", type=Path, required=True, help="bundle folder to write")
+    parser.add_argument("--out", type=Path, help="bundle folder to write, from the first of --seeds")
+    parser.add_argument("--run", type=Path, default=Path("runs/starter"), help="a run folder for each seed")
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/starter-cache"), help="decoded and rendered pixels"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--resume", action="store_true", help="go on with the run folders in --run")
     parser.add_argument("--version", default="0.1.0")
-    parser.add_argument("--trunk", type=Path, help="a trained trunk (.pt) to go on from; saved there if new")
     return parser.parse_args(argv)
 
 
-def _trunk(sources: Sources, recipe: Recipe, seed: int, saved: Path | None) -> Trunk:
-    if saved is not None and saved.exists():
-        trunk = Trunk()
-        trunk.load_state_dict(torch.load(saved, weights_only=True))
-        return trunk.eval()
-    trunk = train_trunk([training_images(sources, share) for share in recipe.shares], seed, recipe.trunk)
-    if saved is not None:
-        saved.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(trunk.state_dict(), saved)
-    return trunk
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train and write a bundle; 0 when it is there and its graph agrees with the network."""
+    """Train and measure every seed, and write the first one's bundle.
+
+    Raises:
+        ExportError: what was asked cannot be done, or the graph disagrees with the network.
+
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for chatty in ("onnxscript", "onnx_ir"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     arguments = _arguments(argv)
-    # One thread: convolutions this small wait for each other longer than they compute.
-    torch.set_num_threads(1)
-    began = time.monotonic()
+    one_thread()
     recipe = Recipe()
     sources = load_sources(arguments.data, arguments.cache, recipe)
-    trunk = _trunk(sources, recipe, arguments.seed, arguments.trunk)
-    found = train_filter(trunk, sources, arguments.cache, recipe, arguments.seed)
-    preference = train_preference_head(trunk, sources, recipe, arguments.seed)
-    scorer = Scorer(trunk, found.text, found.qr, preference).eval()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    graph = arguments.out / GRAPH_FILE
-    export_onnx(scorer, graph)
-    figures: dict[str, JsonValue] = {"seed": arguments.seed, "mega_flops": round(mega_flops(scorer), 1)}
-    figures["parity"] = dict(_parity(scorer, graph, sources))
-    figures |= _tags(trunk, sources, recipe, arguments.seed, arguments.out)
-    _log.info("trained after %.1f minutes", (time.monotonic() - began) / 60)
-    figures |= reach(graph, arguments.data, arguments.cache)
-    figures |= side_by_side(trunk, found, arguments.data, arguments.cache)
-    figures |= _preference_figures(trunk, preference, sources, arguments.seed)
+    processes = Processes(torch.device("cpu"))
+    trained, figures = {}, {}
+    for seed in arguments.seeds:
+        began = time.monotonic()
+        folder = arguments.run / f"seed{seed}"
+        trained[seed] = train_seed(sources, recipe, seed, folder, processes, resume=arguments.resume)
+        _log.info("seed %d trained after %.1f minutes", seed, (time.monotonic() - began) / 60)
+        figures[str(seed)] = measure_seed(trained[seed], arguments.data, arguments.cache, recipe, sources)
+        _log.info("seed %d: %s", seed, figures[str(seed)])
+    if arguments.out is not None:
+        first = arguments.seeds[0]
+        _write_bundle(trained[first], first, {"seeds": figures}, sources, recipe, arguments)
+    return 0
+
+
+def _write_bundle(
+    trained: Trained,
+    seed: int,
+    figures: dict[str, JsonValue],
+    sources: Sources,
+    recipe: Recipe,
+    arguments: argparse.Namespace,
+) -> None:
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    scorer, trunk = trained.scorer(), trained.trunk
+    export_onnx(scorer, out / GRAPH_FILE)
+    figures["seed"] = seed
+    figures["mega_flops"] = round(mega_flops(scorer), 1)
+    figures["parity"] = dict(_parity(scorer, out / GRAPH_FILE, sources))
+    figures |= _tags(trunk, sources, recipe, seed, out)
+    figures |= _preference_figures(trunk, trained.preference, sources, seed)
     distance, copies = _copies(trunk, sources)
     figures["near_duplicate"] = copies
-    (arguments.out / CARD_FILE).write_text(model_card(arguments.version, figures, recipe), encoding="utf-8")
+    (out / CARD_FILE).write_text(model_card(arguments.version, figures, recipe), encoding="utf-8")
     thresholds = policy_thresholds(distance, MINIMUM_TAG_SCORE)
-    write_manifest(arguments.out, arguments.version, thresholds, sources.names, figures)
-    _log.info("%s: %s", arguments.out, figures)
-    return 0
+    write_manifest(out, arguments.version, thresholds, sources.names, figures)
+    _log.info("%s: %s", out, figures)
 
 
 def _preference_figures(

@@ -1,25 +1,42 @@
-"""The filter: one reinforcer a class, fused with the trunk's margin, cut by product photos."""
+"""The filter: one reinforcer a class, trained on it alone in the verdict space, cut by product photos.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+The frame's own ALOCC (`export.alocc`) does the work; here are its sets and the cut. The served score is the
+restoration error and nothing else: what the trunk learnt of products, R and D never saw.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from export.feature_alocc import FeatureAlocc, train_reinforcer
-from export.render.uploads import Kind
-from export.starter.graph import Fusion, NoveltyScore
-from export.starter.images import rendered_pixels
-from export.starter.recipe import SEED_FUSION, Recipe, Sources
+from export.alocc.model import AloccModel, TrunkMaps
+from export.alocc.settings import VERDICT_MODEL
+from export.alocc.step import AdversarialStep, StepSettings
+from export.alocc.training import new_model, training_maps
+from export.loop import Schedule, fit
+from export.processes import Processes
+from export.run import RunFolder
+from export.starter.graph import NoveltyScore
+from export.starter.images import PixelSet
 from export.starter.training import Features, features_of
-from export.starter.trunk import Trunk
+from export.starter.trunk import Trunk, VerdictSpace
 
-CLASSES: dict[str, tuple[Kind, ...]] = {"text": ("notice",), "qr": ("qr_poster", "qr_photo")}
-RESTORATION_WEIGHT = 0.1
-_FUSION_RENDERS = 200
+# Rendered training sets of each class.
+CLASSES: dict[str, tuple[str, ...]] = {"text": ("notice", "browser"), "qr": ("qr_poster", "qr_photo")}
 _Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FilterSettings:
+    """How the reinforcers are trained and cut; fixed, never chosen on test data."""
+
+    step: StepSettings = field(default_factory=lambda: StepSettings(learning_rate=2e-3, noise=0.5))
+    epochs: int = 20
+    batch_size: int = 64
+    false_positive_share: float = 0.003  # of products, for both scores together
 
 
 @dataclass(frozen=True)
@@ -29,31 +46,74 @@ class Filter:
     text: NoveltyScore
     qr: NoveltyScore
 
-
-def _parts(score: NoveltyScore, features: Sequence[Features]) -> _Vector:
-    """Restoration and margin of every row: float32 [n, 2]."""
-    with torch.no_grad():
-        found = [
-            score.parts(torch.from_numpy(f.evidence), torch.from_numpy(f.types)).numpy() for f in features
-        ]
-    return np.concatenate(found)
+    def by_name(self) -> dict[str, NoveltyScore]:
+        """The scores by the name of their output."""
+        return {"text": self.text, "qr": self.qr}
 
 
-def fuse(groups: Sequence[_Vector]) -> _Vector:
-    """Weights [2] of restoration and margin: a tenth to one, in units of their spread over `groups`.
+def train_filter(
+    trunk: Trunk,
+    pixels: Mapping[str, PixelSet],
+    seed: int,
+    settings: FilterSettings,
+    run: RunFolder,
+    processes: Processes,
+) -> Filter:
+    """One reinforcer for notices, one for QR codes; `pixels` by set, those of CLASSES and of the products."""
+    space = verdict_space(trunk)
+    products = [
+        features_of(trunk, pixels[f"{group}-{split}"].exact)
+        for split in ("train", "calibration")
+        for group in ("clothing", "grocery")
+    ]
+    scores = []
+    for name, kinds in CLASSES.items():
+        own = np.concatenate([pixels[kind].exact for kind in kinds])
+        model = _train(space, own, f"{name}-seed{seed}", seed, settings, run, processes)
+        inside = np.concatenate([novelty(model, features_of(trunk, pixels[kind].exact)) for kind in kinds])
+        outside = [novelty(model, found) for found in products]
+        cut, slope = cut_and_slope(outside, inside, settings.false_positive_share / len(CLASSES))
+        scores.append(NoveltyScore(model, cut, slope).eval())
+    return Filter(*scores)
 
-    The weight was picked with held figures in view: `docs/models.md` says what else was tried.
 
-    Args:
-        groups: parts [n, 2] of training-side products and of renders of the class.
+def verdict_space(trunk: Trunk) -> VerdictSpace:
+    """The trunk as the frame's ALOCC takes it."""
+    space = VerdictSpace()
+    space.load_state_dict(trunk.state_dict())
+    return space.eval()
 
-    """
-    weights: _Vector = np.array([RESTORATION_WEIGHT, 1.0], np.float32) / np.concatenate(groups).std(axis=0)
-    return weights
+
+def _train(
+    space: nn.Module,
+    images: NDArray[np.uint8],
+    phase: str,
+    seed: int,
+    settings: FilterSettings,
+    run: RunFolder,
+    processes: Processes,
+) -> AloccModel:
+    maps = TrunkMaps(space, images, processes.device)
+    model = new_model(VERDICT_MODEL, space, seed)
+    model.standardise(maps)
+    step = AdversarialStep(
+        model.reinforcer, model.discriminator, training_maps(model, maps), settings.step, processes
+    )
+    schedule = Schedule(settings.epochs, settings.batch_size, seed)
+    fit(step, phase=phase, count=len(images), schedule=schedule, run=run, processes=processes)
+    return model.eval()
+
+
+@torch.no_grad()
+def novelty(model: AloccModel, features: Features) -> _Vector:
+    """How well each row is restored, float32 [n]: minus the logarithm of the restoration error."""
+    vectors = torch.from_numpy(features.verdict)[:, :, None, None]
+    closeness: _Vector = NoveltyScore.closeness(model, vectors).numpy()
+    return closeness
 
 
 def cut_and_slope(products: Sequence[_Vector], inside: _Vector, share: float) -> tuple[float, float]:
-    """Where the fused value is cut, and how steep the score is there.
+    """Where the value is cut, and how steep the score is there.
 
     Every group of `products` lets at most `share` through: photos that the trunk was trained on look
     tamer than new ones, so they alone would set the cut too low. The slope puts the class's median
@@ -62,34 +122,3 @@ def cut_and_slope(products: Sequence[_Vector], inside: _Vector, share: float) ->
     cut = max(float(np.quantile(group, 1.0 - share)) for group in products)
     middle = float(np.median(inside))
     return cut, 3.0 / max(0.25, middle - cut)
-
-
-def train_filter(trunk: Trunk, sources: Sources, cache: Path, recipe: Recipe, seed: int) -> Filter:
-    """One reinforcer for notices, one for QR codes, each trained on its class alone."""
-
-    def of(names: Sequence[str]) -> list[Features]:
-        return [features_of(trunk, sources.pixels[name].exact) for name in names]
-
-    groups = {s: of([f"clothing-{s}", f"grocery-{s}"]) for s in ("train", "calibration")}
-    grounds = [photo.path for photo in sources.photos["clothing-calibration"]]
-    scores = []
-    for number, kinds in enumerate(CLASSES.values()):
-        own = of(kinds)
-        fresh = [
-            features_of(trunk, rendered_pixels(cache, kind, SEED_FUSION, _FUSION_RENDERS, grounds).exact)
-            for kind in kinds
-        ]
-        alocc = train_reinforcer(np.concatenate([f.evidence for f in own]), seed + number, recipe.reinforcer)
-        scores.append(_fused(alocc, number + 1, groups, fresh, recipe.false_positive_share / 2))
-    return Filter(*scores)
-
-
-def _fused(
-    alocc: FeatureAlocc, column: int, groups: dict[str, list[Features]], fresh: list[Features], share: float
-) -> NoveltyScore:
-    plain = NoveltyScore(alocc, column, Fusion(1.0, 0.0, 0.0, 1.0))
-    inside = _parts(plain, fresh)
-    outside = {name: _parts(plain, found) for name, found in groups.items()}
-    weights = fuse([inside, *outside.values()])
-    cut, slope = cut_and_slope([parts @ weights for parts in outside.values()], inside @ weights, share)
-    return NoveltyScore(alocc, column, Fusion(float(weights[0]), float(weights[1]), cut, slope)).eval()

@@ -1,6 +1,5 @@
 """The graph that serves: uint8 pixels to embedding, notice score, QR score and preference."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from export.feature_alocc import FeatureAlocc
+from export.alocc.model import AloccModel
 from export.starter.images import SIDE
 from export.starter.preference import PreferenceHead
 from export.starter.trunk import Trunk, to_input
@@ -20,47 +19,27 @@ OUTPUTS = ("embedding", "text", "qr", "preference")
 OPSET = 18
 
 
-@dataclass(frozen=True)
-class Fusion:
-    """How restoration and margin become one score."""
-
-    restoration: float
-    margin: float
-    cut: float
-    slope: float
-
-
 class NoveltyScore(nn.Module):
-    """A class's restoration error and the trunk's margin for it, fused and cut: 0.5 is the threshold.
+    """How well a class's reinforcer restores an image: 0.5 is the threshold, 1 is surely of the class."""
 
-    The weights are not negative, so a worse restoration never raises the score.
-    """
-
-    weights: Tensor
     cut: Tensor
     slope: Tensor
 
-    def __init__(self, alocc: FeatureAlocc, column: int, fusion: Fusion) -> None:
+    def __init__(self, model: AloccModel, cut: float, slope: float) -> None:
         super().__init__()
-        self.alocc = alocc
-        self.column = column
-        self.register_buffer("weights", torch.tensor([fusion.restoration, fusion.margin]))
-        self.register_buffer("cut", torch.tensor(fusion.cut))
-        self.register_buffer("slope", torch.tensor(fusion.slope))
+        self.model = model
+        self.register_buffer("cut", torch.tensor(cut))
+        self.register_buffer("slope", torch.tensor(slope))
 
-    def parts(self, evidence: Tensor, types: Tensor) -> Tensor:
-        """[n, 2]: minus the log restoration error, and the margin of the class over `product`."""
-        return torch.stack(
-            [-torch.log(self.alocc(evidence) + 1e-6), types[:, self.column] - types[:, 0]], dim=1
-        )
+    @staticmethod
+    def closeness(model: AloccModel, vectors: Tensor) -> Tensor:
+        """Minus the logarithm of the restoration error of verdict vectors [n, 32, 1, 1]: [n]."""
+        return -torch.log(model.restoration_error(vectors) + 1e-6)
 
-    def fused(self, evidence: Tensor, types: Tensor) -> Tensor:
-        """The weighted sum of the parts, before the cut: [n]."""
-        return (self.parts(evidence, types) * self.weights).sum(dim=1)
-
-    def forward(self, evidence: Tensor, types: Tensor) -> Tensor:
-        """Evidence [n, width] and type logits [n, 3] to scores [n] in (0, 1)."""
-        return torch.sigmoid((self.fused(evidence, types) - self.cut) * self.slope)
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Verdict vectors [n, 32] to scores [n] in (0, 1)."""
+        close = self.closeness(self.model, vectors[:, :, None, None])
+        return torch.sigmoid((close - self.cut) * self.slope)
 
 
 class Scorer(nn.Module):
@@ -78,12 +57,11 @@ class Scorer(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """uint8 [n, 128, 128, 3] to embedding [n, 128], text [n], qr [n], preference [n]."""
         levels = self.trunk(to_input(images))
-        evidence = self.trunk.evidence_vector(levels)
-        types = self.trunk.type_logits(levels, evidence)
+        verdict = self.trunk.verdict_vector(levels)
         return (
             self.trunk.embedding(levels),
-            self.text(evidence, types),
-            self.qr(evidence, types),
+            self.text(verdict),
+            self.qr(verdict),
             self.preference(self.trunk.quality_vector(levels)),
         )
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from export.render.browser_notices import render_browser_notices
 from export.render.uploads import Kind, render_upload
 from worker.score.decode import ImageLimits, decode
 
 SIDE = 128
 WIDE = 144  # training crops SIDE out of this
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 _LIMITS = ImageLimits()
 _log = logging.getLogger(__name__)
 
@@ -91,11 +92,21 @@ def rendered_pixels(cache: Path, kind: Kind, seed: int, count: int, backgrounds:
     return _cached(cache, f"{kind}-{seed}-{count}", f"{RENDERER_VERSION}/{seed}/{count}/{names}", make)
 
 
-def pixels_of_uploads(cache: Path, name: str, make_uploads: Callable[[], Sequence[bytes]]) -> PixelSet:
-    """Pixels of upload bytes that `make_uploads` gives, through the cache."""
+def browser_pixels(cache: Path, seed: int, count: int, backgrounds: Sequence[Path]) -> PixelSet:
+    """`count` notices of the browser, through the cache."""
+    names = "/".join(path.name for path in backgrounds)
+    return pixels_of_uploads(
+        cache, f"browser-{seed}-{count}", lambda: render_browser_notices(seed, count, backgrounds), names
+    )
+
+
+def pixels_of_uploads(
+    cache: Path, name: str, make_uploads: Callable[[], Sequence[bytes]], key: str = ""
+) -> PixelSet:
+    """Pixels of upload bytes that `make_uploads` gives, through the cache; `key` says what they hang on."""
 
     def make() -> PixelSet:
         pairs = [_both_sizes(data) for data in make_uploads()]
         return PixelSet(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
 
-    return _cached(cache, name, f"{RENDERER_VERSION}/{name}", make)
+    return _cached(cache, name, f"{RENDERER_VERSION}/{name}/{key}", make)

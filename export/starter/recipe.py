@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.feature_alocc import ReinforcerSettings
-from export.starter.images import SIDE, PixelSet, photo_pixels, rendered_pixels
+from export.starter.filtering import FilterSettings
+from export.starter.images import SIDE, PixelSet, browser_pixels, photo_pixels, rendered_pixels
 from export.starter.photos import Photo, Split, of_split, read_clothing, read_grocery
 from export.starter.preference import PreferenceHead, ladder, train_preference
 from export.starter.training import (
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 # Seeds of the rendered sets. Tests and the demo use others, so that no image is ever shared.
 SEED_NOTICE, SEED_PRODUCT, SEED_POSTER, SEED_QR_PHOTO = 1, 2, 3, 4
+SEED_BROWSER = 5
 SEED_FUSION, SEED_CHANGED, SEED_HELD = 500, 501, 1000
 
 
@@ -34,15 +35,14 @@ class Recipe:
     """Sizes and lengths of the whole training."""
 
     notices: int = 4000
-    products: int = 4000
-    qr_posters: int = 800
-    qr_photos: int = 800
-    shares: tuple[float, ...] = (0.4, 0.4, 1.0)  # of changed products, by cycle
+    browser_notices: int = 2400
+    products: int = 5000
+    qr_posters: int = 1200
+    qr_photos: int = 1200
     preference_photos: int = 1200
     tag_rounds: int = 24
-    false_positive_share: float = 0.003
     trunk: TrunkSettings = field(default_factory=TrunkSettings)
-    reinforcer: ReinforcerSettings = field(default_factory=ReinforcerSettings)
+    filter: FilterSettings = field(default_factory=FilterSettings)
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def load_sources(data: Path, cache: Path, recipe: Recipe) -> Sources:
     trained = [p.path for p in photos["clothing-train"] + photos["grocery-train"]]
     grounds = trained[::8]
     pixels["notice"] = rendered_pixels(cache, "notice", SEED_NOTICE, recipe.notices, grounds)
+    pixels["browser"] = browser_pixels(cache, SEED_BROWSER, recipe.browser_notices, grounds)
     pixels["product"] = rendered_pixels(cache, "product", SEED_PRODUCT, recipe.products, trained)
     pixels["qr_poster"] = rendered_pixels(cache, "qr_poster", SEED_POSTER, recipe.qr_posters, grounds)
     pixels["qr_photo"] = rendered_pixels(cache, "qr_photo", SEED_QR_PHOTO, recipe.qr_photos, grounds)
@@ -79,22 +80,19 @@ def load_sources(data: Path, cache: Path, recipe: Recipe) -> Sources:
     return Sources(photos, pixels, names)
 
 
-def training_images(sources: Sources, share: float) -> TrainingImages:
-    """What a cycle of the trunk sees: photos, notices, codes, the first `share` of changed products."""
+def training_images(sources: Sources) -> TrainingImages:
+    """What the trunk sees: photos, changed products, notices of two renderers, codes."""
     products = sources.products("train")
     column = {name: i for i, name in enumerate(sources.names)}
     own = np.array([column[p.tags[0]] if p.tags else NO_LABEL for p in products], dtype=np.int64)
-    kinds = ("clothing-train", "grocery-train", "product", "notice", "qr_poster", "qr_photo")
+    kinds = ("clothing-train", "grocery-train", "product", "notice", "browser", "qr_poster", "qr_photo")
     parts = [sources.pixels[kind] for kind in kinds]
-    parts[2] = parts[2].first(round(share * len(parts[2])))
-    changed, notices = len(parts[2]), len(parts[3])
-    codes = len(parts[4]) + len(parts[5])
+    changed = len(parts[2])
+    notices, codes = len(parts[3]) + len(parts[4]), len(parts[5]) + len(parts[6])
     types = np.repeat(np.array([0, 1, 2]), [len(products) + changed, notices, codes])
     # Changed product i was made from photo i modulo their number, and keeps its label.
     labels = np.concatenate([own, own[np.arange(changed) % len(own)], np.full(notices + codes, NO_LABEL)])
-    return TrainingImages(
-        join(parts), types.astype(np.int64), labels.astype(np.int64), len(column), len(products)
-    )
+    return TrainingImages(join(parts), types.astype(np.int64), labels.astype(np.int64), len(column))
 
 
 def preference_ladders(photos: Sequence[Photo], count: int, seed: int) -> NDArray[np.uint8]:

@@ -1,48 +1,60 @@
-"""The parts of the filter side by side: D(X), D(R(X)), restoration, margin, and what is served."""
+"""The parts of the filter side by side: D(X), D(R(X)), restoration and fusion, each cut the same way."""
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from export.alocc.model import FUSED, Scores, score_images
+from export.metrics import Fusion, measure, threshold_at_false_positives
 from export.starter.filtering import Filter
-from export.starter.graph import NoveltyScore
-from export.starter.measure import auroc
-from export.starter.reach import notice_groups, product_groups
-from export.starter.training import Features, features_of
-from export.starter.trunk import Trunk
 
-HELD = {"text": "notice-browser", "qr": "qr-zxing"}
+Images = NDArray[np.uint8]
+# Of each score: renders of other seeds that scale the fusion, and the held source that is measured.
+HELD = {"text": ("notice-held", "notice-typst"), "qr": ("qr-photo-held", "qr-zxing")}
 
 
-@torch.no_grad()
-def part_values(score: NoveltyScore, features: Features) -> dict[str, NDArray[np.float32]]:
-    """Every part's value for each row [n]; higher should mean of the class."""
-    evidence, types = torch.from_numpy(features.evidence), torch.from_numpy(features.types)
-    plain, through = score.alocc.discriminate(evidence)
-    restoration, margin = score.parts(evidence, types).T
-    found = {
-        "D(X)": plain,
-        "D(R(X))": through,
-        "restoration": restoration,
-        "margin": margin,
-        "served": score.fused(evidence, types),
-    }
-    return {name: value.numpy() for name, value in found.items()}
+def side_by_side(
+    filters: Filter, groups: Mapping[str, Images], threshold: Images, products: Images, share: float
+) -> dict[str, JsonValue]:
+    """AUROC, recall and false positives of every part, the cut set on `threshold` at `share`.
 
+    Args:
+        filters: the trained scores.
+        groups: held notices and codes by name, those of HELD among them.
+        threshold: products of calibration senders, uint8 [n, side, side, 3].
+        products: held products, measured.
+        share: of `threshold` that may pass for the class.
 
-def side_by_side(trunk: Trunk, filters: Filter, data: Path, cache: Path) -> dict[str, JsonValue]:
-    """AUROC of every part: the held source of each class against held product photos."""
-    products = product_groups(data, cache)
-    photos = features_of(trunk, np.concatenate([products["clothing-test"], products["grocery-test"]]))
-    notices = notice_groups(data, cache)
+    """
     figures: dict[str, JsonValue] = {}
-    for name, score in (("text", filters.text), ("qr", filters.qr)):
-        inside = part_values(score, features_of(trunk, notices[HELD[name]]))
-        outside = part_values(score, photos)
-        figures[f"AUROC of {name}, {HELD[name]} against held products"] = {
-            part: auroc(inside[part], outside[part]) for part in inside
+    for name, score in filters.by_name().items():
+        scaling, held = HELD[name]
+        parts = {
+            key: score_images([score.model], images)[0]
+            for key, images in {
+                "scaling": groups[scaling],
+                "inside": groups[held],
+                "threshold": threshold,
+                "outside": products,
+            }.items()
         }
+        figures |= {f"{name} by {part}": value for part, value in _measured(parts, share).items()}
     return figures
+
+
+def _measured(parts: dict[str, Scores], share: float) -> dict[str, JsonValue]:
+    fusion = Fusion.fit(parts["scaling"])
+    for scores in parts.values():
+        scores[FUSED] = fusion(scores)
+    found: dict[str, JsonValue] = {}
+    for part in parts["inside"]:
+        cut = threshold_at_false_positives(parts["threshold"][part], share)
+        measured = measure(parts["inside"][part], parts["outside"][part], cut)
+        found[part] = {
+            "AUROC": round(measured.auroc, 4),
+            "recall %": round(100 * measured.recall, 1),
+            "false positives %": round(100 * measured.false_positive_rate, 2),
+        }
+    return found

@@ -1,23 +1,23 @@
-"""Training of the trunk: types, tags and an embedding in which two views of one image are close."""
+"""Training of the trunk: verdict space, labels, an embedding in which two views of one image are close."""
 
-import logging
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from export.errors import LossNotFinite
+from export.loop import Batch, Schedule, cosine, fit
+from export.processes import Processes
+from export.run import RunFolder
 from export.starter.augment import augment, random_crop
 from export.starter.images import SIDE, PixelSet
-from export.starter.trunk import EMBEDDING_DIM, TYPES, Trunk, to_input
+from export.starter.trunk import EMBEDDING_DIM, EVIDENCE_WIDTH, JOINT_WIDTH, TYPES, Trunk, to_input
 
-_log = logging.getLogger(__name__)
 NO_LABEL = -1
 
 
@@ -25,16 +25,18 @@ NO_LABEL = -1
 class TrunkSettings:
     """Length and weights of the trunk's training; fixed before any test."""
 
-    cycles: tuple[int, ...] = (8, 5, 5)  # epochs; the learning rate starts anew with each cycle, lower
+    epochs: int = 18
     batch_size: int = 96
-    rendered_an_epoch: int = 2500  # of each rendered type, drawn anew every epoch
     pairs: int = 24  # images of a batch that get a second view
     learning_rate: float = 3e-3
-    cooling: float = 0.6  # of the learning rate, from cycle to cycle
+    warm_up: float = 0.05  # of the training
     weight_decay: float = 0.02
+    averaging: float = 0.998  # of the weights, from step to step
     temperature: float = 0.1
+    verdict_temperature: float = 0.2
     cosine_scale: float = 16.0
     type_weight: float = 0.7
+    verdict_weight: float = 0.7
     label_weight: float = 0.5
     pair_weight: float = 0.3
 
@@ -47,19 +49,9 @@ class TrainingImages:
     types: NDArray[np.int64]
     labels: NDArray[np.int64]
     label_count: int
-    photo_count: int  # the first rows are photos, the rest are rendered
 
     def __len__(self) -> int:
         return len(self.types)
-
-    def epoch(self, rng: np.random.Generator, rendered: int) -> NDArray[np.int64]:
-        """Row numbers of one epoch, shuffled: every photo, and `rendered` of each kind of render."""
-        kinds = np.where(np.arange(len(self)) < self.photo_count, -1, self.types)
-        chosen = [np.flatnonzero(kinds == -1)]
-        for kind in range(len(TYPES)):
-            rows = np.flatnonzero(kinds == kind)
-            chosen.append(rng.permutation(rows)[:rendered])
-        return rng.permutation(np.concatenate(chosen))
 
 
 def join(parts: list[PixelSet]) -> PixelSet:
@@ -67,109 +59,142 @@ def join(parts: list[PixelSet]) -> PixelSet:
     return PixelSet(np.concatenate([p.exact for p in parts]), np.concatenate([p.wide for p in parts]))
 
 
-class _Heads(nn.Module):
-    """What training alone needs: one direction of the embedding space for each label."""
+class Heads(nn.Module):
+    """What training alone needs: a direction of the embedding for each label, and classifiers of types."""
 
     def __init__(self, label_count: int) -> None:
         super().__init__()
         self.labels = nn.Parameter(torch.randn(label_count, EMBEDDING_DIM) * 0.1)
+        self.evidence = nn.Linear(EVIDENCE_WIDTH, len(TYPES))
+        self.joint = nn.Sequential(nn.Dropout(0.2), nn.Linear(JOINT_WIDTH, len(TYPES)))
 
-    def forward(self, embedding: Tensor, scale: float) -> Tensor:
+    def label_logits(self, embedding: Tensor, scale: float) -> Tensor:
         """Scaled cosines [n, label_count]."""
         return scale * embedding @ F.normalize(self.labels, dim=1).T
 
 
 def _pair_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """InfoNCE both ways: row i of `first` belongs to row i of `second`."""
+    """InfoNCE both ways: row i of `first` belongs to row i of `second` (van den Oord et al., 2018)."""
     logits = first @ second.T / temperature
     own = torch.arange(len(first))
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
+def contrast(vectors: Tensor, types: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss (Khosla et al., NeurIPS 2020) of unit vectors [n, d] of these types [n]."""
+    itself = torch.eye(len(types), dtype=torch.bool)
+    similar = (vectors @ vectors.T / temperature).masked_fill(itself, -1e4)
+    same = (types[:, None] == types[None]) & ~itself
+    shares = F.log_softmax(similar, dim=1)
+    return -((shares * same).sum(dim=1) / same.sum(dim=1).clamp_min(1)).mean()
+
+
 def _batch_loss(
-    trunk: Trunk, heads: _Heads, data: TrainingImages, rows: NDArray[np.int64], settings: TrunkSettings
-) -> Tensor:
+    trunk: Trunk, heads: Heads, data: TrainingImages, rows: NDArray[np.int64], settings: TrunkSettings
+) -> dict[str, Tensor]:
+    """The weighted losses by name, of images augmented by torch's own random numbers."""
     types = torch.from_numpy(data.types[rows])
-    wide = torch.from_numpy(data.pixels.wide[rows])
     half = len(rows) // 2
     exact = torch.from_numpy(data.pixels.exact[rows[:half]])
-    plain = torch.cat([to_input(exact), to_input(random_crop(wide[half:], SIDE))])
+    wide = torch.from_numpy(data.pixels.wide[rows[half:]])
+    plain = torch.cat([to_input(exact), to_input(random_crop(wide, SIDE))])
     mirrored = types == 0
     pairs = min(settings.pairs, half)
     views = torch.cat([augment(plain, mirrored), augment(plain[:pairs], mirrored[:pairs], strong=True)])
     with torch.autocast("cpu", torch.bfloat16):
         levels = trunk(views.contiguous(memory_format=torch.channels_last))
-        embedding, evidence = trunk.embedding(levels).float(), trunk.evidence_vector(levels).float()
-        verdict = trunk.type_logits(levels, evidence).float()
+        embedding = trunk.embedding(levels).float()
+        joint = trunk.joint_vector(levels).float()
+        verdict = trunk.verdict_vector(levels).float()
     # The mid-level vector alone tells product, notice and QR apart; noise stands in for what is unseen.
+    evidence = joint[:, :EVIDENCE_WIDTH]
     noisy = F.dropout(evidence, 0.2) + 0.05 * torch.randn_like(evidence)
     truth = torch.cat([types, types[:pairs]])
-    loss = F.cross_entropy(trunk.kind(noisy), truth, label_smoothing=0.02) + F.cross_entropy(verdict, truth)
-    loss = settings.type_weight * loss
+    told = F.cross_entropy(heads.evidence(noisy), truth, label_smoothing=0.02)
+    told = told + F.cross_entropy(heads.joint(joint), truth)
+    losses = {
+        "type": settings.type_weight * told,
+        "verdict": settings.verdict_weight * contrast(verdict, truth, settings.verdict_temperature),
+        "pair": settings.pair_weight
+        * _pair_loss(embedding[:pairs], embedding[len(rows) :], settings.temperature),
+    }
     labels = torch.from_numpy(data.labels[rows])
     known = labels != NO_LABEL
-    if bool(known.any()):
-        cosines = heads(embedding[: len(rows)][known], settings.cosine_scale)
-        loss = loss + settings.label_weight * F.cross_entropy(cosines, labels[known], label_smoothing=0.05)
-    pair = _pair_loss(embedding[:pairs], embedding[len(rows) :], settings.temperature)
-    return loss + settings.pair_weight * pair
+    logits = heads.label_logits(embedding[: len(rows)][known], settings.cosine_scale)
+    named = F.cross_entropy(logits, labels[known], label_smoothing=0.05, reduction="sum")
+    losses["label"] = settings.label_weight * named / known.sum().clamp_min(1)
+    return losses
 
 
-def train_trunk(data: Sequence[TrainingImages], seed: int, settings: TrunkSettings) -> Trunk:
-    """Train for a fixed number of epochs, with warm restarts (SGDR, Loshchilov and Hutter, ICLR 2017).
+class TrunkStep:
+    """One step of the trunk's training; `averaged` is the trunk that serves.
 
-    `data` has the images of each cycle. The same seed and machine give the same trunk.
+    Weights are averaged over the last steps (Polyak and Juditsky, 1992). One process alone: the losses
+    compare the images of a batch with each other.
+    """
+
+    def __init__(self, trunk: Trunk, data: TrainingImages, settings: TrunkSettings) -> None:
+        self._trunk = trunk.train().to(memory_format=torch.channels_last)
+        self._heads = Heads(data.label_count)
+        self._data = data
+        self._settings = settings
+        self._parameters = [*trunk.parameters(), *self._heads.parameters()]
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        average = get_ema_multi_avg_fn(settings.averaging)  # type: ignore[no-untyped-call]
+        self.averaged = AveragedModel(trunk, multi_avg_fn=average, use_buffers=True)
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Update trunk, heads and average."""
+        settings = self._settings
+        # The views draw from torch's global generator: seeded by the batch, a resumed run repeats them.
+        torch.manual_seed(int(torch.randint(2**31, (), generator=batch.generator)))
+        losses = _batch_loss(self._trunk, self._heads, self._data, batch.indices.numpy(), settings)
+        for group in self._optimizer.param_groups:
+            warm = min(1.0, (batch.progress + 1e-3) / settings.warm_up)
+            group["lr"] = settings.learning_rate * warm * cosine(batch.progress)
+        self._optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._parameters, 2.0)
+        self._optimizer.step()
+        self.averaged.update_parameters(self._trunk)
+        return losses
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "trunk": self._trunk,
+            "heads": self._heads,
+            "optimizer": self._optimizer,
+            "averaged": self.averaged,
+        }
+
+
+def train_trunk(
+    data: TrainingImages, seed: int, settings: TrunkSettings, run: RunFolder, processes: Processes
+) -> Trunk:
+    """Train for a fixed number of epochs, or go on from the run's checkpoint. Same seed, same trunk.
 
     Raises:
-        LossNotFinite: the loss became NaN or infinite.
+        LossNotFinite: see `export.loop.fit`.
 
     """
     torch.manual_seed(seed)
+    step = TrunkStep(Trunk(), data, settings)
+    schedule = Schedule(settings.epochs, settings.batch_size, seed)
+    fit(step, phase="trunk", count=len(data), schedule=schedule, run=run, processes=processes)
     trunk = Trunk()
-    for cycle, images in enumerate(data):
-        train_cycle(trunk, images, seed, cycle, settings)
+    trunk.load_state_dict(step.averaged.module.state_dict())
     return trunk.eval()
-
-
-def train_cycle(trunk: Trunk, data: TrainingImages, seed: int, cycle: int, settings: TrunkSettings) -> None:
-    """One cycle, from warm-up to a learning rate of nothing; changes `trunk`.
-
-    Each cycle has random numbers of its own, so that it can be run on a saved trunk.
-    """
-    torch.manual_seed(seed + 1000 * cycle)
-    rng = np.random.default_rng([seed, cycle])
-    trunk.train().to(memory_format=torch.channels_last)
-    epochs = settings.cycles[cycle]
-    heads = _Heads(data.label_count)
-    parameters = [*trunk.parameters(), *heads.parameters()]
-    rate = settings.learning_rate * settings.cooling**cycle
-    optimiser = torch.optim.AdamW(parameters, rate, weight_decay=settings.weight_decay)
-    steps = len(data.epoch(rng, settings.rendered_an_epoch)) // settings.batch_size
-    total = max(1, steps * epochs)
-
-    def slope(step: int) -> float:
-        warm = min(1.0, (step + 1) / (0.05 * total + 1))
-        return warm * 0.5 * (1 + math.cos(math.pi * step / total)) + 1e-4
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, slope)
-    for epoch in range(epochs):
-        order = data.epoch(rng, settings.rendered_an_epoch)
-        began, losses = time.monotonic(), []
-        for step in range(steps):
-            rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
-            loss = _batch_loss(trunk, heads, data, rows, settings)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(parameters, 2.0)
-            optimiser.step()
-            schedule.step()
-            losses.append(float(loss.detach()))
-            if not math.isfinite(losses[-1]):
-                raise LossNotFinite("trunk", losses[-1], epoch, step, "lower the learning rate")
-        seconds = time.monotonic() - began
-        _log.info(
-            "seed %d epoch %d of %d: loss %.3f, %.0f s", seed, epoch + 1, epochs, np.mean(losses), seconds
-        )
 
 
 @dataclass(frozen=True)
@@ -177,9 +202,8 @@ class Features:
     """What the trunk says of a set, row by row."""
 
     embedding: NDArray[np.float32]  # [n, 128]
-    evidence: NDArray[np.float32]  # [n, 192]
+    verdict: NDArray[np.float32]  # [n, 32]
     quality: NDArray[np.float32]  # [n, 512]
-    types: NDArray[np.float32]  # logits [n, 3]
 
 
 @torch.no_grad()
@@ -188,13 +212,10 @@ def features_of(trunk: Trunk, images: NDArray[np.uint8], batch_size: int = 256) 
     parts: list[tuple[NDArray[np.float32], ...]] = []
     for start in range(0, len(images), batch_size):
         levels = trunk(to_input(torch.from_numpy(images[start : start + batch_size])))
-        evidence = trunk.evidence_vector(levels)
-        found = (
+        found: Sequence[Tensor] = (
             trunk.embedding(levels),
-            evidence,
+            trunk.verdict_vector(levels),
             trunk.quality_vector(levels),
-            trunk.type_logits(levels, evidence),
         )
         parts.append(tuple(tensor.numpy() for tensor in found))
-    columns = [np.concatenate([part[i] for part in parts]) for i in range(4)]
-    return Features(*columns)
+    return Features(*(np.concatenate([part[i] for part in parts]) for i in range(3)))

@@ -1,4 +1,8 @@
-"""The convolutional trunk: 128 px in, 45 million multiply-adds, features at three depths."""
+"""The convolutional trunk: 128 px in, 45 million multiply-adds, an embedding and a verdict space.
+
+The verdict space is where the filter works: 32 numbers of length 1, in which training draws all
+notices together, all QR codes together, and both away from products (`export.starter.training`).
+"""
 
 from typing import NamedTuple
 
@@ -8,7 +12,12 @@ from torch.nn import functional as F
 
 EMBEDDING_DIM = 128
 EVIDENCE = 64
+VERDICT_DIM = 32
 TYPES = ("product", "notice", "qr")
+
+
+EVIDENCE_WIDTH = 3 * EVIDENCE
+JOINT_WIDTH = EVIDENCE_WIDTH + 2 * 192
 
 
 class Levels(NamedTuple):
@@ -44,7 +53,7 @@ def _pooled(level: Tensor) -> Tensor:
 
 
 class Trunk(nn.Module):
-    """Images float32 [n, 3, 128, 128] in [-1, 1] to feature maps, evidence, embedding, type."""
+    """Images float32 [n, 3, 128, 128] in [-1, 1] to feature maps, embedding, verdict space."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,8 +64,7 @@ class Trunk(nn.Module):
         self.deep = _strided(128, 192, 3, 2)
         self.evidence = nn.Sequential(nn.Conv2d(128, EVIDENCE, 1, bias=False), nn.BatchNorm2d(EVIDENCE))
         self.embed = nn.Linear(2 * 192, EMBEDDING_DIM)
-        self.kind = nn.Linear(3 * EVIDENCE, len(TYPES))
-        self.verdict = nn.Sequential(nn.Dropout(0.2), nn.Linear(3 * EVIDENCE + 2 * 192, len(TYPES)))
+        self.verdict = nn.Linear(JOINT_WIDTH, VERDICT_DIM)
 
     def forward(self, images: Tensor) -> Levels:
         """The feature maps of a batch."""
@@ -68,13 +76,16 @@ class Trunk(nn.Module):
         """[n, 128], of length 1."""
         return F.normalize(self.embed(_pooled(levels.deep)), dim=1)
 
-    def type_logits(self, levels: Levels, evidence: Tensor) -> Tensor:
-        """[n, 3]: product, notice or QR code, by mid-level evidence and deep features together."""
-        logits: Tensor = self.verdict(torch.cat([evidence, _pooled(levels.deep)], dim=1))
-        return logits
+    def joint_vector(self, levels: Levels) -> Tensor:
+        """[n, 576]: mid-level evidence and pooled deep features."""
+        return torch.cat([self.evidence_vector(levels), _pooled(levels.deep)], dim=1)
+
+    def verdict_vector(self, levels: Levels) -> Tensor:
+        """[n, 32], of length 1: what the reinforcers restore."""
+        return F.normalize(self.verdict(self.joint_vector(levels)), dim=1)
 
     def evidence_vector(self, levels: Levels) -> Tensor:
-        """[n, 192]: mean, maximum and spread of 64 mid-level channels; what the reinforcers restore."""
+        """[n, 192]: mean, maximum and spread of 64 mid-level channels."""
         evidence = F.relu(self.evidence(levels.middle))
         mean = evidence.mean(dim=(2, 3))
         spread = (evidence.square().mean(dim=(2, 3)) - mean.square()).clamp_min(1e-6).sqrt()
@@ -96,3 +107,20 @@ QUALITY_WIDTH = 2 * 32 + 2 * 128 + 192
 def to_input(images: Tensor) -> Tensor:
     """uint8 [n, height, width, 3] to float32 [n, 3, height, width] in [-1, 1]."""
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+class VerdictSpace(Trunk):
+    """The trunk as ALOCC sees it: uint8 [n, 128, 128, 3] to float32 [n, 32, 1, 1], frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
+        """See the class."""
+        vectors = self.verdict_vector(super().forward(to_input(images)))
+        return vectors[:, :, None, None]
+
+    def train(self, mode: bool = True) -> "VerdictSpace":  # noqa: ARG002
+        """Stays in evaluation mode: a frozen trunk keeps its batch statistics."""
+        return super().train(False)

@@ -7,8 +7,8 @@ from torch import nn
 
 from export.alocc.corruption import corrupt
 from export.alocc.model import AloccModel, ModelSettings, TrunkMaps, new_trunk, score_images
-from export.alocc.networks import Discriminator, MapShape, Reinforcer, dense_code, local_code
-from export.alocc.settings import Space
+from export.alocc.networks import Discriminator, MapShape, Reinforcer, WithinClass, dense_code, local_code
+from export.alocc.settings import VERDICT_MODEL, Space
 from export.alocc.smoke import SMOKE_MODELS
 from export.alocc.step import AdversarialStep, RestorationStep, StepSettings
 from export.alocc.training import training_maps
@@ -40,6 +40,74 @@ def test_r_gives_back_the_shape_it_got(side: tuple[int, int], code: object) -> N
     maps = torch.randn(5, 3, *side)
     assert reinforcer(maps).shape == maps.shape
     assert discriminator(maps).shape == (5,)
+
+
+def test_vectors_are_maps_of_one_place() -> None:
+    shape = MapShape(6, 1, 1)
+    reinforcer = Reinforcer(shape, (8,), (1,), dense_code(MapShape(8, 1, 1), 2), nn.Identity())
+    vectors = torch.randn(5, 6, 1, 1)
+    assert reinforcer(vectors).shape == vectors.shape
+    convolutions = [part for part in reinforcer.modules() if isinstance(part, nn.Conv2d)]
+    assert {part.kernel_size for part in convolutions} == {(1, 1)}
+    # A normalisation would make a vector and its double the same.
+    assert not torch.allclose(reinforcer(vectors), reinforcer(2 * vectors))
+
+
+def test_r_cannot_leave_what_the_class_does() -> None:
+    maps = torch.randn(200, 3, 1, 1) * torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+    bound = WithinClass(3)
+    bound.fit(maps, 0.25)
+    torch.testing.assert_close(bound.low.flatten(), torch.quantile(maps.flatten(1), 0.25, dim=0))
+    far = bound(torch.full((2, 3, 1, 1), 50.0))
+    torch.testing.assert_close(far, bound.high.expand(2, -1, -1, -1))
+
+
+def test_a_bounded_r_does_not_restore_what_lies_far_along_the_class_s_own_direction() -> None:
+    """Without the bound it does: the class varies along that direction, so R learns to carry on."""
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(8, generator=generator)
+    inside = torch.randn(400, 1, generator=generator) * direction
+    far = 15 * direction[None, :]
+    errors = {}
+    for restored in ("within_class", "anywhere"):
+        torch.manual_seed(0)
+        settings = VERDICT_MODEL.model_copy(update={"restored": restored, "code_size": 2})
+        model = AloccModel(settings, _Given())
+        vectors = inside.repeat_interleave(4, dim=1)  # 32 numbers
+        model.standardise(_Kept(vectors[:, :, None, None]))
+        step = RestorationStep(
+            model.reinforcer,
+            lambda rows, model=model, vectors=vectors: model.standardised(vectors[rows][:, :, None, None]),
+            StepSettings(learning_rate=1e-2, noise=0.3),
+            CPU,
+        )
+        for epoch in range(10):
+            for batch in batches(400, Schedule(10, 50, 0), epoch, CPU):
+                step(batch)
+        with torch.no_grad():
+            outside = far.repeat_interleave(4, dim=1)[:, :, None, None]
+            own = model.restoration_error(vectors[:, :, None, None]).median()
+            errors[restored] = float(model.restoration_error(outside) / own.clamp_min(1e-3))
+    assert errors["within_class"] > 50
+    assert errors["within_class"] > 3 * errors["anywhere"]
+
+
+class _Given(nn.Module):
+    """A trunk whose maps do not matter: vectors are given to the model directly."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(images), 32, 1, 1)
+
+
+class _Kept(TrunkMaps):
+    def __init__(self, maps: torch.Tensor) -> None:
+        self._maps = maps
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    def __call__(self, indices: torch.Tensor) -> torch.Tensor:
+        return self._maps[indices]
 
 
 def test_no_image_changes_another_ones_result() -> None:
@@ -169,5 +237,5 @@ def test_weights_that_do_not_fit_say_so(tmp_path: Path) -> None:
 
 
 def test_settings_survive_the_run_folder() -> None:
-    settings = ModelSettings(trunk="mobilenet_v2", widths=(4,), strides=(1,))
+    settings = ModelSettings(trunk="mobilenet_v2", restored="anywhere", widths=(4,), strides=(1,))
     assert ModelSettings.model_validate(settings.model_dump(mode="json")) == settings

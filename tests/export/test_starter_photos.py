@@ -10,6 +10,7 @@ from export.errors import DatasetError
 from export.starter.measure import Share, auroc, nearest_other
 from export.starter.photos import EXCLUDED_LIST, excluded_photos, of_split, read_clothing, read_grocery
 from export.starter.reach import printed_shirts
+from export.starter.tables import main as write_tables
 from export.starter.tags import predict_tags, tag_figures, tag_matrix, train_tags
 
 
@@ -42,6 +43,16 @@ def test_a_sender_is_in_one_split_only(folder: Path) -> None:
         splits.setdefault(photo.path.name.split("-")[0], set()).add(photo.split)
     assert {len(found) for found in splits.values()} == {1}
     assert {split for found in splits.values() for split in found} == {"train", "calibration", "test"}
+
+
+def test_tables_hold_every_photo_in_its_split(folder: Path, tmp_path: Path) -> None:
+    assert write_tables(["--data", str(folder), "--out", str(tmp_path / "tables")]) == 0
+    photos = [*read_clothing(folder), *read_grocery(folder)]
+    for split in ("train", "calibration", "test"):
+        with (tmp_path / f"tables/{split}.csv").open(newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        named = {(Path(row["path"]).name, row["label"]) for row in rows}
+        assert named == {(photo.path.name, photo.group) for photo in photos if photo.split == split}
 
 
 def test_excluded_photos_are_in_no_split(folder: Path) -> None:

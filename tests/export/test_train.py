@@ -109,6 +109,8 @@ def test_resuming_a_finished_run_trains_nothing_again(images: Path, tmp_path: Pa
         (["--device", "cuda"], "--device cuda: torch"),
         (["--positive", "nowhere"], "nowhere: no such folder or table"),
         (["--weights", "none.pth", "--spaces", "feature"], "--weights none.pth: no such file"),
+        (["--spaces", "feature", "verdict"], "different trunks"),
+        (["--spaces", "verdict", "--weights", "none.pth"], "--weights none.pth: no such file"),
         (["--seeds", "1", "1"], "a seed stands twice"),
         (["--false-positive-rate", "2"], "less than 1"),
         (["--epochs", "0"], "greater than or equal to 1"),
