@@ -1,6 +1,8 @@
 """Reading codes: what they say and how much of the image they cover, whatever is in the image."""
 
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
 import numpy as np
@@ -152,3 +154,23 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "zxingcpp", None)
     with pytest.raises(ConfigurationError, match=r"install mekiki\[codes\]"):
         CodeReader(CodeSettings(enabled=True))
+
+
+def test_the_worst_image_known_is_searched_in_bounded_time():
+    """Finder patterns edge to edge, one pixel a module: 0.07 s, where a search without bounds would hang."""
+    rings = np.abs(np.indices((9, 9)) - 4).max(axis=0)
+    finder = np.where((rings == 2) | (rings == 4), 255, 0).astype(np.uint8)
+    pixels = np.tile(finder, (72, 72))[:640, :640]
+    began = time.process_time()
+    assert CodeReader(CodeSettings())(pixels) == []
+    assert time.process_time() - began < 2
+
+
+def test_one_reader_serves_many_threads():
+    reader = CodeReader(CodeSettings())
+    pixels = [np.asarray(codes.poster(f"number {number}").convert("L")) for number in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(reader, pixels * 4))
+    assert [[code.payload for code in each] for each in found] == [
+        [f"number {number}"] for number in range(8)
+    ] * 4
