@@ -22,7 +22,7 @@ def luminance(colour: Sequence[int]) -> float:
 
 def ink_for(rng: np.random.Generator, paper: Sequence[int]) -> Colour:
     """A text colour that can be read on `paper`, faint at times."""
-    wanted = float(rng.uniform(60, 140))
+    wanted = float(rng.uniform(75, 150))
     for _ in range(20):
         colour = random_colour(rng)
         if abs(luminance(colour) - luminance(paper)) > wanted:
@@ -69,10 +69,10 @@ def photo_background(
         image = texture(rng, width, height)
     blurred = rng.random() < 0.6
     if blurred:
-        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(2, 9))))
+        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(3, 9))))
     veil = random_colour(rng, 0, 60) if rng.random() < 0.5 else random_colour(rng, 200, 255)
     # A sharp photo under thin words would be a product with a caption, so it fades more.
-    share = float(rng.uniform(0.15, 0.75) if blurred else rng.uniform(0.5, 0.8))
+    share = float(rng.uniform(0.25, 0.8) if blurred else rng.uniform(0.7, 0.9))
     image = Image.blend(image, Image.new("RGB", (width, height), veil), share)
     mean = np.asarray(image).mean(axis=(0, 1))
     return image, (int(mean[0]), int(mean[1]), int(mean[2]))

@@ -70,10 +70,10 @@ colours, cameras are invented. Nothing was trained on other weights.
 ## The filter on images that it was not trained on
 
 What the default policy blocks: false positives for photos, recall for notices and QR codes. Each score's
-threshold lets {allowed / 2:.2f} % of training-side product photos pass for the class, of those trained on and
-of calibration senders alike: at most {allowed:.1f} % for both. `typst` is a renderer that is not trained on,
-`zxing` photographs of another source, `held` other seeds of the renderers that are trained on;
-`printed-shirts` are part of `clothing-test`.
+threshold lets at most {allowed / 2:.2f} % of each group of training-side photos pass for the class
+(clothing and grocery, trained on and of calibration senders), so {allowed:.1f} % for both. `typst` is a
+renderer that is not trained on, `zxing` photographs of another source, `held` other seeds of the renderers
+trained on; `printed-shirts` are part of `clothing-test`.
 
 {_by_seed(seeds, "blocked")}
 

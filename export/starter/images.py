@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -17,7 +18,7 @@ from worker.score.decode import ImageLimits, decode
 
 SIDE = 128
 WIDE = 144  # training crops SIDE out of this
-RENDERER_VERSION = 3
+RENDERER_VERSION = 4
 _LIMITS = ImageLimits()
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def _cached(cache: Path, name: str, key: str, make: Callable[[], PixelSet]) -> P
         _log.info("making %s", file.name)
         cache.mkdir(parents=True, exist_ok=True)
         made = make()
-        part = file.with_suffix(".tmp.npz")
+        part = file.with_suffix(f".{os.getpid()}.tmp.npz")
         np.savez(part, exact=made.exact, wide=made.wide)
         part.rename(file)
     with np.load(file) as held:
@@ -85,7 +86,7 @@ def rendered_pixels(cache: Path, kind: Kind, seed: int, count: int, backgrounds:
     def make() -> PixelSet:
         job = functools.partial(_render_pixels, kind=kind, seed=seed, backgrounds=tuple(backgrounds))
         with get_context("fork").Pool(2) as pool:
-            pairs = pool.map(job, range(count), chunksize=32)
+            pairs = pool.map(job, range(count), chunksize=16)
         return PixelSet(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
 
     names = "/".join(path.name for path in backgrounds)

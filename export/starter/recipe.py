@@ -34,11 +34,11 @@ SEED_FUSION, SEED_CHANGED, SEED_HELD = 500, 501, 1000
 class Recipe:
     """Sizes and lengths of the whole training."""
 
-    notices: int = 4000
-    browser_notices: int = 2400
-    products: int = 5000
-    qr_posters: int = 1200
-    qr_photos: int = 1200
+    notices: int = 6000
+    browser_notices: int = 3000
+    products: int = 7000
+    qr_posters: int = 1600
+    qr_photos: int = 1600
     preference_photos: int = 1200
     tag_rounds: int = 24
     trunk: TrunkSettings = field(default_factory=TrunkSettings)
