@@ -15,7 +15,7 @@ import numpy as np
 import typst
 from PIL import Image
 
-from export.render.fonts import FONT_PACKAGES, FONT_ROOT, HELD_OUT, MissingFontsError
+from export.render.fonts import FONT_ROOT, HELD_OUT_PACKAGES, MissingFontsError, is_held_out
 
 _JAPANESE = ("MotoyaLCedar", "MotoyaLMaru", "Sawarabi Gothic", "Sawarabi Mincho", "SetoFont", "Komatuna P")
 _LATIN = ("Liberation Serif", "Liberation Sans", "Cantarell", "Junction", "Linux Libertine O",
@@ -91,13 +91,13 @@ def held_out_fonts(root: Path = FONT_ROOT) -> TypstFonts:
 
     """
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in {".ttf", ".otf"})
-    held = [p for p in files if any(name in str(p).lower().replace("-", "") for name in HELD_OUT)]
+    held = [p for p in files if is_held_out(p)]
     folders = tuple(sorted({p.parent for p in held}))
     known = set(typst.Fonts(include_system_fonts=False, font_paths=[str(f) for f in folders]).families())
     japanese, latin = (tuple(f for f in names if f in known) for names in (_JAPANESE, _LATIN))
     if not japanese or not latin:
         raise MissingFontsError(
-            f"no held-out fonts under {root}: install those that fonts.HELD_OUT names, beside {FONT_PACKAGES}"
+            f"no fonts of the renderer held for testing under {root}: apt-get install {HELD_OUT_PACKAGES}"
         )
     return TypstFonts(japanese, latin, folders)
 

@@ -113,7 +113,7 @@ def test_subjects_exist_in_both_languages() -> None:
 
 
 def test_missing_fonts_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(MissingFontsError, match="HELD_OUT"):
+    with pytest.raises(MissingFontsError, match="fonts-motoya"):
         held_out_fonts(tmp_path)
 
 
