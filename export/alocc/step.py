@@ -115,36 +115,6 @@ class AdversarialStep:
         _descend(network, optimizer, loss, progress, self._processes)
 
 
-class RestorationStep:
-    """R alone, by its reconstruction term: for maps on which D adds nothing."""
-
-    def __init__(
-        self, reinforcer: nn.Module, inputs: Inputs, settings: StepSettings, processes: Processes
-    ) -> None:
-        self._reinforcer = reinforcer
-        self._inputs = inputs
-        self._settings = settings
-        self._processes = processes
-        self._optimizer = _adam(reinforcer, settings.learning_rate)
-
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Update R to restore noisy maps."""
-        maps = self._inputs(batch.indices)  # [n, c, h, w]
-        restored = self._reinforcer(maps + self._settings.noise * batch.normal(tuple(maps.shape[1:])))
-        reconstruction = batch.mean((restored - maps).square().mean(dim=(1, 2, 3)))
-        _descend(self._reinforcer, self._optimizer, reconstruction, batch.progress, self._processes)
-        return {"reconstruction": reconstruction}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Network and optimiser."""
-        return {"reinforcer": self._reinforcer.state_dict(), "optimize_r": self._optimizer.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        self._reinforcer.load_state_dict(state["reinforcer"])
-        self._optimizer.load_state_dict(state["optimize_r"])
-
-
 def _adam(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
     # beta1 0.5 as DCGAN (Radford et al., 2016), which the published networks follow.
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.5, 0.999))

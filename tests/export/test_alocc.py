@@ -10,7 +10,7 @@ from export.alocc.model import AloccModel, ModelSettings, TrunkMaps, new_trunk, 
 from export.alocc.networks import Discriminator, MapShape, Reinforcer, WithinClass, dense_code, local_code
 from export.alocc.settings import VERDICT_MODEL, Space
 from export.alocc.smoke import SMOKE_MODELS
-from export.alocc.step import AdversarialStep, RestorationStep, StepSettings
+from export.alocc.step import AdversarialStep, StepSettings
 from export.alocc.training import training_maps
 from export.alocc.trunks import MobileNetV2, Normalise, Pixels, load_trunk_weights
 from export.errors import WeightsError
@@ -75,8 +75,9 @@ def test_a_bounded_r_does_not_restore_what_lies_far_along_the_class_s_own_direct
         model = AloccModel(settings, _Given())
         vectors = inside.repeat_interleave(4, dim=1)  # 32 numbers
         model.standardise(_Kept(vectors[:, :, None, None]))
-        step = RestorationStep(
+        step = AdversarialStep(
             model.reinforcer,
+            model.discriminator,
             lambda rows, model=model, vectors=vectors: model.standardised(vectors[rows][:, :, None, None]),
             StepSettings(learning_rate=1e-2, noise=0.3),
             CPU,
@@ -128,18 +129,6 @@ def test_d_learns_first_on_the_target_and_r_then_fools_it() -> None:
     history = [step(batch) for epoch in range(30) for batch in batches(26, Schedule(30, 13, 0), epoch, CPU)]
     assert history[-1]["discrimination"] < history[0]["discrimination"] - 0.1
     assert history[-1]["adversarial"] > history[0]["adversarial"]
-
-
-def test_restoration_improves_without_a_discriminator() -> None:
-    torch.manual_seed(0)
-    shape, widths, strides = MapShape(2, 8, 8), (8, 8), (2, 2)
-    maps = torch.randn(1, 2, 8, 8) + 0.1 * torch.randn(32, 2, 8, 8)
-    reinforcer = Reinforcer(
-        shape, widths, strides, dense_code(shape.after(widths, strides), 4), nn.Identity()
-    )
-    step = RestorationStep(reinforcer, lambda rows: maps[rows], StepSettings(learning_rate=1e-2), CPU)
-    history = [step(batch) for epoch in range(20) for batch in batches(32, Schedule(20, 8, 0), epoch, CPU)]
-    assert history[-1]["reconstruction"] < 0.3 * history[0]["reconstruction"]
 
 
 def test_corrupted_maps_hold_the_same_numbers_in_other_places() -> None:
