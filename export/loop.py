@@ -8,6 +8,7 @@ several processes draw what one would.
 import hashlib
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -63,6 +64,23 @@ class TrainingStep(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         ...
+
+
+class CheckpointedStep(ABC):
+    """Keeps the state of a step's parts by name: its networks, optimisers, averages."""
+
+    @abstractmethod
+    def parts(self) -> dict[str, Any]:
+        """Everything that the next step depends on; each has `state_dict` and `load_state_dict`."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of every part."""
+        return {name: part.state_dict() for name, part in self.parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
 
 
 @dataclass(frozen=True)

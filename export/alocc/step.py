@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.alocc.corruption import corrupt
-from export.loop import Batch, cosine
+from export.loop import Batch, CheckpointedStep, cosine
 from export.processes import Processes
 
 # Maps [n, c, h, w] float32 on the training device of the images of these indices [n].
@@ -37,7 +37,7 @@ class StepSettings:
     corrupted_share: float = 0.0
 
 
-class AdversarialStep:
+class AdversarialStep(CheckpointedStep):
     """R and D against each other, as published."""
 
     def __init__(
@@ -92,16 +92,8 @@ class AdversarialStep:
             broken[through] = self._reinforcer(broken[through])
         return broken
 
-    def state_dict(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Any]:
         """Networks and optimisers."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-
-    def _parts(self) -> dict[str, Any]:
         return {
             "reinforcer": self._reinforcer,
             "discriminator": self._discriminator,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from export.loop import Batch, Schedule, cosine, fit
+from export.loop import Batch, CheckpointedStep, Schedule, cosine, fit
 from export.processes import Processes
 from export.run import RunFolder
 from export.starter.augment import augment, random_crop
@@ -126,7 +126,7 @@ def _batch_loss(
     return losses
 
 
-class TrunkStep:
+class TrunkStep(CheckpointedStep):
     """One step of the trunk's training; `averaged` is the trunk that serves.
 
     Weights are averaged over the last steps (Polyak and Juditsky, 1992). One process alone: the losses
@@ -161,16 +161,8 @@ class TrunkStep:
         self.averaged.update_parameters(self._trunk)
         return losses
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-
-    def _parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Any]:
+        """Networks, optimiser and average."""
         return {
             "trunk": self._trunk,
             "heads": self._heads,
