@@ -73,9 +73,12 @@ class AloccModel(nn.Module):
         shape = map_shape(self.trunk, settings.side)
         code = {"dense": dense_code, "local": local_code}[settings.code]
         inside = shape.after(settings.widths, settings.strides)
-        self.bound = _bound(settings, shape.channels)
         self.reinforcer = Reinforcer(
-            shape, settings.widths, settings.strides, code(inside, settings.code_size), self.bound
+            shape,
+            settings.widths,
+            settings.strides,
+            code(inside, settings.code_size),
+            _bound(settings, shape.channels),
         )
         self.discriminator = Discriminator(
             shape, settings.discriminator_widths, settings.discriminator_strides
@@ -117,9 +120,9 @@ class AloccModel(nn.Module):
         self.mean.copy_(mean.view_as(self.mean))
         # A channel that the class hardly uses would drown the others.
         self.deviation.copy_(deviation.clamp_min(0.1 * float(deviation.mean())).view_as(self.deviation))
-        if isinstance(self.bound, WithinClass):
+        if isinstance(self.reinforcer.output, WithinClass):
             every = torch.arange(len(trunk_maps))
-            self.bound.fit(self.standardised(trunk_maps(every)), _CLASS_QUANTILE)
+            self.reinforcer.output.fit(self.standardised(trunk_maps(every)), _CLASS_QUANTILE)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits D(X) and D(R(X)), restoration error: images uint8 [n, side, side, 3] -> three [n]."""
