@@ -17,8 +17,16 @@ from export.starter.card import model_card
 from export.starter.graph import Scorer, export_onnx, largest_difference, mega_flops
 from export.starter.measure import copy_distances, near_duplicate_distance, policy_thresholds
 from export.starter.preference import PreferenceHead, pair_accuracy
-from export.starter.recipe import Recipe, Sources, ladder_quality, load_sources, preference_ladders
-from export.starter.seeds import Trained, measure_seed, one_thread, train_seed
+from export.starter.reach import held_groups
+from export.starter.recipe import (
+    Recipe,
+    Sources,
+    ladder_quality,
+    load_sources,
+    preference_ladders,
+    training_images,
+)
+from export.starter.seeds import Trained, measure_seed, train_seed
 from export.starter.tags import predict_tags, save_tags, tag_figures, tag_matrix, train_tags
 from export.starter.training import features_of
 from export.starter.trunk import Trunk
@@ -53,17 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     for chatty in ("onnxscript", "onnx_ir"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     arguments = _arguments(argv)
-    one_thread()
+    # One thread: convolutions this small wait for each other longer than they compute.
+    torch.set_num_threads(1)
     recipe = Recipe()
     sources = load_sources(arguments.data, arguments.cache, recipe)
     processes = Processes(torch.device("cpu"))
+    data, groups = training_images(sources), held_groups(arguments.data, arguments.cache)
     trained, figures = {}, {}
     for seed in arguments.seeds:
         began = time.monotonic()
         folder = arguments.run / f"seed{seed}"
-        trained[seed] = train_seed(sources, recipe, seed, folder, processes, resume=arguments.resume)
+        trained[seed] = train_seed(sources, data, recipe, seed, folder, processes, resume=arguments.resume)
         _log.info("seed %d trained after %.1f minutes", seed, (time.monotonic() - began) / 60)
-        figures[str(seed)] = measure_seed(trained[seed], arguments.data, arguments.cache, recipe, sources)
+        figures[str(seed)] = measure_seed(trained[seed], groups, sources, recipe)
         _log.info("seed %d: %s", seed, figures[str(seed)])
     if arguments.out is not None:
         first = arguments.seeds[0]

@@ -6,6 +6,7 @@
 import argparse
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -86,15 +87,19 @@ def other_groups(data: Path, cache: Path) -> dict[str, Images]:
     return {name: photo_pixels(cache, name, own).exact for name, own in paths.items()}
 
 
-def reach(graph: Path, data: Path, cache: Path) -> dict[str, JsonValue]:
+def held_groups(data: Path, cache: Path) -> dict[str, Images]:
+    """Every group by name, none of it trained on."""
+    return product_groups(data, cache) | notice_groups(data, cache) | other_groups(data, cache)
+
+
+def reach(graph: Path, groups: Mapping[str, Images]) -> dict[str, JsonValue]:
     """Share of every group that the default policy blocks."""
-    groups = product_groups(data, cache) | notice_groups(data, cache) | other_groups(data, cache)
     return {name: share_blocked(run_onnx(graph, images)).as_figure() for name, images in groups.items()}
 
 
 def evaluate_starter(arguments: argparse.Namespace) -> int:
     """Print the figures of a bundle, or of a variant of its graph, as JSON; 0 when done."""
     graph = arguments.graph or arguments.bundle / GRAPH_FILE
-    figures = reach(graph, arguments.data, arguments.cache)
+    figures = reach(graph, held_groups(arguments.data, arguments.cache))
     print(json.dumps(figures, indent=2))  # noqa: T201 - the command's result
     return 0
