@@ -83,8 +83,3 @@ def read_grocery(data: Path) -> list[Photo]:
 def of_split(photos: Sequence[Photo], split: Split) -> list[Photo]:
     """The photos of one split, in file order."""
     return [photo for photo in photos if photo.split == split]
-
-
-def tag_names(photos: Sequence[Photo]) -> list[str]:
-    """Every tag in use, sorted."""
-    return sorted({tag for photo in photos for tag in photo.tags})

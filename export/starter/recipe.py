@@ -1,6 +1,5 @@
 """The starter bundle from photos to heads: what is trained on what, in order."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +21,11 @@ from export.starter.training import (
 )
 from export.starter.trunk import Trunk
 
-_log = logging.getLogger(__name__)
 SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 # Seeds of the rendered sets. Tests and the demo use others, so that no image is ever shared.
 SEED_NOTICE, SEED_PRODUCT, SEED_POSTER, SEED_QR_PHOTO = 1, 2, 3, 4
 SEED_BROWSER = 5
-SEED_FUSION, SEED_CHANGED, SEED_HELD = 500, 501, 1000
+SEED_HELD = 1000
 
 
 @dataclass(frozen=True)
