@@ -24,7 +24,9 @@ Headers = tuple[tuple[str, bytes | None], ...]
 # Stands in place of a record's headers when one of their names is not UTF-8: the client cannot read any then.
 UNREADABLE_HEADERS = "mekiki.unreadable_headers"
 
-_SECRET_KEY = re.compile(r"password|secret|\.key\b|\.pem$|token|jaas", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"password|secret|\.key\b|\.pem$|token(?!\.endpoint)|jaas|oauthbearer\.config", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

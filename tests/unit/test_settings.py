@@ -179,6 +179,8 @@ def test_secrets_are_masked_and_nothing_else_is() -> None:
             "sasl.password": "x",
             "ssl.key.pem": "x",
             "sasl.oauthbearer.client.secret": "x",
+            "sasl.oauthbearer.config": "x",
+            "sasl.oauthbearer.token.endpoint.url": "https://issuer.example/token",
             "sasl.username": "me",
         }
     )
@@ -186,6 +188,8 @@ def test_secrets_are_masked_and_nothing_else_is() -> None:
         "sasl.password": "********",
         "ssl.key.pem": "********",
         "sasl.oauthbearer.client.secret": "********",
+        "sasl.oauthbearer.config": "********",
+        "sasl.oauthbearer.token.endpoint.url": "https://issuer.example/token",
         "sasl.username": "me",
     }
 
