@@ -5,11 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.render.browser_notices import render_browser_notices
+from export.render.svg_notices import render_svg_notices
+from export.render.svg_posters import render_svg_qr_posters
 from export.render.typst_notices import render_typst_notices
 from export.render.typst_posters import render_typst_qr_posters
 from export.render.uploads import render_upload, suffix_of
 
-KINDS = ("notice", "qr_poster", "qr_photo", "product", "browser_notice", "typst_notice", "typst_qr_poster")
+KINDS = (
+    "notice",
+    "qr_poster",
+    "qr_photo",
+    "product",
+    "browser_notice",
+    "typst_notice",
+    "typst_qr_poster",
+    "svg_notice",
+    "svg_qr_poster",
+)
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -40,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         uploads = iter(render_typst_notices(options.seed, options.count, photos))
     elif options.kind == "typst_qr_poster":
         uploads = iter(render_typst_qr_posters(options.seed, options.count, photos))
+    elif options.kind == "svg_notice":
+        uploads = iter(render_svg_notices(options.seed, options.count, photos))
+    elif options.kind == "svg_qr_poster":
+        uploads = iter(render_svg_qr_posters(options.seed, options.count, photos))
     else:
         uploads = (render_upload(options.kind, options.seed, i, tuple(photos)) for i in range(options.count))
     for index, data in enumerate(uploads):

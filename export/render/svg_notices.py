@@ -1,0 +1,79 @@
+"""A notice renderer held for testing: pages drawn as SVG by resvg; nothing it draws is trained on.
+
+Words, layouts, faces and text engine are its own, so that a filter that learnt the habits of the other
+renderers fails here.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from export.render import svg_layouts, svg_sheets
+from export.render.svg_grounds import lay_ground, random_look
+from export.render.svg_page import Page, SvgFonts, held_out_faces
+from export.render.svg_phrases import SUBJECTS, Notice, notice_of
+from export.render.typst_notices import to_upload
+
+Layout = Callable[[Page, Notice], None]
+_LONG = ("closed", "shipping", "rules", "moved", "custom", "thanks", "payment", "event")
+# Each layout with its weight and the subjects that shops use it for.
+LAYOUTS: tuple[tuple[Layout, float, tuple[str, ...]], ...] = (
+    (svg_layouts.headline, 4, SUBJECTS), (svg_layouts.sparse, 1.5, SUBJECTS), (svg_layouts.card, 2, SUBJECTS),
+    (svg_layouts.banner, 1.5, SUBJECTS), (svg_layouts.speech, 1.3, SUBJECTS),
+    (svg_layouts.split, 2, SUBJECTS),
+    (svg_layouts.number, 2, ("sale", "sale", "restock", "event", "closed")),
+    (svg_layouts.upright, 1.3, SUBJECTS), (svg_layouts.labels, 1.3, SUBJECTS),
+    (svg_layouts.thanks, 1.2, ("thanks", "thanks", "custom", "restock", "event", "closed")),
+    (svg_layouts.aslant, 1, ("sale", "restock", "closed", "moved", "event")),
+    (svg_layouts.seal, 1, SUBJECTS), (svg_layouts.taped, 1.3, SUBJECTS), (svg_layouts.stamped, 1.3, SUBJECTS),
+    (svg_sheets.wall, 3, _LONG), (svg_sheets.numbered, 1.5, _LONG), (svg_sheets.fees, 1.3, ("shipping",)),
+    (svg_sheets.calendar, 1.5, ("closed", "closed", "event")), (svg_sheets.memo, 1.5, _LONG),
+    (svg_sheets.notebook, 1, _LONG), (svg_sheets.yes_no, 1.2, ("rules", "payment", "custom")),
+    (svg_sheets.coupon, 1.2, ("sale",)), (svg_sheets.poster, 1.5, SUBJECTS), (svg_sheets.post, 1, SUBJECTS),
+    (svg_sheets.facts, 1.2, _LONG), (svg_sheets.framed, 1.5, _LONG),
+)  # fmt: skip
+# Sides in pixels, as design tools, phones and shops' own resizers give them.
+SIZES = ((1080, 1080), (1000, 1000), (750, 750), (600, 600), (500, 500), (1080, 1350), (864, 1080),
+         (640, 854), (768, 1024), (720, 1280), (1200, 800), (960, 720), (1200, 630), (320, 320),
+         (450, 300))  # fmt: skip
+
+
+def draw_svg_notice(rng: np.random.Generator, fonts: SvgFonts, photos: Sequence[Path] = ()) -> Image.Image:
+    """One notice as an RGB image of 300 to 1,350 pixels a side; everything about it is drawn from `rng`."""
+    weights = np.array([weight for _, weight, _ in LAYOUTS])
+    layout, _, subjects = LAYOUTS[int(rng.choice(len(LAYOUTS), p=weights / weights.sum()))]
+    japanese = bool(fonts.japanese) and bool(rng.random() < 0.6)
+    notice = notice_of(rng, japanese, subjects[int(rng.integers(len(subjects)))])
+    width, height = SIZES[int(rng.integers(len(SIZES)))]
+    if layout in {svg_sheets.memo, svg_sheets.notebook, svg_sheets.post} and width > height:
+        width, height = height, width
+    page = Page(rng, 1000 * height / width, random_look(rng, fonts, japanese), photos)
+    lay_ground(page)
+    layout(page, notice)
+    return page.rasterise(width)
+
+
+def render_svg_notices(
+    seed: int, count: int, photos: Sequence[Path] = (), fonts: SvgFonts | None = None
+) -> list[bytes]:
+    """Upload bytes (JPEG, PNG or WebP) of `count` notices; the same arguments give the same bytes.
+
+    Args:
+        seed: names the set.
+        count: how many.
+        photos: photos to lay under some notices, blurred and dimmed.
+        fonts: faces to write with, in place of the installed ones that no training renderer draws with;
+            without Japanese faces every notice is English.
+
+    Raises:
+        MissingFontsError: `fonts` is not given and the held-out fonts are not installed.
+
+    """
+    faces = fonts or held_out_faces()
+    uploads = []
+    for index in range(count):
+        rng = np.random.default_rng([seed, index, 4])
+        uploads.append(to_upload(rng, draw_svg_notice(rng, faces, photos)))
+    return uploads

@@ -1,0 +1,271 @@
+"""Layouts of notices that are mostly small words: walls of text, lists, tables, calendars, screens."""
+
+from export.render.svg_ornaments import any_picture, corners, picture, rule
+from export.render.svg_page import Box, Page
+from export.render.svg_phrases import LABELS, REGIONS, Notice
+
+
+def wall(page: Page, notice: Notice) -> None:
+    """A wall of small words under a small headline."""
+    look, align = page.look, page.pick(("start", "start", "middle"))
+    head, rest = page.area.rows(page.between(0.5, 0.9), 3.2)
+    page.block(head, notice.plain, look.head.but(size=page.between(44, 76), align=align))
+    gap = page.pick(("\n", "\n\n", "\n"))
+    page.block(rest, gap.join(notice.lines), look.body.but(size=page.between(26, 46), align=align), 0.1)
+
+
+def numbered(page: Page, notice: Notice) -> None:
+    """Numbered discs with a sentence each, and sometimes arrows between them."""
+    look, count = page.look, page.pick((3, 3, 4))
+    head, *bands = page.area.rows(1.1, *[1] * count)
+    page.block(head, notice.plain, look.head.but(size=page.between(56, 90)), 0.3)
+    for index, band in enumerate(bands):
+        radius = min(band.h * 0.36, 62)
+        x, y = band.x + radius, band.y + band.h / 2
+        page.add(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{look.accent}"/>')
+        figure = look.head.but(size=radius * 1.1, fill=look.ground, spacing=0)
+        page.line(x, y + radius * 0.4, str(index + 1), figure)
+        if index and page.chance(0.8):
+            page.add(
+                f'<path stroke="{look.accent}" stroke-width="5" '
+                f'd="M{x:.1f} {y - radius:.1f}V{y - band.h + radius:.1f}"/>'
+            )
+        words = Box(x + radius + 30, band.y + 8, band.w - 2 * radius - 30, band.h - 16)
+        page.block(words, notice.lines[index], look.body.but(size=page.between(32, 46), align="start"))
+
+
+def fees(page: Page, notice: Notice) -> None:
+    """A table of postage by area."""
+    look, words = page.look, LABELS[notice.japanese]
+    head, rest = page.area.rows(0.8, page.between(2.6, 3.6))
+    title = words["fees"] if page.chance(0.6) else notice.plain
+    page.block(head, str(title), look.head.but(size=page.between(50, 84)))
+    count = page.pick((4, 5, 6, 8))
+    lowest = int(page.rng.integers(18, 60)) * 10
+    mark = "{:,}円" if notice.japanese else "£{:.2f}"
+    rows = [(str(words["area"]), str(words["fee"]))]
+    for index, region in enumerate(REGIONS[notice.japanese][:count]):
+        cost = lowest + index * int(page.rng.integers(2, 16)) * 10
+        rows.append((region, mark.format(cost if notice.japanese else cost / 100)))
+    body = look.body.but(size=page.between(30, 46))
+    for index, (band, row) in enumerate(zip(rest.rows(*[1] * len(rows)), rows, strict=True)):
+        fill = look.accent if not index else (look.soft if index % 2 else look.ground)
+        page.rect(band, fill, 0, f'stroke="{look.ink}" stroke-width="{1.5 if page.chance(0.5) else 0}"')
+        style = body if index else body.but(fill=look.ground)
+        for cell, text in zip(band.columns(1.2, 1), row, strict=True):
+            page.block(cell.inset(20, 4), text, style)
+
+
+def calendar(page: Page, notice: Notice) -> None:
+    """A month with the closed days marked."""
+    look, words = page.look, LABELS[notice.japanese]
+    first = int(page.rng.integers(7))
+    last = 28 if notice.month == 2 else 30 + (notice.month in {1, 3, 5, 7, 8, 10, 12})
+    head, days, foot = page.area.rows(0.9, 3.2, 0.6)
+    title = f"{notice.month}月" if notice.japanese else f"{notice.month:02d} / 20{page.pick((24, 25, 26))}"
+    if page.chance(0.6):
+        title += "  " + notice.plain
+    page.block(head, title, look.head.but(size=page.between(60, 110)), 0.4)
+    grid = days.rows(*[1] * 7)
+    size = min(days.w / 7, days.h / 7)
+    body = look.body.but(size=size * page.between(0.36, 0.5), align="middle")
+    for cell, name in zip(grid[0].columns(*[1] * 7), words["days"], strict=True):
+        page.block(cell, name, body.but(fill=look.accent))
+    weekly = int(page.rng.integers(9))
+    mark = page.pick(("disc", "ring", "square", "cross"))
+    for day in range(1, last + 1):
+        row, column = divmod(first + day - 1, 7)
+        cell = grid[row + 1].columns(*[1] * 7)[column]
+        off = column == weekly or day in notice.away
+        if off:
+            _mark_day(page, cell, size, mark)
+        page.block(cell, str(day), body.but(fill=look.ground) if off and mark in ("disc", "square") else body)
+    page.block(
+        foot,
+        f"● = {words['off']}   {notice.under}" if notice.japanese else f"{words['off']}: {notice.under}",
+        body.but(size=34),
+    )
+
+
+def _mark_day(page: Page, cell: Box, size: float, mark: str) -> None:
+    x, y, radius, ink = cell.x + cell.w / 2, cell.y + cell.h / 2, size * 0.42, page.look.accent
+    if mark == "square":
+        page.rect(cell.inset(3), ink)
+    elif mark == "cross":
+        wide = 2 * radius
+        page.add(
+            f'<path stroke="{ink}" stroke-width="5" '
+            f'd="M{x - radius} {y - radius}l{wide} {wide}m0 {-wide}l{-wide} {wide}"/>'
+        )
+    else:
+        shown = f'fill="{ink}"' if mark == "disc" else f'fill="none" stroke="{ink}" stroke-width="5"'
+        page.add(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" {shown}/>')
+
+
+def memo(page: Page, notice: Notice) -> None:
+    """A screenshot of a phone's memo or of a plain post: status bar, back arrow, words to the left."""
+    look, dark = page.look, page.chance(0.25)
+    paper, ink = ("#1c1c1e", "#f2f2f2") if dark else (page.pick(("#ffffff", "#fdfbf3", "#f2f2f7")), "#1d1d1f")
+    tint = page.pick(("#e0a100", "#0a7aff", look.accent))
+    page.rect(page.whole, paper)
+    small = look.body.but(size=28, fill=ink, bold=0.02)
+    page.line(70, 55, f"{page.pick((7, 9, 13, 21))}:{int(page.rng.integers(10, 60))}", small)
+    page.rect(Box(890, 34, 56, 26), "none", 8, f'stroke="{ink}" stroke-width="3"')
+    page.rect(Box(894, 38, page.between(12, 48), 18), ink, 5)
+    page.add(f'<path fill="none" stroke="{tint}" stroke-width="6" d="M66 104l-22 24 22 24"/>')
+    box = Box(60, 190, 880, page.height - 250)
+    words = page.block(
+        box.rows(1, 3)[0],
+        notice.plain,
+        small.but(size=page.between(50, 66), bold=0.04, align="start", fill=ink),
+        0,
+    )
+    rest = Box(60, words.y + words.h + 40, 880, page.height - words.y - words.h - 90)
+    body = small.but(size=page.between(32, 42), bold=0, align="start", leading=1.55)
+    page.block(rest, page.pick(("\n", "\n\n")).join(notice.lines[: page.pick((3, 5, 7))]), body, 0)
+
+
+def notebook(page: Page, notice: Notice) -> None:
+    """Ruled paper with holes; the words stand on the lines."""
+    look, gap = page.look, page.between(62, 92)
+    page.rect(page.whole, "#fffefa")
+    for y in range(1, int(page.height / gap)):
+        page.add(f'<path stroke="#9db9d6" stroke-width="2" d="M0 {(y + 0.6) * gap:.1f}H1000"/>')
+    page.add('<path stroke="#e39a9a" stroke-width="3" d="M130 0V2000"/>')
+    for y in range(60, int(page.height), 180):
+        page.add(f'<circle cx="60" cy="{y}" r="20" fill="{look.soft}"/>')
+    ink = look.ink if look.ink < "#9" else "#303040"
+    style = look.body.but(fill=ink, align="start", size=gap * 0.55, leading=gap / (gap * 0.55))
+    words = page.whole.inset(0, gap * 0.6)
+    head = page.block(
+        Box(170, gap * 0.75, 780, gap * 2),
+        notice.plain,
+        look.head.but(size=gap * 0.8, fill=ink, align="start"),
+        0.5,
+    )
+    room = int((words.h - gap * 2.6) / gap)
+    box = Box(170, gap * 3.05, 770, room * gap)
+    text = notice.lines[0]
+    for line in notice.lines[1:]:
+        if len(text) + len(line) < room * (18 if notice.japanese else 34):
+            text += "\n" + line
+    page.block(box, text, style, 0)
+    if page.chance(0.5):
+        page.add(
+            f'<path stroke="{look.accent}" stroke-width="{gap * 0.3:.0f}" opacity="0.35" '
+            f'd="M{head.x:.0f} {head.y + head.h * 0.85:.0f}h{head.w:.0f}"/>'
+        )
+
+
+def yes_no(page: Page, notice: Notice) -> None:
+    """Two columns: what is done here and what is not."""
+    look, words = page.look, LABELS[notice.japanese]
+    head, rest = page.area.rows(1, page.between(2.2, 3))
+    page.block(head, notice.plain, look.head.but(size=page.between(60, 100)), 0.4, balance=True)
+    parts = rest.columns(1, 1) if page.whole.h < 1300 and page.chance(0.6) else rest.rows(1, 1)
+    size, which = page.between(28, 42), page.pick((0, 1))
+    for index, (part, key) in enumerate(zip(parts, ("ok", "no"), strict=True)):
+        box = part.inset(12)
+        edge = (look.accent, look.ink)[index]
+        page.rect(box, "none", page.pick((0, 20)), f'stroke="{edge}" stroke-width="5"')
+        title, text = box.rows(0.8, 3)
+        page.rect(title, edge)
+        page.block(title.inset(16, 8), words[key][which], look.head.but(size=46, fill=look.ground))
+        lines = "\n".join(notice.lines[index::2][:3])
+        page.block(text.inset(28, 18), lines, look.body.but(size=size, align="start"))
+
+
+def coupon(page: Page, notice: Notice) -> None:
+    """A voucher with a torn-off stub."""
+    look = page.look
+    tall = min(page.area.h, page.between(420, 620))
+    box = Box(page.area.x, (page.height - tall) / 2, page.area.w, tall)
+    page.rect(
+        box,
+        page.pick(("#ffffff", look.soft)) if look.ink < "#9" else look.soft,
+        24,
+        f'stroke="{look.accent}" stroke-width="6"',
+    )
+    main, stub = box.columns(2.6, 1)
+    page.add(
+        f'<path stroke="{look.accent}" stroke-width="5" stroke-dasharray="14 12" '
+        f'd="M{stub.x:.0f} {box.y:.0f}v{box.h:.0f}"/>'
+    )
+    for y in (box.y, box.y + box.h):
+        page.add(f'<circle cx="{stub.x:.0f}" cy="{y:.0f}" r="30" fill="{look.ground}"/>')
+    top, middle, foot = main.inset(40, 30).rows(0.7, 1.5, 1)
+    page.block(top, LABELS[notice.japanese]["coupon"], look.body.but(size=44))
+    page.block(middle, notice.plain, look.head.but(size=130, fill=look.accent), balance=True)
+    page.block(foot, notice.lines[0], look.body.but(size=page.between(26, 38)))
+    page.block(stub.inset(24, 60), notice.number, look.head.but(size=110))
+    if page.area.h - tall > 300:
+        page.block(
+            Box(box.x, page.area.y, box.w, box.y - page.area.y - 30), notice.shop, look.head.but(size=70)
+        )
+        low = box.y + box.h + 30
+        page.block(
+            Box(box.x, low, box.w, page.area.y + page.area.h - low), notice.lines[1], look.body.but(size=40)
+        )
+
+
+def poster(page: Page, notice: Notice) -> None:
+    """A column in the middle: picture, headline, line, box of details, name of the shop."""
+    look = page.look
+    top, head, details, foot = page.area.rows(page.between(0.7, 1.4), 1.2, page.between(1, 1.6), 0.4)
+    any_picture(page, top.inset(0, 12))
+    page.block(head, notice.headline, look.head.but(size=page.between(70, 120)), balance=True)
+    inner = details.inset(page.between(0, 60), 12)
+    page.rect(inner, look.soft, page.pick((0, 20, 50)))
+    words = "\n".join(notice.lines[: page.pick((2, 3))])
+    page.block(inner.inset(34, 20), words, look.body.but(size=page.between(28, 42)))
+    page.block(foot.inset(0, 8), notice.shop, look.body.but(size=36, spacing=0.15), 0.9)
+
+
+def post(page: Page, notice: Notice) -> None:
+    """A post of a social network: round portrait and name above, the words, icons below."""
+    look = page.look
+    page.rect(page.whole, "#ffffff")
+    page.add(f'<circle cx="90" cy="85" r="45" fill="{look.accent}"/>')
+    dark = look.body.but(fill="#222222", align="start")
+    page.line(155, 96, notice.shop, dark.but(size=34, bold=0.04))
+    box = Box(0, 165, 1000, page.height - 290)
+    page.rect(box, look.ground)
+    head, rest = box.inset(70, 45).rows(1.5, 1)
+    page.block(head, notice.headline, look.head.but(size=page.between(80, 140)), balance=True)
+    page.block(rest, "\n".join((notice.under, notice.lines[0])), look.body.but(size=page.between(30, 44)))
+    low = page.height - 98
+    picture(page, "heart", 40, low, 62)
+    picture(page, "letter", 130, low, 62)
+    page.line(960, low + 44, str(LABELS[notice.japanese]["more"]), dark.but(size=28, align="end"))
+
+
+def facts(page: Page, notice: Notice) -> None:
+    """Term and definition in rows between rules, as a shop's terms are set."""
+    look, count = page.look, page.pick((3, 4, 5))
+    head, *bands = page.area.rows(page.between(0.9, 1.3), *[1] * count)
+    page.block(head, notice.plain, look.head.but(size=page.between(50, 84), align="start"), 0.5)
+    size = page.between(28, 40)
+    for index, band in enumerate(bands):
+        rule(page, Box(band.x, band.y - 4, band.w, 8), "plain")
+        term, words = band.inset(0, 12).columns(0.7, 3)
+        page.block(
+            term.inset(6, 0),
+            f"{index + 1:02d}",
+            look.head.but(size=size * 1.4, fill=look.accent, align="start"),
+        )
+        page.block(words, notice.lines[index], look.body.but(size=size, align="start"))
+
+
+def framed(page: Page, notice: Notice) -> None:
+    """A formal announcement: frame, kicker, headline, paragraph, name to the right."""
+    look = page.look
+    corners(page, page.area.inset(-20))
+    kicker, head, rest, foot = page.area.inset(40, 30).rows(0.5, 1, page.between(2, 2.6), 0.5)
+    small = look.body.but(size=page.between(28, 38))
+    page.block(kicker, page.pick(LABELS[notice.japanese]["notice"]), small.but(spacing=0.3))
+    page.block(head, notice.plain, look.head.but(size=page.between(56, 84)), balance=True)
+    join = "" if notice.japanese and page.chance(0.5) else "\n"
+    ends = ("。", "\uff01", "?", "◎")
+    lines = [line if line.endswith(ends) or not notice.japanese else line + "。" for line in notice.lines[:4]]
+    page.block(rest, join.join(lines), small.but(align="start", leading=1.7))
+    page.block(foot, notice.shop, small.but(align="end"))
