@@ -84,7 +84,8 @@ def plain(page: Page) -> None:
 
 def gradient(page: Page) -> None:
     """From the ground colour to the soft or the accent one."""
-    name, end = page.name(), page.pick((page.look.soft, page.look.soft, page.look.accent))
+    look, name = page.look, page.name()
+    end = look.soft if look.head.fill == look.accent else page.pick((look.soft, look.soft, look.accent))
     x, y = page.pick(((0, 1), (1, 1), (1, 0)))
     page.add(f'<linearGradient id="{name}" x2="{x}" y2="{y}"><stop stop-color="{page.look.ground}"/>'
              f'<stop offset="1" stop-color="{end}"/></linearGradient>')  # fmt: skip

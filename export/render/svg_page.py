@@ -153,8 +153,8 @@ def break_lines(words: str, style: Style, width: float) -> list[str]:
 
 def fit_lines(words: str, style: Style, box: Box, balance: bool = False) -> tuple[list[str], Style]:
     """The lines and the style, made smaller until the lines lie within the box. Lines that are to be balanced
-    are headlines: Japanese ones are made smaller, down to half, before they are broken within a word."""
-    whole = 0.5 * style.size if balance and not words.isascii() else style.size
+    are headlines: Japanese ones are made smaller, down to 0.4, before they are broken within a word."""
+    whole = 0.4 * style.size if balance and not words.isascii() else style.size
     while True:
         lines = words.split("\n") if style.size > whole else break_lines(words, style, box.w)
         tall = (len(lines) - 1) * style.leading * style.size + style.size * 1.1
@@ -166,7 +166,8 @@ def fit_lines(words: str, style: Style, box: Box, balance: bool = False) -> tupl
     while balance and len(break_lines(words, style, narrow * 0.96)) == len(lines) and narrow > box.w * 0.4:
         narrow *= 0.96
     narrowed = break_lines(words, style, narrow)
-    return (narrowed if max(width_of(line, style) for line in narrowed) <= box.w * 1.02 else lines), style
+    wide = max(width_of(line, style) for line in narrowed)
+    return (narrowed if len(narrowed) == len(lines) and wide <= box.w * 1.02 else lines), style
 
 
 class Page:

@@ -266,24 +266,17 @@ def _values(rng: np.random.Generator, japanese: bool, month: int, away: range) -
 
 def notice_of(rng: np.random.Generator, japanese: bool, subject: str) -> Notice:
     """A notice on a subject, its headline, lines and numbers drawn from `rng`."""
-    heads, unders, lines = (JAPANESE if japanese else ENGLISH)[subject]
-    return _compose(rng, japanese, subject, heads, unders, lines)
+    return _compose(rng, japanese, subject, (JAPANESE if japanese else ENGLISH)[subject])
 
 
 def poster_words(rng: np.random.Generator, japanese: bool) -> Notice:
     """The words around a code."""
     heads, unders = POSTER_WORDS[japanese]
-    return _compose(rng, japanese, "poster", heads, unders, unders)
+    return _compose(rng, japanese, "poster", (heads, unders, unders))
 
 
-def _compose(
-    rng: np.random.Generator,
-    japanese: bool,
-    subject: str,
-    heads: tuple[str, ...],
-    unders: tuple[str, ...],
-    lines: tuple[str, ...],
-) -> Notice:
+def _compose(rng: np.random.Generator, japanese: bool, subject: str, words: Words) -> Notice:
+    heads, unders, lines = words
     month, day = int(rng.integers(1, 13)), int(rng.integers(1, 20))
     away = range(day, day + int(rng.integers(2, 9)))
     values = _values(rng, japanese, month, away)

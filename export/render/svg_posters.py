@@ -184,7 +184,7 @@ def large(page: Page, words: Notice) -> None:
     if page.chance(0.6):
         rest, band = page.whole.rows(1 - strip, strip)
     page.rect(band, look.accent)
-    page.block(band.inset(40, 14), words.plain, look.head.but(size=100, fill=look.ground))
+    page.block(band.inset(40, 14), words.plain, look.head.but(size=100, fill=look.ground), balance=True)
     code(page, rest.inset(page.between(15, 60)))
 
 

@@ -55,7 +55,7 @@ def _pixels(page: Page) -> np.ndarray:
 
 @pytest.mark.parametrize("render", [render_svg_notices, render_svg_qr_posters])
 def test_uploads_are_repeatable_and_differ_by_seed(render) -> None:
-    first, again, other = (render(seed, 3, fonts=FONTS) for seed in (5, 5, 6))
+    first, again, other = (render(seed, 2, fonts=FONTS) for seed in (5, 5, 6))
     assert first == again
     assert not set(first) & set(other)
     assert render(5, 1, fonts=FONTS) == first[:1]
@@ -63,7 +63,7 @@ def test_uploads_are_repeatable_and_differ_by_seed(render) -> None:
 
 @pytest.mark.parametrize("render", [render_svg_notices, render_svg_qr_posters])
 def test_uploads_decode_with_the_workers_decoder_and_differ_in_size(render) -> None:
-    uploads = render(1, 8, fonts=FONTS)
+    uploads = render(1, 6, fonts=FONTS)
     images = [Image.open(io.BytesIO(data)) for data in uploads]
     assert len({image.size for image in images}) > 3
     assert len({image.format for image in images}) > 1
@@ -73,7 +73,7 @@ def test_uploads_decode_with_the_workers_decoder_and_differ_in_size(render) -> N
 
 
 def test_every_notice_has_something_written_on_it() -> None:
-    for seed in range(12):
+    for seed in range(8):
         image = draw_svg_notice(_rng(seed), FONTS)
         edges = np.abs(np.diff(np.asarray(image.convert("L"), dtype=float), axis=1)) > 12
         assert edges.mean() > 0.002, f"seed {seed} is nearly blank"
@@ -186,8 +186,8 @@ def test_most_codes_are_read_whatever_their_style() -> None:
 
 
 def test_most_posters_are_read_by_a_decoder() -> None:
-    posters = [draw_svg_qr_poster(_rng(seed), FONTS) for seed in range(20)]
-    assert sum(bool(zxingcpp.read_barcodes(poster)) for poster in posters) >= 17
+    posters = [draw_svg_qr_poster(_rng(seed), FONTS) for seed in range(14)]
+    assert sum(bool(zxingcpp.read_barcodes(poster)) for poster in posters) >= 11
 
 
 @pytest.mark.parametrize("layout", [layout for layout, _ in POSTER_LAYOUTS])
