@@ -3,25 +3,20 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from export.render.browser_notices import render_browser_notices
 from export.render.svg_notices import render_svg_notices
 from export.render.svg_posters import render_svg_qr_posters
-from export.render.typst_notices import render_typst_notices
-from export.render.typst_posters import render_typst_qr_posters
-from export.render.uploads import render_upload, suffix_of
+from export.render.uploads import Kind, render_upload, suffix_of
 
-KINDS = (
-    "notice",
-    "qr_poster",
-    "qr_photo",
-    "product",
-    "browser_notice",
-    "typst_notice",
-    "typst_qr_poster",
-    "svg_notice",
-    "svg_qr_poster",
-)
+# Renderers that draw a whole set at once.
+_SETS = {
+    "browser_notice": render_browser_notices,
+    "svg_notice": render_svg_notices,
+    "svg_qr_poster": render_svg_qr_posters,
+}
+KINDS = (*get_args(Kind), *_SETS)
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -46,16 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.photos and not photos:
         parser.error(f"--photos {options.photos} holds no image")
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.kind == "browser_notice":
-        uploads = iter(render_browser_notices(options.seed, options.count))
-    elif options.kind == "typst_notice":
-        uploads = iter(render_typst_notices(options.seed, options.count, photos))
-    elif options.kind == "typst_qr_poster":
-        uploads = iter(render_typst_qr_posters(options.seed, options.count, photos))
-    elif options.kind == "svg_notice":
-        uploads = iter(render_svg_notices(options.seed, options.count, photos))
-    elif options.kind == "svg_qr_poster":
-        uploads = iter(render_svg_qr_posters(options.seed, options.count, photos))
+    if options.kind in _SETS:
+        uploads = iter(_SETS[options.kind](options.seed, options.count, photos))
     else:
         uploads = (render_upload(options.kind, options.seed, i, tuple(photos)) for i in range(options.count))
     for index, data in enumerate(uploads):

@@ -1,7 +1,7 @@
 """Shop notices as web pages: HTML and CSS in headless Chromium, the second renderer that is trained on.
 
-Layouts, words, patterns and the text engine are others than those of `notices`: what both renderers
-have in common is what makes a notice. `typst_notices` is the one that is held for testing.
+Layouts, words, patterns and the text engine are others than those of `notices`: what all renderers
+have in common is what makes a notice. `svg_notices` is the one that is held for testing.
 """
 
 import base64
@@ -15,7 +15,7 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from export.render.browser_phrases import FONTS_EN, FONTS_JA, HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
 from export.render.camera import lay_down, photograph, texture, to_bytes
@@ -61,15 +61,19 @@ def _background(rng: np.random.Generator, dark: bool) -> str:
 
 
 def _photo(rng: np.random.Generator, photos: Sequence[Path]) -> str:
-    """CSS for a product photo behind the words, veiled so that they stand out; empty without photos."""
+    """CSS for a product photo behind the words, blurred and veiled; empty without photos.
+
+    A garment that can still be made out makes a product with a caption.
+    """
     if not photos:
         return ""
     out = io.BytesIO()
     with Image.open(photos[int(rng.integers(len(photos)))]) as image:
-        image.convert("RGB").save(out, "JPEG", quality=80)
+        blur = ImageFilter.GaussianBlur(image.width * float(rng.uniform(0.025, 0.06)))
+        image.convert("RGB").filter(blur).save(out, "JPEG", quality=80)
     data = base64.b64encode(out.getvalue()).decode()
     veil = "255 255 255" if rng.random() < 0.6 else "0 0 0"
-    share = int(rng.uniform(75, 92))  # a photo still seen would be a product with a caption
+    share = int(rng.uniform(40, 85))
     flat = f"linear-gradient(rgb({veil}/{share}%),rgb({veil}/{share}%))"
     return f"background:{flat},url(data:image/jpeg;base64,{data}) center/cover"
 

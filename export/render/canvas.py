@@ -62,18 +62,17 @@ def plain_or_gradient(rng: np.random.Generator, width: int, height: int) -> tupl
 def photo_background(
     rng: np.random.Generator, width: int, height: int, photos: Sequence[Image.Image]
 ) -> tuple[Image.Image, Colour]:
-    """A photo (or a texture where there is none), blurred, dimmed or bleached so that text stands on it."""
+    """A photo (or a texture where there is none), blurred, dimmed or bleached so that text stands on it.
+
+    Blurred beyond recognition: a garment that can still be made out makes a product with a caption.
+    """
     if photos and rng.random() < 0.8:
         image = photos[int(rng.integers(len(photos)))].convert("RGB").resize((width, height))
     else:
         image = texture(rng, width, height)
-    blurred = rng.random() < 0.6
-    if blurred:
-        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(3, 9))))
+    image = image.filter(ImageFilter.GaussianBlur(width * float(rng.uniform(0.025, 0.06))))
     veil = random_colour(rng, 0, 60) if rng.random() < 0.5 else random_colour(rng, 200, 255)
-    # A sharp photo under thin words would be a product with a caption, so it fades more.
-    share = float(rng.uniform(0.25, 0.8) if blurred else rng.uniform(0.7, 0.9))
-    image = Image.blend(image, Image.new("RGB", (width, height), veil), share)
+    image = Image.blend(image, Image.new("RGB", (width, height), veil), float(rng.uniform(0.2, 0.75)))
     mean = np.asarray(image).mean(axis=(0, 1))
     return image, (int(mean[0]), int(mean[1]), int(mean[2]))
 

@@ -217,16 +217,29 @@ def _page(rng: np.random.Generator, photos: Sequence[Image.Image]) -> Sheet:
     if kind < 0.6:
         image, paper = plain_or_gradient(rng, width, height)
     elif kind < 0.85:
-        image, paper = photo_background(rng, width, height, photos)
-        if rng.random() < 0.5:  # a panel in front of the photo
-            panel = random_colour(rng, 200, 255) if rng.random() < 0.7 else random_colour(rng, 0, 90)
-            inset_x, inset_y = int(width * rng.uniform(0, 0.1)), int(height * rng.uniform(0.02, 0.16))
-            over = image.copy()
-            ImageDraw.Draw(over).rectangle((inset_x, inset_y, width - inset_x, height - inset_y), fill=panel)
-            image, paper = Image.blend(image, over, float(rng.uniform(0.6, 1))), panel
+        if rng.random() < 0.5:
+            image, paper = _panelled(rng, width, height, photos)
+        else:
+            image, paper = photo_background(rng, width, height, photos)
     else:
         image, paper = paper_sheet(rng, width, height)
     return _sheet(image, paper, rng)
+
+
+def _panelled(
+    rng: np.random.Generator, width: int, height: int, photos: Sequence[Image.Image]
+) -> tuple[Image.Image, Colour]:
+    """A sharp photo, or a blurred one, of which a panel for the words leaves a border."""
+    panel = random_colour(rng, 200, 255) if rng.random() < 0.7 else random_colour(rng, 0, 90)
+    if photos and rng.random() < 0.5:
+        image = photos[int(rng.integers(len(photos)))].convert("RGB").resize((width, height))
+        opacity = float(rng.uniform(0.9, 1))
+    else:
+        image, opacity = photo_background(rng, width, height, photos)[0], float(rng.uniform(0.6, 1))
+    inset_x, inset_y = int(width * rng.uniform(0, 0.1)), int(height * rng.uniform(0.02, 0.16))
+    over = image.copy()
+    ImageDraw.Draw(over).rectangle((inset_x, inset_y, width - inset_x, height - inset_y), fill=panel)
+    return Image.blend(image, over, opacity), panel
 
 
 def render_notice(

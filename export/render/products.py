@@ -7,10 +7,10 @@ product, a border round it or a white wall behind it does not make a notice.
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from export.render.camera import random_colour
-from export.render.canvas import draw_lines, fitting_size, ink_for, plain_or_gradient
+from export.render.canvas import draw_lines, fitting_size, plain_or_gradient
 from export.render.fonts import FontBook
 from export.render.phrases import random_notice
 from export.render.qr import draw_code
@@ -161,30 +161,68 @@ def with_small_code(rng: np.random.Generator, photo: Image.Image) -> Image.Image
     return out
 
 
+def close_up(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
+    """A part of the photo that shows cloth, a label or a corner: what sellers add as a detail."""
+    photo = photo.convert("RGB")
+    share = float(rng.uniform(0.3, 0.75))
+    width, height = int(photo.width * share), int(photo.height * share)
+    x, y = int((photo.width - width) * rng.random()), int((photo.height - height) * rng.random())
+    return photo.crop((x, y, x + width, y + height))
+
+
+def faded(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
+    """The photo as a pale or dark garment in bad light gives it: little contrast left."""
+    photo = photo.convert("RGB")
+    veil = random_colour(rng, 190, 255) if rng.random() < 0.6 else random_colour(rng, 0, 60)
+    return Image.blend(photo, Image.new("RGB", photo.size, veil), float(rng.uniform(0.25, 0.65)))
+
+
+def with_details(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
+    """The photo beside one to three close-ups of itself, as collage apps lay them out."""
+    photo = photo.convert("RGB")
+    columns, rows = ((2, 1), (1, 2), (2, 2))[int(rng.integers(3))]
+    gap = int(photo.width * rng.uniform(0, 0.04))
+    cell = (photo.width // columns, photo.height // rows)
+    out = Image.new("RGB", (cell[0] * columns + gap, cell[1] * rows + gap), random_colour(rng, 200, 255))
+    for i in range(columns * rows):
+        part = photo if i == 0 else close_up(rng, photo)
+        place = (i % columns * (cell[0] + gap), i // columns * (cell[1] + gap))
+        out.paste(ImageOps.fit(part, cell), place)
+    return out
+
+
 def render_hard_product(
     rng: np.random.Generator, fonts: FontBook, photos: Sequence[Image.Image], index: int
 ) -> Image.Image:
-    """One of the changes above, or two, to `photos[index]`."""
+    """One of the changes above, or two or three, to `photos[index]`."""
     photo = photos[index]
+    if rng.random() < 0.2:
+        photo = close_up(rng, photo)
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.35:
         image = with_print(rng, fonts, photo)
-    elif kind < 0.55:
+    elif kind < 0.47:
         image = with_caption(rng, fonts, photo)
-    elif kind < 0.7:
+    elif kind < 0.6:
         image = with_frame(rng, photo)
-    elif kind < 0.9:
+    elif kind < 0.78:
         image = cut_out(rng, with_print(rng, fonts, photo) if rng.random() < 0.4 else photo)
-    else:
+    elif kind < 0.86:
         image = with_small_code(rng, photo)
-    return image
+    elif kind < 0.92:
+        image = with_details(rng, photo)
+    else:
+        image = close_up(rng, photo)
+    return faded(rng, image) if rng.random() < 0.2 else image
 
 
 __all__ = [
+    "close_up",
     "cut_out",
-    "ink_for",
+    "faded",
     "render_hard_product",
     "with_caption",
+    "with_details",
     "with_frame",
     "with_print",
     "with_small_code",

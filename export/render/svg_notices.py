@@ -12,9 +12,8 @@ from PIL import Image
 
 from export.render import svg_layouts, svg_sheets
 from export.render.svg_grounds import lay_ground, random_look
-from export.render.svg_page import Page, SvgFonts, held_out_faces
+from export.render.svg_page import Page, SvgFonts, held_out_faces, to_upload
 from export.render.svg_phrases import SUBJECTS, Notice, notice_of
-from export.render.typst_notices import to_upload
 
 Layout = Callable[[Page, Notice], None]
 _LONG = ("closed", "shipping", "rules", "moved", "custom", "thanks", "payment", "event")

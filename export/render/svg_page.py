@@ -286,3 +286,15 @@ class Look:
     head: Style
     body: Style
     japanese: bool
+
+
+def to_upload(rng: np.random.Generator, image: Image.Image) -> bytes:
+    """The bytes that a seller uploads: mostly JPEG, often PNG as design tools export it, sometimes WebP."""
+    kind, out = rng.random(), io.BytesIO()
+    if kind < 0.3:
+        image.save(out, "PNG", compress_level=3)
+    elif kind < 0.42:
+        image.save(out, "WEBP", quality=int(rng.integers(55, 92)), method=1)
+    else:
+        image.save(out, "JPEG", quality=int(rng.integers(50, 96)), subsampling=int(rng.choice([0, 2])))
+    return out.getvalue()

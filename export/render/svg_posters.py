@@ -10,9 +10,8 @@ from PIL import Image
 from export.render.svg_grounds import lay_ground, random_look
 from export.render.svg_notices import SIZES
 from export.render.svg_ornaments import PICTURES, any_picture, bubble, corners, picture, ribbon
-from export.render.svg_page import Box, Page, SvgFonts, held_out_faces
+from export.render.svg_page import Box, Page, SvgFonts, held_out_faces, to_upload
 from export.render.svg_phrases import Notice, poster_words
-from export.render.typst_notices import to_upload
 
 _LINKS = ("https://line.example/ti/p/{}", "https://pay.example/qr/{}", "https://social.example/{}", "https://r.example/{}",
           "WIFI:T:WPA;S:{0};P:{0}-guest;;", "https://menu.example/table/{}?from=poster&lang=ja",

@@ -194,7 +194,7 @@ def coupon(page: Page, notice: Notice) -> None:
     for y in (box.y, box.y + box.h):
         page.add(f'<circle cx="{stub.x:.0f}" cy="{y:.0f}" r="30" fill="{look.ground}"/>')
     top, middle, foot = main.inset(40, 30).rows(0.7, 1.5, 1)
-    page.block(top, LABELS[notice.japanese]["coupon"], look.body.but(size=44))
+    page.block(top, str(LABELS[notice.japanese]["coupon"]), look.body.but(size=44))
     page.block(middle, notice.plain, look.head.but(size=130, fill=look.accent), balance=True)
     page.block(foot, notice.lines[0], look.body.but(size=page.between(26, 38)))
     page.block(stub.inset(24, 60), notice.number, look.head.but(size=110))

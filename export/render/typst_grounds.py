@@ -169,10 +169,10 @@ def _halves(page: Page) -> None:
 
 
 def _photo(page: Page) -> None:
-    """A photo under a wash of the ground's colour, so that words stay legible; a gradient without photos."""
-    if not page.photo(page.whole):
+    """A blurred photo under a wash of the ground's colour; a gradient without photos."""
+    if not page.photo(page.whole, blur=page.between(0.025, 0.06)):
         _gradient(page)
-    page.rect(page.whole, rgb(page.look.ground, page.between(0.5, 0.88)))
+    page.rect(page.whole, rgb(page.look.ground, page.between(0.4, 0.85)))
 
 
 def _plain(page: Page) -> None:

@@ -269,7 +269,7 @@ def facts(page: Page, notice: Notice, busy: bool) -> None:
 def pictured(page: Page, notice: Notice, busy: bool) -> None:
     """A photo (or a coloured shape) over one part of the page and a caption panel over the rest."""
     del busy
-    band = page.between(0.5, 0.72)
+    band = page.between(0.6, 0.8)
     at = page.whole.rows(1 - band, band)[1 if page.chance(0.7) else 0]
     if not page.photo(page.whole):
         shape = Region(page.width * 0.2, page.height * 0.1, page.width * 0.6, page.height * 0.6)

@@ -1,10 +1,9 @@
-"""A third notice renderer: pages set by Typst. It is for testing only; nothing it draws is trained on.
+"""A third notice renderer: pages set by Typst.
 
-It shares neither words nor layouts nor fonts nor text engine with `notices` and `browser_notices`, so that a
-filter that learnt the habits of those two fails here.
+It shares neither words nor layouts nor text engine with `notices` and `browser_notices`, so that training
+learns what makes a notice and not the habits of one renderer.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from PIL import Image
 
 from export.render import typst_cards, typst_layouts, typst_tables
 from export.render.typst_grounds import frame, lay_ground, random_look, sticker
-from export.render.typst_page import Page, TypstFonts, held_out_fonts, typeset
+from export.render.typst_page import Page, TypstFonts, typeset
 from export.render.typst_phrases import SUBJECTS, Notice, notice_of, pick
 
 Layout = Callable[[Page, Notice, bool], None]
@@ -41,18 +40,6 @@ SIZES = ((1080, 1080), (1080, 1080), (800, 800), (640, 640), (1080, 1350), (720,
          (400, 400), (300, 400))  # fmt: skip
 
 
-def to_upload(rng: np.random.Generator, image: Image.Image) -> bytes:
-    """The bytes that a seller uploads: mostly JPEG, often PNG as design tools export it, sometimes WebP."""
-    kind, out = rng.random(), io.BytesIO()
-    if kind < 0.3:
-        image.save(out, "PNG", compress_level=3)
-    elif kind < 0.42:
-        image.save(out, "WEBP", quality=int(rng.integers(55, 92)), method=1)
-    else:
-        image.save(out, "JPEG", quality=int(rng.integers(50, 96)), subsampling=int(rng.choice([0, 2])))
-    return out.getvalue()
-
-
 def draw_typst_notice(
     rng: np.random.Generator, fonts: TypstFonts, photos: Sequence[Path] = ()
 ) -> Image.Image:
@@ -75,26 +62,3 @@ def draw_typst_notice(
             sticker(page)
         layout(page, notice, busy)
     return typeset(page, fonts, width)
-
-
-def render_typst_notices(
-    seed: int, count: int, photos: Sequence[Path] = (), fonts: TypstFonts | None = None
-) -> list[bytes]:
-    """`count` notices as upload bytes (JPEG, PNG or WebP); the same arguments give the same bytes.
-
-    Args:
-        seed: names the set.
-        count: how many.
-        photos: files to lay behind some of the words; gradients and shapes are used where there are none.
-        fonts: what to write with; by default the installed fonts that `fonts.HELD_OUT` names.
-
-    Raises:
-        MissingFontsError: those fonts are asked for and not installed.
-
-    """
-    written = held_out_fonts() if fonts is None else fonts
-    uploads = []
-    for index in range(count):
-        rng = np.random.default_rng([seed, index, 3])
-        uploads.append(to_upload(rng, draw_typst_notice(rng, written, photos)))
-    return uploads

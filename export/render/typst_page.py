@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 import typst
-from PIL import Image
+from PIL import Image, ImageFilter
 
-from export.render.fonts import FONT_ROOT, HELD_OUT_PACKAGES, MissingFontsError, is_held_out
+from export.render.fonts import FONT_PACKAGES, FONT_ROOT, MissingFontsError, is_held_out
 
-_JAPANESE = ("MotoyaLCedar", "MotoyaLMaru", "Sawarabi Gothic", "Sawarabi Mincho", "SetoFont", "Komatuna P")
-_LATIN = ("Liberation Serif", "Liberation Sans", "Cantarell", "Junction", "Linux Libertine O",
-          "Linux Biolinum O", "Liberation Sans Narrow", "Liberation Mono")  # fmt: skip
+_JAPANESE = ("IPAexGothic", "IPAexMincho", "Noto Sans CJK JP", "Noto Serif CJK JP", "M PLUS 1", "M PLUS 2",
+             "VL PGothic", "TakaoPGothic", "TakaoPMincho", "Ume P Gothic", "Ume P Mincho S3", "Konatu",
+             "kiloji", "AoyagiSosekiFont2", "AoyagiKouzanFontT")  # fmt: skip
+_LATIN = ("DejaVu Sans", "DejaVu Serif", "Lato", "Roboto", "Open Sans", "EB Garamond 12", "Bebas Neue",
+          "Quicksand", "Comic Neue", "Humor Sans", "Noto Sans CJK JP", "Noto Serif CJK JP")  # fmt: skip
 _EMBEDDED = "Libertinus Serif"
 # Headlines are measured by their ink, so that tails do not hang out of the box.
 _INK = '#set text(top-edge: "bounds", bottom-edge: "bounds")\n'
@@ -83,22 +85,19 @@ EMBEDDED_FONTS = TypstFonts((_EMBEDDED,), (_EMBEDDED, "New Computer Modern"), ()
 
 
 @lru_cache(maxsize=1)
-def held_out_fonts(root: Path = FONT_ROOT) -> TypstFonts:
-    """The installed fonts that `fonts.HELD_OUT` names.
+def training_fonts(root: Path = FONT_ROOT) -> TypstFonts:
+    """The installed fonts that training may draw with.
 
     Raises:
         MissingFontsError: none of them writes Japanese or none writes Latin.
 
     """
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in {".ttf", ".otf"})
-    held = [p for p in files if is_held_out(p)]
-    folders = tuple(sorted({p.parent for p in held}))
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in {".ttf", ".ttc", ".otf"})
+    folders = tuple(sorted({p.parent for p in files if not is_held_out(p)}))
     known = set(typst.Fonts(include_system_fonts=False, font_paths=[str(f) for f in folders]).families())
     japanese, latin = (tuple(f for f in names if f in known) for names in (_JAPANESE, _LATIN))
     if not japanese or not latin:
-        raise MissingFontsError(
-            f"no fonts of the renderer held for testing under {root}: apt-get install {HELD_OUT_PACKAGES}"
-        )
+        raise MissingFontsError(f"no fonts to set pages in under {root}: apt-get install {FONT_PACKAGES}")
     return TypstFonts(japanese, latin, folders)
 
 
@@ -196,18 +195,22 @@ class Page:
         body = f"align({side})[#set par(leading: {leading:.2f}em)\n{markup}]"
         self.put(at.x, at.y, f"flow({at.w:.1f}pt, {at.h:.1f}pt, {align}, {grow:.2f}, {body})")
 
-    def photo(self, at: Region, opacity: float = 1, radius: float = 0) -> bool:
-        """One of the photos, cropped to `at`; False, and nothing drawn, where there are none."""
+    def photo(self, at: Region, radius: float = 0, blur: float = 0) -> bool:
+        """One of the photos, cropped to `at`; False, and nothing drawn, where there are none.
+
+        `radius` rounds its corners, in points; `blur` is a share of the photo's width.
+        """
         if not self.photos:
             return False
         with Image.open(self.photos[int(self.rng.integers(len(self.photos)))]) as photo:
             out = io.BytesIO()
-            photo.convert("RGB").save(out, "JPEG", quality=90)
             width, height = photo.size
+            soft = photo.convert("RGB").filter(ImageFilter.GaussianBlur(width * blur))
+            soft.save(out, "JPEG", quality=90)
         data = base64.b64encode(out.getvalue()).decode()
         svg = (
             f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}'><image width='{width}' "
-            f"height='{height}' opacity='{opacity:.2f}' href='data:image/jpeg;base64,{data}'/></svg>"
+            f"height='{height}' href='data:image/jpeg;base64,{data}'/></svg>"
         )
         picture = f'image(bytes("{svg}"), format: "svg", width: 100%, height: 100%, fit: "cover")'
         box = f"box(width: {at.w:.1f}pt, height: {at.h:.1f}pt, clip: true, radius: {radius:.1f}pt, {picture})"

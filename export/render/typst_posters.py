@@ -10,8 +10,8 @@ from PIL import Image
 
 from export.render.typst_grounds import bear, burst, frame, heart, lay_ground, panel, random_look, rgb
 from export.render.typst_layouts import paragraphs
-from export.render.typst_notices import SIZES, to_upload
-from export.render.typst_page import Page, Region, TypstFonts, held_out_fonts, is_dark, typeset
+from export.render.typst_notices import SIZES
+from export.render.typst_page import Page, Region, TypstFonts, is_dark, typeset
 from export.render.typst_phrases import CALLS_EN, CALLS_JA, SUBJECTS, Notice, notice_of, pick
 
 _HOSTS = (
@@ -265,15 +265,3 @@ def draw_typst_qr_poster(
         frame(page)
     layout(page, notice, busy)
     return typeset(page, fonts, width)
-
-
-def render_typst_qr_posters(
-    seed: int, count: int, photos: Sequence[Path] = (), fonts: TypstFonts | None = None
-) -> list[bytes]:
-    """`count` QR posters as upload bytes; arguments and errors are those of `render_typst_notices`."""
-    written = held_out_fonts() if fonts is None else fonts
-    uploads = []
-    for index in range(count):
-        rng = np.random.default_rng([seed, index, 4])
-        uploads.append(to_upload(rng, draw_typst_qr_poster(rng, written, photos)))
-    return uploads

@@ -16,8 +16,11 @@ from export.render.fonts import installed_fonts
 from export.render.notices import render_notice
 from export.render.products import render_hard_product
 from export.render.qr import render_qr_photo, render_qr_poster
+from export.render.typst_notices import draw_typst_notice
+from export.render.typst_page import training_fonts
+from export.render.typst_posters import draw_typst_qr_poster
 
-Kind = Literal["notice", "qr_poster", "qr_photo", "product"]
+Kind = Literal["notice", "qr_poster", "qr_photo", "product", "typst_notice", "typst_qr_poster"]
 
 
 @functools.lru_cache(maxsize=4)
@@ -29,7 +32,7 @@ def render_upload(kind: Kind, seed: int, index: int, backgrounds: tuple[Path, ..
     """The upload bytes of render `index` of a set; the same arguments give the same bytes.
 
     Args:
-        kind: "notice", "qr_poster", "qr_photo", or "product" (a changed photo of `backgrounds`).
+        kind: what to draw; "product" is a changed photo of `backgrounds`.
         seed: names the set; training and test sets have different ones.
         index: which image of the set.
         backgrounds: photos to draw on or to change.
@@ -42,6 +45,8 @@ def render_upload(kind: Kind, seed: int, index: int, backgrounds: tuple[Path, ..
         "qr_poster": lambda: render_qr_poster(rng, fonts, photos),
         "qr_photo": lambda: render_qr_photo(rng, photos),
         "product": lambda: render_hard_product(rng, fonts, photos, index % len(photos)),
+        "typst_notice": lambda: draw_typst_notice(rng, training_fonts(), backgrounds),
+        "typst_qr_poster": lambda: draw_typst_qr_poster(rng, training_fonts(), backgrounds),
     }
     return to_bytes(rng, draw[kind]())
 

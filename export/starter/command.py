@@ -66,7 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = Recipe()
     sources = load_sources(arguments.data, arguments.cache, recipe)
     processes = Processes(torch.device("cpu"))
-    data, groups = training_images(sources), held_groups(arguments.data, arguments.cache)
+    data, groups = (
+        training_images(sources, recipe.photo_repeats),
+        held_groups(arguments.data, arguments.cache),
+    )
     trained, figures = {}, {}
     for seed in arguments.seeds:
         began = time.monotonic()

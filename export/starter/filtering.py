@@ -25,7 +25,10 @@ from export.starter.training import Features, features_of
 from export.starter.trunk import Trunk, VerdictSpace
 
 # Rendered training sets of each class.
-CLASSES: dict[str, tuple[str, ...]] = {"text": ("notice", "browser"), "qr": ("qr_poster", "qr_photo")}
+CLASSES: dict[str, tuple[str, ...]] = {
+    "text": ("notice", "browser_notice", "typst_notice"),
+    "qr": ("qr_poster", "typst_qr_poster", "qr_photo"),
+}
 _Vector = NDArray[np.float32]
 
 
@@ -116,9 +119,10 @@ def cut_and_slope(products: Sequence[_Vector], inside: _Vector, share: float) ->
     """Where the value is cut, and how steep the score is there.
 
     Every group of `products` lets at most `share` through: photos that the trunk was trained on look
-    tamer than new ones, so they alone would set the cut too low. The slope puts the class's median
-    at a score of 0.95.
+    tamer than new ones, so they alone would set the cut too low. Of n photos, a new one exceeds the
+    k-th largest with chance k / (n + 1) (Hyndman and Fan's type 6), so that few photos give a strict
+    cut. The slope puts the class's median at a score of 0.95.
     """
-    cut = max(float(np.quantile(group, 1.0 - share)) for group in products)
+    cut = max(float(np.quantile(group, 1.0 - share, method="weibull")) for group in products)
     middle = float(np.median(inside))
     return cut, 3.0 / max(0.25, middle - cut)

@@ -18,7 +18,7 @@ from worker.score.decode import ImageLimits, decode
 
 SIDE = 128
 WIDE = 144  # training crops SIDE out of this
-RENDERER_VERSION = 4
+RENDERER_VERSION = 5
 _LIMITS = ImageLimits()
 _log = logging.getLogger(__name__)
 

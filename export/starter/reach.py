@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from export.render.typst_notices import render_typst_notices
-from export.render.typst_posters import render_typst_qr_posters
+from export.render.svg_notices import render_svg_notices
+from export.render.svg_posters import render_svg_qr_posters
 from export.render.uploads import Kind
 from export.starter.bundle import GRAPH_FILE
 from export.starter.graph import run_onnx
@@ -25,7 +25,7 @@ from export.starter.recipe import SEED_HELD
 
 PRINTED_LIST = Path(__file__).with_name("printed_shirts.txt")
 HELD_RENDERS = 200
-SEED_TYPST_NOTICES, SEED_TYPST_POSTERS = 800, 801
+SEED_SVG_NOTICES, SEED_SVG_POSTERS = 900, 901
 Images = NDArray[np.uint8]
 
 
@@ -57,20 +57,20 @@ def notice_groups(data: Path, cache: Path) -> dict[str, Images]:
     """Notices and QR codes: a renderer never trained on, zxing's photographs, held seeds of our own."""
     grounds = [photo.path for photo in of_split(read_clothing(data), "test")]
     groups = {
-        "notice-typst": pixels_of_uploads(
+        "notice-svg": pixels_of_uploads(
             cache,
-            f"typst-{SEED_TYPST_NOTICES}-{HELD_RENDERS}",
-            lambda: render_typst_notices(SEED_TYPST_NOTICES, HELD_RENDERS),
+            f"svg-{SEED_SVG_NOTICES}-{HELD_RENDERS}",
+            lambda: render_svg_notices(SEED_SVG_NOTICES, HELD_RENDERS),
         ).exact,
-        "qr-poster-typst": pixels_of_uploads(
+        "qr-poster-svg": pixels_of_uploads(
             cache,
-            f"typst-poster-{SEED_TYPST_POSTERS}-{HELD_RENDERS}",
-            lambda: render_typst_qr_posters(SEED_TYPST_POSTERS, HELD_RENDERS),
+            f"svg-poster-{SEED_SVG_POSTERS}-{HELD_RENDERS}",
+            lambda: render_svg_qr_posters(SEED_SVG_POSTERS, HELD_RENDERS),
         ).exact,
         "qr-zxing": photo_pixels(cache, "qr-zxing", _labelled(data / "codes", "qr")).exact,
-        "notice-browser-held": browser_pixels(cache, SEED_HELD, HELD_RENDERS, grounds).exact,
+        "browser-notice-held": browser_pixels(cache, SEED_HELD, HELD_RENDERS, grounds).exact,
     }
-    held_kinds: tuple[Kind, ...] = ("notice", "qr_poster", "qr_photo")
+    held_kinds: tuple[Kind, ...] = ("notice", "qr_poster", "qr_photo", "typst_notice", "typst_qr_poster")
     for number, kind in enumerate(held_kinds):
         held = rendered_pixels(cache, kind, SEED_HELD + number, HELD_RENDERS, grounds)
         groups[f"{kind.replace('_', '-')}-held"] = held.exact

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.starter.filtering import FilterSettings
+from export.render.uploads import Kind
+from export.starter.filtering import CLASSES, FilterSettings
 from export.starter.images import SIDE, PixelSet, browser_pixels, photo_pixels, rendered_pixels
 from export.starter.photos import Photo, Split, of_split, read_clothing, read_grocery
 from export.starter.preference import PreferenceHead, ladder, train_preference
@@ -24,7 +25,7 @@ from export.starter.trunk import Trunk
 SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 # Seeds of the rendered sets. Tests and the demo use others, so that no image is ever shared.
 SEED_NOTICE, SEED_PRODUCT, SEED_POSTER, SEED_QR_PHOTO = 1, 2, 3, 4
-SEED_BROWSER = 5
+SEED_BROWSER, SEED_TYPST_NOTICE, SEED_TYPST_POSTER = 5, 6, 7
 SEED_HELD = 1000
 
 
@@ -32,11 +33,14 @@ SEED_HELD = 1000
 class Recipe:
     """Sizes and lengths of the whole training."""
 
-    notices: int = 6000
+    notices: int = 5000
     browser_notices: int = 3000
-    products: int = 7000
-    qr_posters: int = 1600
+    typst_notices: int = 3000
+    products: int = 8000
+    qr_posters: int = 1200
+    typst_qr_posters: int = 1000
     qr_photos: int = 1600
+    photo_repeats: int = 2  # how often an epoch shows each real photo
     preference_photos: int = 1200
     tag_rounds: int = 24
     trunk: TrunkSettings = field(default_factory=TrunkSettings)
@@ -67,30 +71,39 @@ def load_sources(data: Path, cache: Path, recipe: Recipe) -> Sources:
             pixels[key] = photo_pixels(cache, key, [photo.path for photo in photos[key]])
     trained = [p.path for p in photos["clothing-train"] + photos["grocery-train"]]
     grounds = trained[::8]
-    pixels["notice"] = rendered_pixels(cache, "notice", SEED_NOTICE, recipe.notices, grounds)
-    pixels["browser"] = browser_pixels(cache, SEED_BROWSER, recipe.browser_notices, grounds)
     pixels["product"] = rendered_pixels(cache, "product", SEED_PRODUCT, recipe.products, trained)
-    pixels["qr_poster"] = rendered_pixels(cache, "qr_poster", SEED_POSTER, recipe.qr_posters, grounds)
-    pixels["qr_photo"] = rendered_pixels(cache, "qr_photo", SEED_QR_PHOTO, recipe.qr_photos, grounds)
+    drawn: tuple[tuple[Kind, int, int], ...] = (
+        ("notice", SEED_NOTICE, recipe.notices),
+        ("typst_notice", SEED_TYPST_NOTICE, recipe.typst_notices),
+        ("qr_poster", SEED_POSTER, recipe.qr_posters),
+        ("typst_qr_poster", SEED_TYPST_POSTER, recipe.typst_qr_posters),
+        ("qr_photo", SEED_QR_PHOTO, recipe.qr_photos),
+    )
+    for kind, seed, count in drawn:
+        pixels[kind] = rendered_pixels(cache, kind, seed, count, grounds)
+    pixels["browser_notice"] = browser_pixels(cache, SEED_BROWSER, recipe.browser_notices, grounds)
     names = sorted(
         {tag for photo in photos["clothing-train"] + photos["grocery-train"] for tag in photo.tags}
     )
     return Sources(photos, pixels, names)
 
 
-def training_images(sources: Sources) -> TrainingImages:
-    """What the trunk sees: photos, changed products, notices of two renderers, codes."""
+def training_images(sources: Sources, photo_repeats: int) -> TrainingImages:
+    """What the trunk sees: photos, changed products, notices of three renderers, codes."""
     products = sources.products("train")
     column = {name: i for i, name in enumerate(sources.names)}
     own = np.array([column[p.tags[0]] if p.tags else NO_LABEL for p in products], dtype=np.int64)
-    kinds = ("clothing-train", "grocery-train", "product", "notice", "browser", "qr_poster", "qr_photo")
-    parts = [sources.pixels[kind] for kind in kinds]
-    changed = len(parts[2])
-    notices, codes = len(parts[3]) + len(parts[4]), len(parts[5]) + len(parts[6])
-    types = np.repeat(np.array([0, 1, 2]), [len(products) + changed, notices, codes])
+    photos = [sources.pixels["clothing-train"], sources.pixels["grocery-train"]] * photo_repeats
+    changed = sources.pixels["product"]
     # Changed product i was made from photo i modulo their number, and keeps its label.
-    labels = np.concatenate([own, own[np.arange(changed) % len(own)], np.full(notices + codes, NO_LABEL)])
-    return TrainingImages(join(parts), types.astype(np.int64), labels.astype(np.int64), len(column))
+    shown = [np.tile(own, photo_repeats), own[np.arange(len(changed)) % len(own)]]
+    parts, types = [*photos, changed], [np.zeros(sum(map(len, shown)), dtype=np.int64)]
+    for index, name in ((1, "text"), (2, "qr")):
+        renders = join([sources.pixels[kind] for kind in CLASSES[name]])
+        parts.append(renders)
+        types.append(np.full(len(renders), index, dtype=np.int64))
+        shown.append(np.full(len(renders), NO_LABEL))
+    return TrainingImages(join(parts), np.concatenate(types), np.concatenate(shown), len(column))
 
 
 def preference_ladders(photos: Sequence[Photo], count: int, seed: int) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from export.starter.filtering import Filter
 
 Images = NDArray[np.uint8]
 # Of each score: renders of other seeds that scale the fusion, and the held source that is measured.
-HELD = {"text": ("notice-held", "notice-typst"), "qr": ("qr-photo-held", "qr-zxing")}
+HELD = {"text": ("notice-held", "notice-svg"), "qr": ("qr-photo-held", "qr-zxing")}
 
 
 def side_by_side(

@@ -12,10 +12,11 @@ from export.render.__main__ import main
 from export.render.browser_notices import notice_html
 from export.render.browser_phrases import HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
 from export.render.camera import lay_down, photograph, texture, to_bytes
+from export.render.canvas import photo_background
 from export.render.fonts import FontBook, MissingFontsError, installed_fonts
 from export.render.notices import LAYOUTS, render_notice
 from export.render.phrases import random_notice, random_table
-from export.render.products import cut_out, render_hard_product, with_print
+from export.render.products import close_up, cut_out, faded, render_hard_product, with_details, with_print
 from export.render.qr import draw_code, random_code, render_qr_photo, render_qr_poster
 from export.render.uploads import suffix_of
 from worker.score.decode import ImageLimits, decode
@@ -87,6 +88,39 @@ def test_cut_out_puts_the_photo_on_another_ground() -> None:
     photo = _photo()
     corner = np.asarray(cut_out(_rng(6), photo))[:5, :5]
     assert not np.array_equal(corner, np.asarray(photo)[:5, :5])
+
+
+def test_a_close_up_is_a_window_of_the_photo() -> None:
+    photo = np.asarray(_photo())
+    part = np.asarray(close_up(_rng(3), Image.fromarray(photo)))
+    height, width = part.shape[:2]
+    assert 0.3 <= height / photo.shape[0] <= 0.75
+    rows, columns = (photo.shape[i] - part.shape[i] + 1 for i in range(2))
+    windows = (photo[y : y + height, x : x + width] for y in range(rows) for x in range(columns))
+    assert any(np.array_equal(window, part) for window in windows)
+
+
+def test_a_faded_photo_keeps_its_shapes_with_less_contrast() -> None:
+    photo = np.asarray(_photo(), dtype=float)
+    pale = np.asarray(faded(_rng(4), Image.fromarray(photo.astype(np.uint8))), dtype=float)
+    assert 0.3 < pale.std() / photo.std() < 0.8
+    assert np.corrcoef(pale[..., 0].ravel(), photo[..., 0].ravel())[0, 1] > 0.95
+
+
+def test_details_fill_the_cells_beside_the_photo() -> None:
+    sizes = {with_details(_rng(seed), Image.new("RGB", (100, 80), "red")).size for seed in range(12)}
+    assert len(sizes) > 3
+    image = np.asarray(with_details(_rng(1), Image.new("RGB", (100, 80), "red")), dtype=int)
+    assert ((image == (255, 0, 0)).all(axis=2)).mean() > 0.85
+
+
+def test_a_photo_under_words_is_blurred_beyond_its_edges() -> None:
+    stripes = Image.fromarray(
+        np.tile(np.repeat([[0, 255]], 10, axis=1).repeat(3, axis=0), (60, 16)).astype(np.uint8)
+    )
+    for seed in range(8):
+        ground, _ = photo_background(_rng(seed), 320, 240, [stripes])
+        assert np.abs(np.diff(np.asarray(ground.convert("L"), dtype=int), axis=1)).max() < 20
 
 
 def test_hard_products_come_from_the_named_photo(fonts: FontBook) -> None:

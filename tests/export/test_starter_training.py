@@ -82,7 +82,7 @@ def trunk(data: TrainingImages, run: RunFolder) -> Trunk:
 @pytest.fixture(scope="module")
 def filters(trunk: Trunk, data: TrainingImages, run: RunFolder) -> Filter:
     def of(kind: int, part: int) -> PixelSet:
-        rows = np.flatnonzero(data.types == kind)[part::2]
+        rows = np.flatnonzero(data.types == kind)[part::3]
         return PixelSet(data.pixels.exact[rows], data.pixels.wide[rows])
 
     sets = {name: of(kind, part) for kind, names in ((1, CLASSES["text"]), (2, CLASSES["qr"]))
@@ -165,7 +165,7 @@ def test_contrast_is_least_where_types_lie_together() -> None:
 
 def test_parts_are_measured_side_by_side(filters: Filter, data: TrainingImages) -> None:
     groups = {name: data.pixels.exact[data.types == kind] for kind, name in
-              ((1, "notice-held"), (1, "notice-typst"), (2, "qr-photo-held"), (2, "qr-zxing"))}  # fmt: skip
+              ((1, "notice-held"), (1, "notice-svg"), (2, "qr-photo-held"), (2, "qr-zxing"))}  # fmt: skip
     products = data.pixels.exact[data.types == 0]
     figures = side_by_side(filters, groups, products[::2], products[1::2], 0.05)
     assert len(figures) == 2 * 4
@@ -244,7 +244,7 @@ def test_crops_come_from_the_wide_image() -> None:
 def test_the_strictest_group_sets_the_cut() -> None:
     tame, wild = np.linspace(0, 1, 1001, dtype=np.float32), np.linspace(0, 2, 1001, dtype=np.float32)
     cut, slope = cut_and_slope([tame, wild], np.full(10, 5, np.float32), 0.01)
-    assert cut == pytest.approx(1.98, abs=1e-3)
+    assert cut == pytest.approx(1.98, abs=3e-3)
     assert slope == pytest.approx(3 / (5 - cut))
 
 
