@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from export.render.camera import random_colour
 from export.render.canvas import draw_lines, fitting_size, plain_or_gradient
-from export.render.fonts import FontBook
+from export.render.fonts import FontBook, load_font
 from export.render.phrases import random_notice
 from export.render.qr import draw_code
 
@@ -79,6 +79,53 @@ def with_print(rng: np.random.Generator, fonts: FontBook, photo: Image.Image) ->
     inked = ImageChops.multiply(graphic, Image.merge("RGB", (shade,) * 3))
     out.paste(Image.composite(inked, under, mask), (x, y))
     return out
+
+
+def _motifs(rng: np.random.Generator, fonts: FontBook, side: int) -> tuple[Image.Image, Image.Image]:
+    """A tile of a few small shapes and words, and the mask of their ink."""
+    tile, mask = Image.new("RGB", (side, side)), Image.new("L", (side, side), 0)
+    draw, mask_draw = ImageDraw.Draw(tile), ImageDraw.Draw(mask)
+    inks = [random_colour(rng) for _ in range(int(rng.integers(1, 4)))]
+    for _ in range(int(rng.integers(1, 6))):
+        ink = inks[int(rng.integers(len(inks)))]
+        x, y = (float(v) for v in rng.uniform(0, 0.8 * side, 2))
+        reach, kind = float(rng.uniform(0.1, 0.45)) * side, rng.random()
+        if kind < 0.35:
+            box = (x, y, x + reach, y + reach * float(rng.uniform(0.4, 1.6)))
+            draw.ellipse(box, fill=ink)
+            mask_draw.ellipse(box, fill=240)
+        elif kind < 0.7:
+            points = [(x + float(a) * reach, y + float(b) * reach) for a, b in rng.random((5, 2))]
+            draw.polygon(points, fill=ink)
+            mask_draw.polygon(points, fill=240)
+        else:
+            word = _SLOGANS[int(rng.integers(len(_SLOGANS)))]
+            font = load_font(fonts.pick(rng, any(ord(c) > 0x2E80 for c in word)), max(6, int(reach * 0.7)))
+            draw.text((x, y), word, fill=ink, font=font)
+            mask_draw.text((x, y), word, fill=240, font=font)
+    return tile, mask
+
+
+def with_all_over_print(rng: np.random.Generator, fonts: FontBook, photo: Image.Image) -> Image.Image:
+    """The photo with small motifs repeated over the cloth in its middle, shaded as it is."""
+    out = photo.convert("RGB")
+    tile, tile_mask = _motifs(rng, fonts, int(min(out.size) * rng.uniform(0.1, 0.35)))
+    cloth, mask = Image.new("RGB", out.size), Image.new("L", out.size, 0)
+    step = int(tile.width * rng.uniform(0.9, 1.4))
+    for row, y in enumerate(range(0, out.height, step)):
+        for x in range(-(row % 2) * step // 2, out.width, step):
+            cloth.paste(tile, (x, y))
+            mask.paste(tile_mask, (x, y))
+    turn = float(rng.uniform(-30, 30))
+    cloth, mask = (layer.rotate(turn, Image.Resampling.BILINEAR) for layer in (cloth, mask))
+    covered = Image.new("L", out.size, 0)
+    dx, dy = (float(v) for v in rng.uniform(0.05, 0.28, 2))
+    box = (out.width * dx, out.height * dy, out.width * (1 - dx), out.height * (1 - dy))
+    ImageDraw.Draw(covered).rounded_rectangle(box, radius=out.width // 6, fill=255)
+    covered = covered.filter(ImageFilter.GaussianBlur(out.width / 40))
+    shade = out.convert("L").filter(ImageFilter.GaussianBlur(2)).point(lambda v: min(255, 90 + v))
+    inked = ImageChops.multiply(cloth, Image.merge("RGB", (shade,) * 3))
+    return Image.composite(inked, out, ImageChops.multiply(mask, covered))
 
 
 def with_caption(rng: np.random.Generator, fonts: FontBook, photo: Image.Image) -> Image.Image:
@@ -198,21 +245,25 @@ def render_hard_product(
     photo = photos[index]
     if rng.random() < 0.2:
         photo = close_up(rng, photo)
+    if rng.random() < 0.2:
+        photo = with_all_over_print(rng, fonts, photo)
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.3:
         image = with_print(rng, fonts, photo)
-    elif kind < 0.47:
+    elif kind < 0.4:
         image = with_caption(rng, fonts, photo)
-    elif kind < 0.6:
+    elif kind < 0.5:
         image = with_frame(rng, photo)
-    elif kind < 0.78:
+    elif kind < 0.65:
         image = cut_out(rng, with_print(rng, fonts, photo) if rng.random() < 0.4 else photo)
-    elif kind < 0.86:
+    elif kind < 0.72:
         image = with_small_code(rng, photo)
-    elif kind < 0.92:
+    elif kind < 0.78:
         image = with_details(rng, photo)
-    else:
+    elif kind < 0.82:
         image = close_up(rng, photo)
+    else:
+        image = with_all_over_print(rng, fonts, photo)
     return faded(rng, image) if rng.random() < 0.2 else image
 
 
@@ -221,6 +272,7 @@ __all__ = [
     "cut_out",
     "faded",
     "render_hard_product",
+    "with_all_over_print",
     "with_caption",
     "with_details",
     "with_frame",

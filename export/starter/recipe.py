@@ -99,10 +99,10 @@ def training_images(sources: Sources, photo_repeats: int) -> TrainingImages:
     shown = [np.tile(own, photo_repeats), own[np.arange(len(changed)) % len(own)]]
     parts, types = [*photos, changed], [np.zeros(sum(map(len, shown)), dtype=np.int64)]
     for index, name in ((1, "text"), (2, "qr")):
-        renders = join([sources.pixels[kind] for kind in CLASSES[name]])
-        parts.append(renders)
-        types.append(np.full(len(renders), index, dtype=np.int64))
-        shown.append(np.full(len(renders), NO_LABEL))
+        renders = [sources.pixels[kind] for kind in CLASSES[name]]
+        parts.extend(renders)
+        types.append(np.full(sum(map(len, renders)), index, dtype=np.int64))
+        shown.append(np.full(len(types[-1]), NO_LABEL))
     return TrainingImages(join(parts), np.concatenate(types), np.concatenate(shown), len(column))
 
 

@@ -25,7 +25,7 @@ NO_LABEL = -1
 class TrunkSettings:
     """Length and weights of the trunk's training; fixed before any test."""
 
-    epochs: int = 12
+    epochs: int = 15
     batch_size: int = 96
     pairs: int = 24  # images of a batch that get a second view
     learning_rate: float = 3e-3

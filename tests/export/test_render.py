@@ -16,7 +16,15 @@ from export.render.canvas import photo_background
 from export.render.fonts import FontBook, MissingFontsError, installed_fonts
 from export.render.notices import LAYOUTS, render_notice
 from export.render.phrases import random_notice, random_table
-from export.render.products import close_up, cut_out, faded, render_hard_product, with_details, with_print
+from export.render.products import (
+    close_up,
+    cut_out,
+    faded,
+    render_hard_product,
+    with_all_over_print,
+    with_details,
+    with_print,
+)
 from export.render.qr import draw_code, random_code, render_qr_photo, render_qr_poster
 from export.render.uploads import suffix_of
 from worker.score.decode import ImageLimits, decode
@@ -105,6 +113,16 @@ def test_a_faded_photo_keeps_its_shapes_with_less_contrast() -> None:
     pale = np.asarray(faded(_rng(4), Image.fromarray(photo.astype(np.uint8))), dtype=float)
     assert 0.3 < pale.std() / photo.std() < 0.8
     assert np.corrcoef(pale[..., 0].ravel(), photo[..., 0].ravel())[0, 1] > 0.95
+
+
+def test_an_all_over_print_repeats_within_the_middle(fonts: FontBook) -> None:
+    photo = Image.new("RGB", (240, 240), (210, 200, 190))
+    for seed in range(4):
+        changed = np.asarray(with_all_over_print(_rng(seed), fonts, photo), dtype=int)
+        inked = np.abs(changed - np.asarray(photo, dtype=int)).sum(axis=2) > 30
+        quarters = [inked[y : y + 120, x : x + 120].mean() for y in (0, 120) for x in (0, 120)]
+        assert min(quarters) > 0.002
+        assert not inked[:4].any()
 
 
 def test_details_fill_the_cells_beside_the_photo() -> None:
