@@ -15,8 +15,8 @@ from pathlib import Path
 from worker.errors import MekikiError
 
 _TRAINING_PACKAGES = {
-    "matplotlib", "onnx", "onnxscript", "pyarrow", "segno", "sklearn", "torch", "torchvision", "tqdm",
-    "typst",
+    "matplotlib", "onnx", "onnxscript", "pyarrow", "resvg_py", "segno", "sklearn", "torch",
+    "torchvision", "tqdm", "typst",
 }  # fmt: skip
 
 

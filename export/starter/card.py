@@ -61,8 +61,10 @@ named. No seed was picked by its figures.
 | clothing photos (alexeygrigorev/clothing-dataset) | CC0-1.0 | all but the reinforcers; split by sender |
 | grocery photos (marcusklasson/GroceryStoreDataset) | MIT | the same; its `val` split is held |
 | {recipe.notices} notices by Pillow, {recipe.browser_notices} by Chromium | rendered | trunk, text |
-| {recipe.qr_posters} QR posters, {recipe.qr_photos} QR photographs | rendered | trunk, qr |
-| {recipe.products} product photos with prints, captions, frames, cut out | changed here | trunk |
+| {recipe.typst_notices} notices by Typst | rendered | trunk, text |
+| {recipe.qr_posters} QR posters by Pillow, {recipe.typst_qr_posters} by Typst | rendered | trunk, qr |
+| {recipe.qr_photos} QR photographs | rendered | trunk, qr |
+| {recipe.products} product photos with prints, captions, frames, faded, cut out, close up | changed here | trunk |
 
 There is no openly licensed set of real shop notices, so the notices are rendered: words, layouts,
 colours, cameras are invented. Nothing was trained on other weights.
@@ -71,7 +73,7 @@ colours, cameras are invented. Nothing was trained on other weights.
 
 What the default policy blocks: false positives for photos, recall for notices and QR codes. Each score's
 threshold lets at most {allowed / 2:.2f} % of each group of training-side photos pass for the class
-(clothing and grocery, trained on and of calibration senders), so {allowed:.1f} % for both. `typst` is a
+(clothing and grocery, trained on and of calibration senders), so {allowed:.1f} % for both. `svg` is a
 renderer that is not trained on, `zxing` photographs of another source, `held` other seeds of the renderers
 trained on; `printed-shirts` are part of `clothing-test`.
 
