@@ -64,7 +64,7 @@ named. No seed was picked by its figures.
 | {recipe.typst_notices} notices by Typst | rendered | trunk, text |
 | {recipe.qr_posters} QR posters by Pillow, {recipe.typst_qr_posters} by Typst | rendered | trunk, qr |
 | {recipe.qr_photos} QR photographs | rendered | trunk, qr |
-| {recipe.products} product photos with prints, captions, frames, faded, cut out, close up | changed here | trunk |
+| {recipe.products} product photos with prints, captions, frames, close up, faded | changed here | trunk |
 
 There is no openly licensed set of real shop notices, so the notices are rendered: words, layouts,
 colours, cameras are invented. Nothing was trained on other weights.
