@@ -69,15 +69,17 @@ def train_filter(
         for split in ("train", "calibration")
         for group in ("clothing", "grocery")
     ]
-    scores = []
+    models, inside = {}, {}
     for name, kinds in CLASSES.items():
         own = np.concatenate([pixels[kind].exact for kind in kinds])
-        model = _train(space, own, f"{name}-seed{seed}", seed, settings, run, processes)
-        inside = np.concatenate([novelty(model, features_of(trunk, pixels[kind].exact)) for kind in kinds])
-        outside = [novelty(model, found) for found in products]
-        cut, slope = cut_and_slope(outside, inside, settings.false_positive_share / len(CLASSES))
-        scores.append(NoveltyScore(model, cut, slope).eval())
-    return Filter(*scores)
+        models[name] = _train(space, own, f"{name}-seed{seed}", seed, settings, run, processes)
+        inside[name] = novelty(models[name], features_of(trunk, own))
+    outside = [{name: novelty(model, found) for name, model in models.items()} for found in products]
+    cuts = joint_cuts(outside, inside, settings.false_positive_share)
+    return Filter(**{
+        name: NoveltyScore(model, cuts[name], slope_of(cuts[name], inside[name])).eval()
+        for name, model in models.items()
+    })  # fmt: skip
 
 
 def verdict_space(trunk: Trunk) -> VerdictSpace:
@@ -115,14 +117,49 @@ def novelty(model: AloccModel, features: Features) -> _Vector:
     return closeness
 
 
-def cut_and_slope(products: Sequence[_Vector], inside: _Vector, share: float) -> tuple[float, float]:
-    """Where the value is cut, and how steep the score is there.
+def joint_cuts(
+    products: Sequence[Mapping[str, _Vector]], inside: Mapping[str, _Vector], share: float
+) -> dict[str, float]:
+    """The value from which on an image is of each class.
 
-    Every group of `products` lets at most `share` through: photos that the trunk was trained on look
-    tamer than new ones, so they alone would set the cut too low. Of n photos, a new one exceeds the
-    k-th largest with chance k / (n + 1) (Hyndman and Fan's type 6), so that few photos give a strict
-    cut. The slope puts the class's median at a score of 0.95.
+    No group of `products` has more than `share` flagged by any score: photos that the trunk was trained on
+    look tamer than new ones, so they alone would set the cuts too low. Cuts start above every product and
+    go down photo by photo, each time the one that wins more of its class, until a group's share is used up.
+
+    Args:
+        products: for each group of photos, the values by class, float32 [photos] each.
+        inside: the values of each class's own images.
+        share: of a group, in [0, 1).
+
     """
-    cut = max(float(np.quantile(group, 1.0 - share, method="weibull")) for group in products)
-    middle = float(np.median(inside))
-    return cut, 3.0 / max(0.25, middle - cut)
+    values = {name: np.sort(np.concatenate([group[name] for group in products]))[::-1] for name in inside}
+    cuts = {name: _above(values[name], 0) for name in inside}
+    passed = dict.fromkeys(inside, 0)
+    while True:
+        lowered = {name: _above(values[name], passed[name] + 1) for name in inside}
+        allowed = [name for name in inside if _within(products, cuts | {name: lowered[name]}, share)]
+        if not allowed:
+            return cuts
+        gain = {n: float((inside[n] >= lowered[n]).mean() - (inside[n] >= cuts[n]).mean()) for n in allowed}
+        best = max(allowed, key=gain.__getitem__)
+        cuts[best] = lowered[best]
+        passed[best] += 1
+
+
+def _above(falling: _Vector, passed: int) -> float:
+    """A cut that lets the first `passed` values pass, a little above the next one."""
+    following = float(falling[passed])
+    margin = 0.05 * (float(falling[passed - 1]) - following) if passed else 1e-3
+    return following + max(margin, 1e-3)
+
+
+def _within(products: Sequence[Mapping[str, _Vector]], cuts: Mapping[str, float], share: float) -> bool:
+    return all(
+        np.any([group[name] >= cut for name, cut in cuts.items()], axis=0).mean() <= share
+        for group in products
+    )
+
+
+def slope_of(cut: float, inside: _Vector) -> float:
+    """How steep the score is at the cut: the class's median comes out at 0.95."""
+    return 3.0 / max(0.25, float(np.median(inside)) - cut)

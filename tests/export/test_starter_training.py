@@ -11,7 +11,7 @@ from export.errors import LossNotFinite
 from export.processes import Processes
 from export.run import RunFolder
 from export.starter.augment import augment, colour, random_crop, spoil, warp
-from export.starter.filtering import CLASSES, Filter, FilterSettings, cut_and_slope, train_filter
+from export.starter.filtering import CLASSES, Filter, FilterSettings, joint_cuts, slope_of, train_filter
 from export.starter.graph import (
     OUTPUTS,
     Scorer,
@@ -241,11 +241,39 @@ def test_crops_come_from_the_wide_image() -> None:
     assert set(crop[1].flatten().tolist()) <= set(wide[1].flatten().tolist())
 
 
-def test_the_strictest_group_sets_the_cut() -> None:
-    tame, wild = np.linspace(0, 1, 1001, dtype=np.float32), np.linspace(0, 2, 1001, dtype=np.float32)
-    cut, slope = cut_and_slope([tame, wild], np.full(10, 5, np.float32), 0.01)
-    assert cut == pytest.approx(1.98, abs=3e-3)
-    assert slope == pytest.approx(3 / (5 - cut))
+def _ramp(top: float, count: int = 1000) -> np.ndarray:
+    return np.linspace(0, top, count, dtype=np.float32)
+
+
+def test_the_strictest_group_sets_the_cuts() -> None:
+    tame, wild = ({"text": _ramp(top), "qr": _ramp(0.1)} for top in (1, 2))
+    inside = {"text": np.full(10, 5, np.float32), "qr": np.full(10, 5, np.float32)}
+    cuts = joint_cuts([tame, wild], inside, 0.003)
+    flagged = (wild["text"] >= cuts["text"]) | (wild["qr"] >= cuts["qr"])
+    assert 0 < flagged.sum() <= 3
+    assert cuts["text"] > 1.99
+
+
+def test_the_share_is_spent_where_it_wins_most_of_the_class() -> None:
+    products = {"text": _ramp(1), "qr": np.insert(_ramp(1, 999), 0, np.float32(9))}
+    inside = {"text": np.full(10, 5, np.float32), "qr": np.full(10, 5, np.float32)}
+    cuts = joint_cuts([products], inside, 0.001)
+    assert cuts["text"] > 1
+    assert 1 < cuts["qr"] < 2
+
+
+def test_no_share_flags_no_product() -> None:
+    products = {"text": _ramp(1), "qr": _ramp(2)}
+    inside = {"text": np.full(10, 0.5, np.float32), "qr": np.full(10, 5, np.float32)}
+    cuts = joint_cuts([products], inside, 0.0)
+    assert cuts["text"] > 1
+    assert cuts["qr"] > 2
+
+
+def test_the_median_of_the_class_scores_095() -> None:
+    assert 1 / (1 + np.exp(-(5 - 3) * slope_of(3.0, np.full(10, 5, np.float32)))) == pytest.approx(
+        0.953, abs=1e-3
+    )
 
 
 def test_preference_learns_which_version_is_worse() -> None:
