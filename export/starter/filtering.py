@@ -122,42 +122,24 @@ def joint_cuts(
 ) -> dict[str, float]:
     """The value from which on an image is of each class.
 
-    No group of `products` has more than `share` flagged by any score: photos that the trunk was trained on
-    look tamer than new ones, so they alone would set the cuts too low. Cuts start above every product and
-    go down photo by photo, each time the one that wins more of its class, until a group's share is used up.
+    Every class is accepted at the same rate, as one-class thresholds are set: the largest rate at which no
+    group of `products` has more than `share` flagged by any score. So no score is lax where it has no need
+    to be. Groups count each on its own: photos that the trunk was trained on look tamer than new ones.
 
     Args:
         products: for each group of photos, the values by class, float32 [photos] each.
-        inside: the values of each class's own images.
+        inside: the values of each class's own images, float32 [images].
         share: of a group, in [0, 1).
 
     """
-    values = {name: np.sort(np.concatenate([group[name] for group in products]))[::-1] for name in inside}
-    cuts = {name: _above(values[name], 0) for name in inside}
-    passed = dict.fromkeys(inside, 0)
-    while True:
-        lowered = {name: _above(values[name], passed[name] + 1) for name in inside}
-        allowed = [name for name in inside if _within(products, cuts | {name: lowered[name]}, share)]
-        if not allowed:
-            return cuts
-        gain = {n: float((inside[n] >= lowered[n]).mean() - (inside[n] >= cuts[n]).mean()) for n in allowed}
-        best = max(allowed, key=gain.__getitem__)
-        cuts[best] = lowered[best]
-        passed[best] += 1
-
-
-def _above(falling: _Vector, passed: int) -> float:
-    """A cut that lets the first `passed` values pass, a little above the next one."""
-    following = float(falling[passed])
-    margin = 0.05 * (float(falling[passed - 1]) - following) if passed else 1e-3
-    return following + max(margin, 1e-3)
-
-
-def _within(products: Sequence[Mapping[str, _Vector]], cuts: Mapping[str, float], share: float) -> bool:
-    return all(
-        np.any([group[name] >= cut for name, cut in cuts.items()], axis=0).mean() <= share
-        for group in products
-    )
+    falling = {name: np.sort(values)[::-1] for name, values in inside.items()}
+    accepted = 1.0
+    for group in products:
+        # The rate from which on each photo is flagged: the share of the class that lies above it.
+        rates = [np.searchsorted(-own, -group[name], "right") / len(own) for name, own in falling.items()]
+        flagged_from = np.sort(np.min(rates, axis=0))
+        accepted = min(accepted, float(flagged_from[int(share * len(flagged_from))]))
+    return {name: float(own[max(0, int(accepted * len(own) + 1e-9) - 1)]) for name, own in falling.items()}
 
 
 def slope_of(cut: float, inside: _Vector) -> float:

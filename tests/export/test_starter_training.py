@@ -241,33 +241,43 @@ def test_crops_come_from_the_wide_image() -> None:
     assert set(crop[1].flatten().tolist()) <= set(wide[1].flatten().tolist())
 
 
-def _ramp(top: float, count: int = 1000) -> np.ndarray:
-    return np.linspace(0, top, count, dtype=np.float32)
+def _ramp(low: float, high: float, count: int = 1000) -> np.ndarray:
+    return np.linspace(low, high, count, dtype=np.float32)
+
+
+def _flagged(group: dict[str, np.ndarray], cuts: dict[str, float]) -> int:
+    return int(np.any([group[name] >= cut for name, cut in cuts.items()], axis=0).sum())
 
 
 def test_the_strictest_group_sets_the_cuts() -> None:
-    tame, wild = ({"text": _ramp(top), "qr": _ramp(0.1)} for top in (1, 2))
-    inside = {"text": np.full(10, 5, np.float32), "qr": np.full(10, 5, np.float32)}
+    tame, wild = ({"text": _ramp(0, top), "qr": _ramp(0, 0.1)} for top in (1, 2))
+    inside = {"text": _ramp(1, 5, 9000), "qr": _ramp(1, 5, 9000)}
     cuts = joint_cuts([tame, wild], inside, 0.003)
-    flagged = (wild["text"] >= cuts["text"]) | (wild["qr"] >= cuts["qr"])
-    assert 0 < flagged.sum() <= 3
-    assert cuts["text"] > 1.99
+    assert _flagged(wild, cuts) == 3
+    assert _flagged(tame, cuts) == 0
 
 
-def test_the_share_is_spent_where_it_wins_most_of_the_class() -> None:
-    products = {"text": _ramp(1), "qr": np.insert(_ramp(1, 999), 0, np.float32(9))}
-    inside = {"text": np.full(10, 5, np.float32), "qr": np.full(10, 5, np.float32)}
-    cuts = joint_cuts([products], inside, 0.001)
-    assert cuts["text"] > 1
-    assert 1 < cuts["qr"] < 2
+def test_the_share_counts_a_photo_once_for_both_scores() -> None:
+    values = np.insert(_ramp(0, 1, 999), 0, np.float32(4))
+    inside = {"text": _ramp(1, 5, 9000), "qr": _ramp(1, 5, 9000)}
+    cuts = joint_cuts([{"text": values, "qr": values}], inside, 0.001)
+    assert cuts == pytest.approx({"text": 1, "qr": 1}, abs=1e-3)
 
 
-def test_no_share_flags_no_product() -> None:
-    products = {"text": _ramp(1), "qr": _ramp(2)}
-    inside = {"text": np.full(10, 0.5, np.float32), "qr": np.full(10, 5, np.float32)}
+def test_both_classes_are_accepted_at_one_rate() -> None:
+    products = {"text": _ramp(0, 3), "qr": _ramp(0, 1)}
+    inside = {"text": _ramp(1, 5, 9000), "qr": _ramp(2, 9, 7000)}
     cuts = joint_cuts([products], inside, 0.0)
-    assert cuts["text"] > 1
-    assert cuts["qr"] > 2
+    assert _flagged(products, cuts) == 0
+    rates = [(inside[name] >= cuts[name]).mean() for name in inside]
+    assert rates == pytest.approx([0.5, 0.5], abs=0.01)
+
+
+def test_a_product_at_the_very_heart_of_the_class_leaves_one_image() -> None:
+    cuts = joint_cuts(
+        [{"text": _ramp(0, 9), "qr": _ramp(0, 9)}], {"text": _ramp(1, 5), "qr": _ramp(1, 5)}, 0.0
+    )
+    assert cuts == {"text": 5, "qr": 5}
 
 
 def test_the_median_of_the_class_scores_095() -> None:
