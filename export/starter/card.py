@@ -71,9 +71,9 @@ colours, cameras are invented. Nothing was trained on other weights.
 
 ## The filter on images that it was not trained on
 
-What the default policy blocks: false positives for photos, recall for notices and QR codes. Each score's
-threshold lets at most {allowed / 2:.2f} % of each group of training-side photos pass for the class
-(clothing and grocery, trained on and of calibration senders), so {allowed:.1f} % for both. `svg` is a
+What the default policy blocks: false positives for photos, recall for notices and QR codes. The thresholds
+accept both classes at one rate, the largest at which both scores together flag no more than {allowed:.1f} % of
+any group of training-side photos (clothing and grocery, trained on and of calibration senders). `svg` is a
 renderer that is not trained on, `zxing` photographs of another source, `held` other seeds of the renderers
 trained on; `printed-shirts` are part of `clothing-test`.
 
