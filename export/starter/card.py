@@ -72,8 +72,8 @@ colours, cameras are invented. Nothing was trained on other weights.
 ## The filter on images that it was not trained on
 
 What the default policy blocks: false positives for photos, recall for notices and QR codes. The thresholds
-accept both classes at one rate, the largest at which both scores together flag no more than {allowed:.1f} % of
-any group of training-side photos (clothing and grocery, trained on and of calibration senders). `svg` is a
+accept both classes at one rate, the largest at which both scores together flag at most {allowed:.1f} % of any
+group of training-side photos (clothing and grocery, trained on and of calibration senders). `svg` is a
 renderer that is not trained on, `zxing` photographs of another source, `held` other seeds of the renderers
 trained on; `printed-shirts` are part of `clothing-test`.
 
