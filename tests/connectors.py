@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import httpcore
 
-from worker.score.addresses import IPAddress
-from worker.score.connections import tcp_connector
+from worker.fetch.addresses import IPAddress
+from worker.fetch.connections import tcp_connector
 
 
 class RecordingConnector:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import httpcore
 
-import worker.score.fetch
+import worker.fetch.fetch
 from tests.inputs import NAMES
 from tests.kafka.server import free_ports
 from tests.network_guard import NetworkGuard
 from tests.processes import Process
 from worker.cli import main
-from worker.score.addresses import IPAddress
-from worker.score.fetch import Fetcher, build_fetcher
+from worker.fetch.addresses import IPAddress
+from worker.fetch.fetch import Fetcher, build_fetcher
 from worker.settings import FetchSettings, Settings
 
 GUARD_LOG = "GUARD_LOG"
@@ -74,5 +74,5 @@ class GuardedWorker(Process):
 
 
 if __name__ == "__main__":
-    worker.score.fetch.build_fetcher = guarded_fetcher
+    worker.fetch.fetch.build_fetcher = guarded_fetcher
     sys.exit(main())

@@ -12,8 +12,8 @@ from ipaddress import ip_address
 
 import httpcore
 
-from worker.score.addresses import IPAddress
-from worker.score.connections import tcp_connector
+from worker.fetch.addresses import IPAddress
+from worker.fetch.connections import tcp_connector
 
 HOST = "127.0.0.7"
 ALLOWED_NETWORK = f"{HOST}/32"

@@ -120,8 +120,8 @@ def _training(arguments: list[str]) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace, _: Console) -> int:
+    from worker.fetch.fetch import build_fetcher  # noqa: PLC0415
     from worker.roles import run_roles  # noqa: PLC0415
-    from worker.score.fetch import build_fetcher  # noqa: PLC0415
 
     run_roles(settings, options.roles, build_fetcher)
     return 0

@@ -16,6 +16,7 @@ from schemas.events import ImageReference
 from schemas.policy import Policy
 from worker.bundle import Bundle, load_bundle, load_policy
 from worker.delivery import create_delivery
+from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
 from worker.index.compose import build_index_role
@@ -24,7 +25,6 @@ from worker.kafka import create_consumer
 from worker.metrics import Metrics
 from worker.score.codes import CodeReader
 from worker.score.decode import ImageLimits, decode
-from worker.score.fetch import Fetcher
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
 from worker.score.limit import RejectionLimit

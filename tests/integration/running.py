@@ -9,8 +9,8 @@ from typing import Any
 from tests.kafka.client import wait_until
 from tests.network_guard import NetworkGuard
 from worker.compose import Process, compose
+from worker.fetch.fetch import Fetcher, build_fetcher
 from worker.roles import run_until_stopped
-from worker.score.fetch import Fetcher, build_fetcher
 from worker.settings import FetchSettings, Settings
 
 

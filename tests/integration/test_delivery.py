@@ -54,7 +54,7 @@ def assert_one_outcome_each(results: Results, sent: list[Record]) -> None:
 @pytest.fixture
 def slow_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each image takes 20 ms to fetch, so that a stream lasts long enough for things to happen to it."""
-    from worker.score.fetch import Fetcher
+    from worker.fetch.fetch import Fetcher
 
     fast = Fetcher.fetch
 

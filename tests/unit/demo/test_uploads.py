@@ -19,12 +19,12 @@ from worker.demo.edits import EDITS
 from worker.demo.store import HOST, ObjectStore
 from worker.demo.uploads import Kind, Pictures, Planner, Upload, image_files, pictures_in
 from worker.errors import ConfigurationError, Rejection
+from worker.fetch.addresses import IPAddress
+from worker.fetch.connections import tcp_connector
+from worker.fetch.fetch import build_fetcher
 from worker.kafka import InputRecord
 from worker.metrics import Metrics
-from worker.score.addresses import IPAddress
-from worker.score.connections import tcp_connector
 from worker.score.decode import ImageLimits
-from worker.score.fetch import build_fetcher
 from worker.score.outcome import Removal
 from worker.score.parse import Parser
 from worker.score.prepare import Prepared, Preparer

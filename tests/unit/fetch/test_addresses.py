@@ -7,7 +7,7 @@ import pytest
 from schemas.rejection import RejectionReason
 from tests.connectors import TableResolver
 from worker.errors import Rejection, StageError
-from worker.score.addresses import (
+from worker.fetch.addresses import (
     AddressBook,
     IPAddress,
     NameServerError,

@@ -15,8 +15,8 @@ from schemas.rejection import RejectionReason
 from tests.connectors import RecordingConnector, TableResolver
 from tests.hostile_server import HostileServer
 from worker.errors import ConfigurationError, Rejection, StageError
-from worker.score.fetch import Fetcher, build_fetcher, decode_base64
-from worker.score.folder import FolderReader
+from worker.fetch.fetch import Fetcher, build_fetcher, decode_base64
+from worker.fetch.folder import FolderReader
 from worker.settings import FetchSettings
 
 LIMIT = 1000
@@ -247,7 +247,7 @@ def _failing(code: int) -> Callable[..., int]:
 def test_a_failing_disk_is_not_blamed_on_the_image(
     fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr("worker.score.folder.os.open", _failing(code))
+    monkeypatch.setattr("worker.fetch.folder.os.open", _failing(code))
     with pytest.raises(StageError, match=r"fetch\.folder"):
         fetcher.fetch(ImageReference(path="shirts/red.jpg"))
 

@@ -10,7 +10,7 @@ import httpcore
 
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection, StageError
-from worker.score.addresses import AddressBook, IPAddress, has_route
+from worker.fetch.addresses import AddressBook, IPAddress, has_route
 
 # A host with more addresses than this is not tried any further.
 _MAX_ADDRESSES = 4

@@ -10,10 +10,10 @@ import httpcore
 from schemas.events import ImageReference
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
-from worker.score.addresses import AddressBook, Resolver, system_resolver
-from worker.score.connections import Connector, VettedBackend, tcp_connector
-from worker.score.download import Downloader, DownloadLimits
-from worker.score.folder import FolderReader
+from worker.fetch.addresses import AddressBook, Resolver, system_resolver
+from worker.fetch.connections import Connector, VettedBackend, tcp_connector
+from worker.fetch.download import Downloader, DownloadLimits
+from worker.fetch.folder import FolderReader
 from worker.settings import FetchSettings
 
 # Seconds that an idle connection is kept: under the 60 s or more after which servers usually hang up.

@@ -32,9 +32,9 @@ import httpcore
 
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection, StageError
-from worker.score.addresses import NameServerError
-from worker.score.connections import raise_if_ours
-from worker.score.urls import ImageUrl
+from worker.fetch.addresses import NameServerError
+from worker.fetch.connections import raise_if_ours
+from worker.fetch.urls import ImageUrl
 
 USER_AGENT: Final = "mekiki"
 _REDIRECTS = {301, 302, 303, 307, 308}

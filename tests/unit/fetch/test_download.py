@@ -15,9 +15,9 @@ from schemas.rejection import RejectionReason
 from tests.connectors import RecordingConnector, TableResolver
 from tests.hostile_server import HostileServer
 from worker.errors import Rejection, StageError
-from worker.score.addresses import AddressBook, IPAddress
-from worker.score.connections import VettedBackend
-from worker.score.download import Downloader, DownloadLimits
+from worker.fetch.addresses import AddressBook, IPAddress
+from worker.fetch.connections import VettedBackend
+from worker.fetch.download import Downloader, DownloadLimits
 
 PHOTO = bytes(range(256)) * 40
 LIMIT = 50_000
@@ -249,7 +249,7 @@ def test_a_final_answer_is_not_asked_for_again(path: str) -> None:
 def test_a_pause_that_would_end_after_the_deadline_is_not_made(
     server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.score.download._FIRST_PAUSE", 10.0)
+    monkeypatch.setattr("worker.fetch.download._FIRST_PAUSE", 10.0)
     started = time.monotonic()
     rejection = rejected(downloader(retries=1000), server.url("/502"))
     assert rejection.reason is RejectionReason.FETCH_UNREACHABLE

@@ -1,0 +1,1 @@
+"""Bytes from anywhere, safely: https, a folder, inline."""
