@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from benchmarks.throughput import write_photos
-from worker.bundle import Bundle, load_bundle
 from worker.demo.run import ASSETS
 from worker.errors import Rejection
+from worker.model.bundle import Bundle, load_bundle
+from worker.model.decode import FORMATS, ImageLimits, decode
 from worker.score.codes import CodeReader
-from worker.score.decode import FORMATS, ImageLimits, decode
 from worker.settings import CodeSettings, Settings
 
 LIMITS = ImageLimits()

@@ -28,7 +28,7 @@ from schemas.bundle import BundleManifest
 from schemas.events import EMBEDDED, ImageEmbedded, InputPosition
 from schemas.vector import Vector
 from tests.kafka.server import KafkaServer, free_ports
-from worker.bundle import load_bundle
+from worker.model.bundle import load_bundle
 from worker.settings import Settings
 
 _DIRECTIONS = 12

@@ -30,9 +30,9 @@ from confluent_kafka import Consumer, Producer
 from PIL import Image
 
 from tests.kafka.server import KafkaServer
-from worker.bundle import Bundle, load_bundle
 from worker.demo.run import ASSETS
-from worker.score.decode import ImageLimits, decode
+from worker.model.bundle import Bundle, load_bundle
+from worker.model.decode import ImageLimits, decode
 from worker.settings import Settings
 
 LIMITS = ImageLimits()

@@ -1,4 +1,4 @@
-"""Pixels: a `Dataset` decoded by the very function that serves, `worker.score.decode.decode`."""
+"""Pixels: a `Dataset` decoded by the very function that serves, `worker.model.decode.decode`."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from export.data import Dataset, Example, Skipped, SkipReason
 from export.errors import DatasetError
 from worker.errors import Rejection
-from worker.score.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode
 
 _IN_MEMORY_BYTES = 4 * 2**30
 

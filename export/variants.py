@@ -21,7 +21,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.errors import DatasetError
 from worker.errors import Rejection
-from worker.score.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode
 
 Outputs = dict[str, NDArray[np.float32]]
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}

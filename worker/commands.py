@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-from worker.bundle import load_bundle, load_policy
 from worker.compose import build_pipeline, create_metrics
 from worker.delivery import create_delivery
 from worker.errors import ConfigurationError
 from worker.fetch.fetch import build_fetcher
 from worker.kafka import create_consumer
+from worker.model.bundle import load_bundle, load_policy
 from worker.replay import Replay
 from worker.scan import ScannedFile, scan
 from worker.score.pipeline import Pipeline

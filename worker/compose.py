@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from schemas.events import ImageReference
 from schemas.policy import Policy
-from worker.bundle import Bundle, load_bundle, load_policy
 from worker.delivery import create_delivery
 from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
@@ -23,8 +22,10 @@ from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
 from worker.kafka import create_consumer
 from worker.metrics import Metrics
+from worker.model.bundle import Bundle, load_bundle, load_policy
+from worker.model.decode import ImageLimits, decode
+from worker.model.room import PixelRoom
 from worker.score.codes import CodeReader
-from worker.score.decode import ImageLimits, decode
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
 from worker.score.limit import RejectionLimit
@@ -33,7 +34,6 @@ from worker.score.pipeline import Pipeline
 from worker.score.prepare import Preparer
 from worker.score.publish import Publisher
 from worker.score.role import ASSIGNED, ScoreRole
-from worker.score.room import PixelRoom
 from worker.settings import FetchSettings, Settings
 
 Fetch = Callable[[ImageReference], bytes]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from export.render.browser_notices import render_browser_notices
 from export.render.uploads import Kind, render_upload
-from worker.score.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode
 
 SIDE = 128
 WIDE = 144  # training crops SIDE out of this

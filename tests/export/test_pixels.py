@@ -7,7 +7,7 @@ import pytest
 from export.data import Columns, Dataset, parse_source, read_source
 from export.errors import DatasetError
 from export.pixels import decode_dataset
-from worker.score.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode
 
 Draw = Callable[..., Path]
 

@@ -27,7 +27,7 @@ from export.render.products import (
 )
 from export.render.qr import draw_code, random_code, render_qr_photo, render_qr_poster
 from export.render.uploads import suffix_of
-from worker.score.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode
 
 
 @pytest.fixture(scope="module")

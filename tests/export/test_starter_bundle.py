@@ -11,7 +11,7 @@ from export.starter.bundle import GRAPH_FILE, MANIFEST_FILE, MAX_BYTES, TAGS_FIL
 from export.starter.graph import run_onnx
 from export.starter.photos import excluded_photos
 from schemas.bundle import BundleManifest
-from worker.score.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode
 
 _ROOT = Path(__file__).parents[2]
 BUNDLE = _ROOT / "worker/bundles/starter"

@@ -30,7 +30,7 @@ from export.render.svg_page import (
 from export.render.svg_phrases import SUBJECTS, every_phrase, notice_of, poster_words
 from export.render.svg_posters import LAYOUTS as POSTER_LAYOUTS
 from export.render.svg_posters import code, draw_svg_qr_poster, render_svg_qr_posters
-from worker.score.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode
 
 # Installed with matplotlib on every machine that trains; DejaVu has no Japanese, so pages are English.
 _DEJAVU = Path(mpl.get_data_path()) / "fonts" / "ttf"

@@ -19,7 +19,7 @@ from export.render.typst_phrases import SUBJECTS, every_phrase, notice_of
 from export.render.typst_posters import LAYOUTS as POSTER_LAYOUTS
 from export.render.typst_posters import code_svg, draw_typst_qr_poster, random_matrix
 from export.render.uploads import Kind, render_upload
-from worker.score.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode
 
 KINDS: tuple[Kind, ...] = ("typst_notice", "typst_qr_poster")
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from schemas.events import UPLOADED, ImageReference, ImageUploaded
-from worker.bundle import load_bundle
 from worker.metrics import Metrics
-from worker.score.decode import ImageLimits, decode
+from worker.model.bundle import load_bundle
+from worker.model.decode import ImageLimits, decode
 from worker.score.judge import Judge
 from worker.score.prepare import Prepared
 from worker.settings import ModelSettings

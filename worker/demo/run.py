@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from schemas.search import SearchResult
-from worker.bundle import load_policy, read_manifest
 from worker.demo.broker import EmbeddedBroker
 from worker.demo.observe import Observer, Seen, missing_outcomes
 from worker.demo.program import Program
@@ -26,6 +25,7 @@ from worker.demo.uploads import Pictures, Planner, Upload, pictures_in
 from worker.demo.watch import LiveTable
 from worker.errors import ConfigurationError
 from worker.kafka import create_consumer, create_producer
+from worker.model.bundle import load_policy, read_manifest
 from worker.settings import KafkaSettings, Settings
 from worker.topics import topics_of
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from schemas.events import Tag
 from schemas.policy import CODE_AREA, Policy
-from worker.bundle import Bundle
 from worker.metrics import Metrics
+from worker.model.bundle import Bundle
 from worker.score.decide import decide
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared

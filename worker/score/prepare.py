@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from schemas.bundle import ImageInput
 from schemas.events import Code, ImageDeleted, ImageReference, ImageUploaded
 from worker.metrics import Metrics
+from worker.model.decode import ImageLimits, decode
+from worker.model.room import PixelRoom
 from worker.score.codes import CodeReader
-from worker.score.decode import ImageLimits, decode
 from worker.score.outcome import Removal
 from worker.score.parse import InputEvent
-from worker.score.room import PixelRoom
 
 
 @dataclass(frozen=True)

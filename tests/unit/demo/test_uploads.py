@@ -24,7 +24,7 @@ from worker.fetch.connections import tcp_connector
 from worker.fetch.fetch import build_fetcher
 from worker.kafka import InputRecord
 from worker.metrics import Metrics
-from worker.score.decode import ImageLimits
+from worker.model.decode import ImageLimits
 from worker.score.outcome import Removal
 from worker.score.parse import Parser
 from worker.score.prepare import Prepared, Preparer

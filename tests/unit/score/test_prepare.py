@@ -9,10 +9,10 @@ from schemas.events import ImageReference, ImageUploaded
 from tests import codes, images
 from worker.errors import Rejection, StageError
 from worker.metrics import Metrics
+from worker.model.decode import ImageLimits
+from worker.model.room import PixelRoom
 from worker.score.codes import CodeReader
-from worker.score.decode import ImageLimits
 from worker.score.prepare import Preparer
-from worker.score.room import PixelRoom
 from worker.settings import CodeSettings
 
 POSTER = images.encoded(codes.poster("https://example.com"), quality=85)

@@ -10,8 +10,8 @@ from PIL import Image
 from schemas.rejection import RejectionReason
 from tests import images
 from worker.errors import Rejection
-from worker.score.decode import ImageLimits, decode
-from worker.score.room import PixelRoom
+from worker.model.decode import ImageLimits, decode
+from worker.model.room import PixelRoom
 
 HEIGHT, WIDTH = 96, 128
 LIMITS = ImageLimits()

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
-from worker.score.room import PixelRoom
+from worker.model.room import PixelRoom
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 # MPO is a JPEG with a preview behind it: its frames are not an animation.

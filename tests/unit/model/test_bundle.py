@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from schemas.policy import Policy
-from worker.bundle import load_bundle, load_policy, read_manifest
 from worker.errors import BundleError, ConfigurationError, ProviderError
+from worker.model.bundle import load_bundle, load_policy, read_manifest
 from worker.settings import STARTER_BUNDLE, ModelSettings, Settings
 
 

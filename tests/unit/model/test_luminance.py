@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from tests import codes, images
+from worker.model.decode import ImageLimits, decode
+from worker.model.room import PixelRoom
 from worker.score.codes import CodeReader
-from worker.score.decode import ImageLimits, decode
-from worker.score.room import PixelRoom
 from worker.settings import CodeSettings
 
 LIMITS = ImageLimits()

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from schemas.bundle import BundleManifest, bundle_id
 from schemas.policy import CODE_AREA, Policy
 from worker.errors import BundleError, ConfigurationError
-from worker.score.infer import Model
-from worker.score.tag import Tagger
+from worker.model.infer import Model
+from worker.model.tag import Tagger
 from worker.settings import ModelSettings, Settings
 
 
