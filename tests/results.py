@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tests.kafka.client import Broker, Record
-from worker import dead_letter
 from worker.settings import TopicSettings
+from worker.stream import dead_letter
 
 Place = tuple[int, int]  # partition and offset of the input record
 

@@ -12,13 +12,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from worker.dead_letter import DEAD_LETTER_HEADER_BYTES
 from worker.errors import MekikiError
-from worker.kafka import client_properties, create_admin, masked
 from worker.model.bundle import load_bundle, load_policy
 from worker.score.codes import CodeReader
 from worker.settings import Settings
-from worker.topics import topics_of
+from worker.stream.dead_letter import DEAD_LETTER_HEADER_BYTES
+from worker.stream.kafka import client_properties, create_admin, masked
+from worker.stream.topics import topics_of
 
 _BROKER_SECONDS = 10.0
 

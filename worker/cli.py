@@ -164,7 +164,7 @@ def _check(settings: Settings, _: argparse.Namespace, console: Console) -> int:
 
 
 def _create_topics(settings: Settings, _: argparse.Namespace, console: Console) -> int:
-    from worker.topics import create_topics  # noqa: PLC0415
+    from worker.stream.topics import create_topics  # noqa: PLC0415
 
     for name, result in create_topics(settings).items():
         console.print(f"{result:8} {name}", highlight=False)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from worker.compose import build_pipeline, create_metrics
-from worker.delivery import create_delivery
 from worker.errors import ConfigurationError
 from worker.fetch.fetch import build_fetcher
-from worker.kafka import create_consumer
 from worker.model.bundle import load_bundle, load_policy
 from worker.replay import Replay
 from worker.scan import ScannedFile, scan
 from worker.score.pipeline import Pipeline
 from worker.settings import Settings
+from worker.stream.delivery import create_delivery
+from worker.stream.kafka import create_consumer
 
 
 def scan_folder(

@@ -14,13 +14,11 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from schemas.events import ImageReference
 from schemas.policy import Policy
-from worker.delivery import create_delivery
 from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
 from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
-from worker.kafka import create_consumer
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle, load_policy
 from worker.model.decode import ImageLimits, decode
@@ -28,13 +26,15 @@ from worker.model.room import PixelRoom
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
-from worker.score.limit import RejectionLimit
 from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline
 from worker.score.prepare import Preparer
 from worker.score.publish import Publisher
 from worker.score.role import ASSIGNED, ScoreRole
 from worker.settings import FetchSettings, Settings
+from worker.stream.delivery import create_delivery
+from worker.stream.kafka import create_consumer
+from worker.stream.limit import RejectionLimit
 
 Fetch = Callable[[ImageReference], bytes]
 BuildFetcher = Callable[[FetchSettings], Fetcher]

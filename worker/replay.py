@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
-from worker.dead_letter import REASON, TOPIC, original_headers
-from worker.delivery import Delivery, NotDelivered
 from worker.errors import BrokerError
-from worker.kafka import InputRecord, OutputRecord, input_record
+from worker.stream.dead_letter import REASON, TOPIC, original_headers
+from worker.stream.delivery import Delivery, NotDelivered
+from worker.stream.kafka import InputRecord, OutputRecord, input_record
 
 logger = logging.getLogger(__name__)
 

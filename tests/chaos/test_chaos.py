@@ -22,8 +22,8 @@ from tests.integration.conftest import own_server
 from tests.integration.running import http_json
 from tests.kafka.client import Record
 from tests.results import Results, body, place_of_dead_letter
-from worker import dead_letter
-from worker.topics import create_topics
+from worker.stream import dead_letter
+from worker.stream.topics import create_topics
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 

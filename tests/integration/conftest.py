@@ -11,7 +11,7 @@ from tests.kafka.client import Broker
 from tests.kafka.server import KafkaServer, KafkaUnavailable
 from tests.network_guard import NetworkGuard
 from tests.workplace import Workplace, make_settings
-from worker.topics import create_topics
+from worker.stream.topics import create_topics
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,10 @@ from tests.kafka.client import Broker, Record
 from tests.kafka.server import free_ports
 from tests.results import Results, body, of_key
 from tests.workplace import Workplace, make_settings
-from worker import dead_letter
 from worker.cli import main
 from worker.settings import Settings
-from worker.topics import topics_of
+from worker.stream import dead_letter
+from worker.stream.topics import topics_of
 
 
 def mekiki(settings: Settings, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -18,8 +18,8 @@ from tests.unit.demo.pictures import drawn_assets
 from worker.demo import run
 from worker.demo.observe import Observer
 from worker.errors import StageError
-from worker.kafka import InputRecord
 from worker.settings import Settings
+from worker.stream.kafka import InputRecord
 
 PHOTOS = 20
 

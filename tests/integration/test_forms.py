@@ -11,7 +11,7 @@ from tests.integration.conftest import workplaces
 from tests.kafka.client import Broker, Record
 from tests.results import Results, body, of_key, place_of_result
 from tests.workplace import Workplace
-from worker import dead_letter
+from worker.stream import dead_letter
 
 # The first part of a path says what the hostile server does: these are bucket names too.
 BUCKET, EMPTY_BUCKET = "ok", "404"

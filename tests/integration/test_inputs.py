@@ -21,7 +21,7 @@ from tests.integration.conftest import workplaces
 from tests.kafka.client import Broker, Record
 from tests.results import Results, body, of_key, place_of_dead_letter, place_of_result, places
 from tests.workplace import Workplace
-from worker import dead_letter
+from worker.stream import dead_letter
 
 HEADER = ("trace", b"\x00\xffabc")
 KINDS = {"bad": {name: make for name, (_, make) in inputs.BAD.items()}, "good": inputs.GOOD}

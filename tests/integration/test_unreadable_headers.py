@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
-from worker.kafka import UNREADABLE_HEADERS, input_record
 from worker.score.parse import Parser
+from worker.stream.kafka import UNREADABLE_HEADERS, input_record
 
 TOPIC = "uploads"
 COUNT = 30  # as in a worker that has run for a while: the interpreter specialises what runs often

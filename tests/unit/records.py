@@ -1,6 +1,6 @@
 """Kafka records as tests make them."""
 
-from worker.kafka import InputRecord
+from worker.stream.kafka import InputRecord
 
 
 def record(

@@ -5,7 +5,7 @@ import logging
 import pytest
 from confluent_kafka import KafkaError
 
-from worker import kafka
+from worker.stream import kafka
 
 
 def test_an_error_is_told_once_in_a_while_and_another_kind_at_once(

@@ -6,10 +6,10 @@ import pytest
 
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
-from worker.dead_letter import dead_letter_record
 from worker.errors import Rejection
-from worker.kafka import InputRecord
 from worker.replay import REPLAYS, Replay
+from worker.stream.dead_letter import dead_letter_record
+from worker.stream.kafka import InputRecord
 
 NOTHING = cast(Any, None)  # neither a consumer nor a delivery is asked
 REPLAY = Replay(NOTHING, NOTHING, "uploads.dlq", frozenset({"uploads"}), None, 1.0)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from worker.errors import ConfigurationError
-from worker.kafka import client_properties, create_consumer, create_producer, masked
 from worker.settings import Settings, load_settings
+from worker.stream.kafka import client_properties, create_consumer, create_producer, masked
 
 FILE = """
 [kafka]

@@ -16,7 +16,7 @@ from schemas.events import UPLOADED
 from schemas.rejection import RejectionReason
 from worker.demo import forms
 from worker.demo.store import REDIRECT, ObjectStore
-from worker.kafka import OutputRecord
+from worker.stream.kafka import OutputRecord
 
 _FRAMES = 150
 

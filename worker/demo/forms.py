@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from schemas.events import DELETED, UPLOADED
-from worker.kafka import Headers, OutputRecord
+from worker.stream.kafka import Headers, OutputRecord
 
 SOURCE = "demo-shop"
 _SEQUENCER = "00"

@@ -14,12 +14,12 @@ from schemas.events import (
     IndexUpdated,
     derived_event_id,
 )
-from worker.dead_letter import MESSAGE, OFFSET, PARTITION, REASON
 from worker.demo.publish import Position, Published
 from worker.demo.uploads import Kind
 from worker.errors import BrokerError
-from worker.kafka import InputRecord, input_record
 from worker.settings import TopicSettings
+from worker.stream.dead_letter import MESSAGE, OFFSET, PARTITION, REASON
+from worker.stream.kafka import InputRecord, input_record
 
 _POLL_RECORDS = 500
 _CLOUD_EVENT_ID = "ce_id"

@@ -24,10 +24,10 @@ from worker.demo.store import HOST, ObjectStore
 from worker.demo.uploads import Pictures, Planner, Upload, pictures_in
 from worker.demo.watch import LiveTable
 from worker.errors import ConfigurationError
-from worker.kafka import create_consumer, create_producer
 from worker.model.bundle import load_policy, read_manifest
 from worker.settings import KafkaSettings, Settings
-from worker.topics import topics_of
+from worker.stream.kafka import create_consumer, create_producer
+from worker.stream.topics import topics_of
 
 ASSETS = Path(__file__).parent / "assets"
 REPORT = "report.html"

@@ -16,7 +16,7 @@ from worker.demo.broken import broken_uploads
 from worker.demo.edits import edited_copies
 from worker.demo.store import ObjectStore
 from worker.errors import ConfigurationError
-from worker.kafka import OutputRecord
+from worker.stream.kafka import OutputRecord
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif"})
 

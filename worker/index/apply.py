@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from schemas.events import ImageEmbedded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
-from worker.kafka import InputRecord
+from worker.stream.kafka import InputRecord
 
 # Below this a vector is rounding noise around zero: its direction means nothing.
 _MIN_NORM = 1e-12

@@ -7,7 +7,6 @@ import numpy as np
 from fastapi import APIRouter
 from numpy.typing import NDArray
 
-from worker.delivery import create_delivery
 from worker.health import Health
 from worker.index.acknowledge import Updates
 from worker.index.builder import GenerationBuild
@@ -18,10 +17,11 @@ from worker.index.owner import OwnerLock
 from worker.index.role import CONSUMER_PROPERTIES, IndexRole
 from worker.index.search_api import create_search_router
 from worker.index.snapshots import Snapshots
-from worker.kafka import create_consumer
 from worker.metrics import Metrics
-from worker.score.limit import RejectionLimit
 from worker.settings import Settings
+from worker.stream.delivery import create_delivery
+from worker.stream.kafka import create_consumer
+from worker.stream.limit import RejectionLimit
 
 
 def build_index_role(

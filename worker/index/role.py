@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from worker.delivery import Delivery, NotDelivered
 from worker.errors import BrokerError, ConfigurationError, RejectionLimitExceeded
 from worker.health import Health
 from worker.index.acknowledge import Updates
@@ -23,9 +22,10 @@ from worker.index.live import LiveIndex
 from worker.index.owner import OwnerLock
 from worker.index.resume import LogRange, resume
 from worker.index.snapshots import Snapshots
-from worker.kafka import InputRecord, OutputRecord, input_record
 from worker.metrics import Metrics
-from worker.score.limit import RejectionLimit
+from worker.stream.delivery import Delivery, NotDelivered
+from worker.stream.kafka import InputRecord, OutputRecord, input_record
+from worker.stream.limit import RejectionLimit
 
 logger = logging.getLogger(__name__)
 

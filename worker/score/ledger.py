@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import TopicPartition
 
-from worker.kafka import InputRecord
 from worker.score.outcome import Outcome
+from worker.stream.kafka import InputRecord
 
 Partition = tuple[str, int]
 

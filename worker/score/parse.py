@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.events import DELETED, UPLOADED, ImageDeleted, ImageReference, ImageUploaded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
-from worker.kafka import UNREADABLE_HEADERS, InputRecord
+from worker.stream.kafka import UNREADABLE_HEADERS, InputRecord
 
 InputEvent = ImageUploaded | ImageDeleted
 

@@ -12,11 +12,11 @@ from schemas.events import (
 )
 from schemas.policy import Policy
 from schemas.vector import Vector
-from worker.dead_letter import dead_letter_record
-from worker.kafka import Headers, InputRecord, OutputRecord
 from worker.score.decide import policy_sha256
 from worker.score.outcome import Outcome, Rejected, Removal, Verdict
 from worker.settings import TopicSettings
+from worker.stream.dead_letter import dead_letter_record
+from worker.stream.kafka import Headers, InputRecord, OutputRecord
 
 PREFERENCE = "preference"
 

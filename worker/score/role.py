@@ -12,17 +12,17 @@ from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from worker.delivery import Delivery, NotDelivered
 from worker.errors import BrokerError, RejectionLimitExceeded
 from worker.health import Health
-from worker.kafka import InputRecord, OutputRecord, input_record
 from worker.metrics import Metrics
 from worker.score.ledger import Entry, Ledger
-from worker.score.limit import RejectionLimit
 from worker.score.outcome import Outcome, Rejected, Removal
 from worker.score.parse import InputEvent
 from worker.score.pipeline import Pipeline
 from worker.settings import ScoreSettings
+from worker.stream.delivery import Delivery, NotDelivered
+from worker.stream.kafka import InputRecord, OutputRecord, input_record
+from worker.stream.limit import RejectionLimit
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from worker.demo.entries import Entry
 from worker.demo.observe import DeadLetter, Seen
 from worker.demo.publish import Published
 from worker.demo.uploads import Kind, Upload
-from worker.kafka import OutputRecord
+from worker.stream.kafka import OutputRecord
 
 BEGAN = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 BEGAN_MS = int(BEGAN.timestamp() * 1000)

@@ -22,13 +22,13 @@ from worker.errors import ConfigurationError, Rejection
 from worker.fetch.addresses import IPAddress
 from worker.fetch.connections import tcp_connector
 from worker.fetch.fetch import build_fetcher
-from worker.kafka import InputRecord
 from worker.metrics import Metrics
 from worker.model.decode import ImageLimits
 from worker.score.outcome import Removal
 from worker.score.parse import Parser
 from worker.score.prepare import Prepared, Preparer
 from worker.settings import FetchSettings
+from worker.stream.kafka import InputRecord
 
 TOPIC = "uploads"
 

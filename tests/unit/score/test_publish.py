@@ -22,11 +22,11 @@ from schemas.generate import json_schema
 from schemas.policy import Policy
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
-from worker.dead_letter import OWN_HEADERS, dead_letter_record
 from worker.errors import Rejection
 from worker.score.outcome import Rejected, Removal, Verdict
 from worker.score.publish import Publisher
 from worker.settings import TopicSettings
+from worker.stream.dead_letter import OWN_HEADERS, dead_letter_record
 
 TOPICS = TopicSettings()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.delivery import AtLeastOnce, NotDelivered
-from worker.kafka import OutputRecord
+from worker.stream.delivery import AtLeastOnce, NotDelivered
+from worker.stream.kafka import OutputRecord
 
 
 class _Producer:

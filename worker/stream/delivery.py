@@ -14,8 +14,8 @@ from typing import Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from worker.errors import BrokerError
-from worker.kafka import OutputRecord, create_producer, produce_all
 from worker.settings import KafkaSettings
+from worker.stream.kafka import OutputRecord, create_producer, produce_all
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ work here too; `mekiki.reason` carries the typed reason.
 
 from schemas.events import derived_event_id
 from worker.errors import Rejection
-from worker.kafka import Headers, InputRecord, OutputRecord
+from worker.stream.kafka import Headers, InputRecord, OutputRecord
 
 EXCEPTION = "__streams.errors.exception"
 MESSAGE = "__streams.errors.message"

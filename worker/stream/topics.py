@@ -7,8 +7,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from worker.errors import BrokerError
-from worker.kafka import create_admin
 from worker.settings import Settings
+from worker.stream.kafka import create_admin
 
 # A dead letter is its event and about a kilobyte of headers: it must fit where the event did.
 _DEAD_LETTER_MAX_BYTES = "10485760"

@@ -1,7 +1,7 @@
 """The rejection limit halts a bad deploy and lets ordinary bad input through."""
 
-from worker.score.limit import RejectionLimit
 from worker.settings import RejectionLimitSettings
+from worker.stream.limit import RejectionLimit
 
 
 def limit(**changes):

@@ -1,0 +1,1 @@
+"""Kafka for every role: clients, delivery, dead letters, topics, the rejection limit."""
