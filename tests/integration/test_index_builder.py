@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import filled, open_directory
-from worker.index.builder import BuildFailed, GenerationBuild
+from worker.index.ngt.builder import BuildFailed, GenerationBuild
 
 
 def test_a_child_builds_what_was_set_aside(tmp_path):
@@ -44,7 +44,7 @@ def test_cancelling_ends_the_child_and_leaves_nothing(tmp_path):
 
 def test_the_child_ends_when_its_parent_is_gone(tmp_path):
     os.mkfifo(tmp_path / "request.json")  # nobody writes it: the child would wait for ever
-    command = [sys.executable, "-m", "worker.index.build", str(tmp_path)]
+    command = [sys.executable, "-m", "worker.index.ngt.build", str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
         child.stdin.close()
         assert child.wait(20) == 1
@@ -52,7 +52,7 @@ def test_the_child_ends_when_its_parent_is_gone(tmp_path):
 
 
 def test_the_child_brings_in_no_kafka_client_and_no_model():
-    program = "import sys, worker.index.build; print(*sorted(m.partition('.')[0] for m in sys.modules))"
+    program = "import sys, worker.index.ngt.build; print(*sorted(m.partition('.')[0] for m in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     names = set(loaded.stdout.split())
     assert "ngtpy" in names

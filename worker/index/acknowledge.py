@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, NearDuplicate, derived_event_id
 from worker.errors import Rejection
-from worker.index.apply import Delete, Upsert, parse_change
-from worker.index.live import LiveIndex
+from worker.index.change import Delete, Upsert, parse_change
+from worker.index.ngt.live import LiveIndex
 from worker.metrics import Metrics
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import dead_letter_record

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from worker.health import Health
 from worker.index.acknowledge import Updates
-from worker.index.builder import GenerationBuild
-from worker.index.directory import IndexDirectory
-from worker.index.generation import IndexIdentity
-from worker.index.live import LiveIndex
-from worker.index.owner import OwnerLock
+from worker.index.ngt.builder import GenerationBuild
+from worker.index.ngt.directory import IndexDirectory
+from worker.index.ngt.generation import IndexIdentity
+from worker.index.ngt.live import LiveIndex
+from worker.index.ngt.owner import OwnerLock
+from worker.index.ngt.snapshots import Snapshots
 from worker.index.role import CONSUMER_PROPERTIES, IndexRole
 from worker.index.search_api import create_search_router
-from worker.index.snapshots import Snapshots
 from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.stream.delivery import create_delivery

@@ -17,11 +17,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from worker.errors import BrokerError, ConfigurationError, RejectionLimitExceeded
 from worker.health import Health
 from worker.index.acknowledge import Updates
-from worker.index.directory import IndexDirectory
-from worker.index.live import LiveIndex
-from worker.index.owner import OwnerLock
+from worker.index.ngt.directory import IndexDirectory
+from worker.index.ngt.live import LiveIndex
+from worker.index.ngt.owner import OwnerLock
+from worker.index.ngt.snapshots import Snapshots
 from worker.index.resume import LogRange, resume
-from worker.index.snapshots import Snapshots
 from worker.metrics import Metrics
 from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.kafka import InputRecord, OutputRecord, input_record

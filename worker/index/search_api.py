@@ -24,9 +24,9 @@ from schemas.search import (
     SearchResult,
 )
 from worker.errors import Rejection
-from worker.index.apply import unit_vector
-from worker.index.live import LiveIndex
+from worker.index.change import unit_vector
 from worker.index.neighbour import Neighbour
+from worker.index.ngt.live import LiveIndex
 from worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ import numpy as np
 
 from schemas.vector import Vector
 from tests.unit.records import record
-from worker.index.build import BUILT, build, write_request
-from worker.index.builder import request_for
-from worker.index.directory import IndexDirectory
-from worker.index.generation import IndexIdentity, open_generation
-from worker.index.live import LiveIndex
+from worker.index.ngt.build import BUILT, build, write_request
+from worker.index.ngt.builder import request_for
+from worker.index.ngt.directory import IndexDirectory
+from worker.index.ngt.generation import IndexIdentity, open_generation
+from worker.index.ngt.live import LiveIndex
 
 DIM = 16
 SPACE = "test-space"

@@ -5,7 +5,7 @@ from schemas.events import INDEX_UPDATED, IndexUpdated, derived_event_id
 from tests.unit.index.indexing import IDENTITY, axis, embedded_record, open_directory, snapshot, turned
 from tests.unit.records import record
 from worker.index.acknowledge import Updates
-from worker.index.live import LiveIndex
+from worker.index.ngt.live import LiveIndex
 from worker.metrics import Metrics
 from worker.settings import TopicSettings
 

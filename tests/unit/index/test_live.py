@@ -14,7 +14,7 @@ from tests.unit.index.indexing import (
     turned,
     unit_rows,
 )
-from worker.index.live import LiveIndex
+from worker.index.ngt.live import LiveIndex
 
 
 def assert_equals(live, expected, generator):

@@ -12,7 +12,7 @@ from tests.unit.index.indexing import DIM, IDENTITY, SPACE, axis, open_directory
 from worker.errors import Rejection
 from worker.health import Health
 from worker.http import create_app
-from worker.index.live import LiveIndex
+from worker.index.ngt.live import LiveIndex
 from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client import CollectorRegistry
 
 from tests.unit.index.indexing import IDENTITY, axis, build_here, filled, open_directory, snapshot
-from worker.index.generation import open_generation, read_manifest, write_manifest
-from worker.index.live import LiveIndex
-from worker.index.snapshots import Snapshots
+from worker.index.ngt.generation import open_generation, read_manifest, write_manifest
+from worker.index.ngt.live import LiveIndex
+from worker.index.ngt.snapshots import Snapshots
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
 

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from worker.errors import IndexDirectoryError
-from worker.index.durable import sync_directory
-from worker.index.generation import (
+from worker.index.ngt.durable import sync_directory
+from worker.index.ngt.generation import (
     DamagedGeneration,
     Generation,
     IndexIdentity,

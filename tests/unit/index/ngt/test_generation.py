@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.index.indexing import IDENTITY, build_here, filled, open_directory, snapshot
 from worker.errors import IndexDirectoryError
-from worker.index.generation import (
+from worker.index.ngt.generation import (
     DamagedGeneration,
     IndexIdentity,
     check_files,
@@ -14,7 +14,7 @@ from worker.index.generation import (
     read_manifest,
     write_manifest,
 )
-from worker.index.live import LiveIndex
+from worker.index.ngt.live import LiveIndex
 
 HOUR = 3600.0
 

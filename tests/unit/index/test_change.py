@@ -7,7 +7,7 @@ from schemas.rejection import RejectionReason
 from tests.unit.index.indexing import DIM, SPACE, axis, embedded
 from tests.unit.records import record
 from worker.errors import Rejection
-from worker.index.apply import Delete, Upsert, parse_change, unit_vector
+from worker.index.change import Delete, Upsert, parse_change, unit_vector
 
 
 def test_upsert_scales_the_vector_to_unit_norm():

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from worker.errors import MekikiError
-from worker.index.build import BUILT, BuildRequest, write_request
-from worker.index.directory import IndexDirectory
-from worker.index.generation import Generation, open_generation
-from worker.index.live import Frozen
+from worker.index.ngt.build import BUILT, BuildRequest, write_request
+from worker.index.ngt.directory import IndexDirectory
+from worker.index.ngt.generation import Generation, open_generation
+from worker.index.ngt.live import Frozen
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class GenerationBuild:
             shutil.rmtree(work, ignore_errors=True)
 
     def _run_child(self, work: Path) -> None:
-        command = [sys.executable, "-m", "worker.index.build", str(work.absolute())]
+        command = [sys.executable, "-m", "worker.index.ngt.build", str(work.absolute())]
         with (work / _LOG_FILE).open("wb") as log:
             with self._lock:
                 if self._cancelled:

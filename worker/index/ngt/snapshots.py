@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
-from worker.index.directory import IndexDirectory
-from worker.index.generation import Generation
-from worker.index.live import Frozen, LiveIndex
+from worker.index.ngt.directory import IndexDirectory
+from worker.index.ngt.generation import Generation
+from worker.index.ngt.live import Frozen, LiveIndex
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import filled, open_directory, snapshot, unit_rows
-from worker.index.generation import read_ids
+from worker.index.ngt.generation import read_ids
 
 
 def test_object_ids_that_ngt_gives_again_belong_to_the_new_image(tmp_path):

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.index.generation import Generation, IndexIdentity
 from worker.index.neighbour import Neighbour, nearest
-from worker.index.tail import Tail
+from worker.index.ngt.generation import Generation, IndexIdentity
+from worker.index.ngt.tail import Tail
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The process that builds a generation: `python -m worker.index.build WORK_DIRECTORY`.
+"""The process that builds a generation: `python -m worker.index.ngt.build WORK_DIRECTORY`.
 
 ngtpy holds the interpreter's lock while it builds, so that building inside the role would stall
 every search. This process imports NGT and numpy, no Kafka client and no model; it writes
@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.index.durable import sync_tree
-from worker.index.generation import (
+from worker.index.ngt.durable import sync_tree
+from worker.index.ngt.generation import (
     DISTANCE_TYPE,
     NGT_FILES,
     GenerationManifest,

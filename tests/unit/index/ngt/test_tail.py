@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import DIM, axis, turned, unit_rows
-from worker.index.tail import Tail
+from worker.index.ngt.tail import Tail
 
 
 def test_search_is_exact_beyond_the_first_capacity():

@@ -1,0 +1,1 @@
+"""The index over NGT: generations, tails, builds in a child process."""
