@@ -86,7 +86,7 @@ def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("--smoke", action="store_true", help="drawn images, tiny networks: seconds")
     _add_data_arguments(parser)
     _add_machine_arguments(parser)
-    parser.set_defaults(func=partial(_run, "export.train:train_alocc"))
+    parser.set_defaults(func=partial(_run, "export.alocc.command:train_alocc"))
 
 
 def _add_evaluate_alocc(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -100,7 +100,7 @@ def _add_evaluate_alocc(kinds: "argparse._SubParsersAction[argparse.ArgumentPars
     )
     parser.add_argument("--report", metavar="FILE", help="default: RUN/report.html")
     _add_machine_arguments(parser)
-    parser.set_defaults(func=partial(_run, "export.train:evaluate_alocc"))
+    parser.set_defaults(func=partial(_run, "export.alocc.command:evaluate_alocc"))
 
 
 def _add_evaluate_mnist(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -120,7 +120,7 @@ def _add_evaluate_mnist(kinds: "argparse._SubParsersAction[argparse.ArgumentPars
         help="of D's training: self-made outliers; 0 is as published",
     )
     _add_machine_arguments(parser)
-    parser.set_defaults(func=partial(_run, "export.mnist:evaluate_mnist"))
+    parser.set_defaults(func=partial(_run, "export.alocc.mnist:evaluate_mnist"))
 
 
 def _add_evaluate_starter(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -18,7 +18,7 @@ from export.alocc.networks import (
     local_code,
 )
 from export.alocc.trunks import MobileNetV2, Pixels, Preprocess
-from export.starter.trunk import VerdictSpace
+from export.embedding.trunk import VerdictSpace
 
 Images = NDArray[np.uint8]
 # Higher means more of the target class; float64 [n] each.

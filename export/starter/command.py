@@ -10,13 +10,16 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
+from export.bundle.manifest import CARD_FILE, GRAPH_FILE, TAGS_FILE, write_manifest
+from export.embedding.training import features_of
+from export.embedding.trunk import Trunk
 from export.errors import ParityError
+from export.graphs import largest_difference
+from export.preference.head import PreferenceHead, pair_accuracy
 from export.processes import Processes
-from export.starter.bundle import CARD_FILE, GRAPH_FILE, TAGS_FILE, write_manifest
 from export.starter.card import model_card
-from export.starter.graph import Scorer, export_onnx, largest_difference, mega_flops
+from export.starter.graph import Scorer, export_scorer, scorer_mega_flops
 from export.starter.measure import copy_distances, near_duplicate_distance, policy_thresholds
-from export.starter.preference import PreferenceHead, pair_accuracy
 from export.starter.reach import held_groups
 from export.starter.recipe import (
     Recipe,
@@ -27,9 +30,7 @@ from export.starter.recipe import (
     training_images,
 )
 from export.starter.seeds import Trained, measure_seed, train_seed
-from export.starter.tags import predict_tags, save_tags, tag_figures, tag_matrix, train_tags
-from export.starter.training import features_of
-from export.starter.trunk import Trunk
+from export.tags.booster import predict_tags, save_tags, tag_figures, tag_matrix, train_tags
 
 PARITY = 1e-4
 MINIMUM_TAG_SCORE = 0.3
@@ -95,9 +96,9 @@ def _write_bundle(
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     scorer, trunk = trained.scorer(), trained.trunk
-    export_onnx(scorer, out / GRAPH_FILE)
+    export_scorer(scorer, out / GRAPH_FILE)
     figures["seed"] = seed
-    figures["mega_flops"] = round(mega_flops(scorer), 1)
+    figures["mega_flops"] = round(scorer_mega_flops(scorer), 1)
     figures["parity"] = dict(_parity(scorer, out / GRAPH_FILE, sources))
     figures |= _tags(trunk, sources, recipe, seed, out)
     figures |= _preference_figures(trunk, trained.preference, sources, seed)

@@ -4,7 +4,7 @@ The frame's own ALOCC (`export.alocc`) does the work; here are its sets and the 
 restoration error and nothing else: what the trunk learnt of products, R and D never saw.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,23 +13,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from export.alocc.model import AloccModel, TrunkMaps
+from export.alocc.score import NoveltyScore, Vector, joint_cuts, slope_of
 from export.alocc.settings import VERDICT_MODEL
 from export.alocc.step import AdversarialStep, StepSettings
 from export.alocc.training import new_model, training_maps
+from export.embedding.pixels import PixelSet
+from export.embedding.training import Features, features_of
+from export.embedding.trunk import Trunk, VerdictSpace
 from export.loop import Schedule, fit
 from export.processes import Processes
 from export.run import RunFolder
-from export.starter.graph import NoveltyScore
-from export.starter.images import PixelSet
-from export.starter.training import Features, features_of
-from export.starter.trunk import Trunk, VerdictSpace
 
 # Rendered training sets of each class.
 CLASSES: dict[str, tuple[str, ...]] = {
     "text": ("notice", "browser_notice", "typst_notice"),
     "qr": ("qr_poster", "typst_qr_poster", "qr_photo"),
 }
-_Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -110,38 +109,8 @@ def _train(
 
 
 @torch.no_grad()
-def novelty(model: AloccModel, features: Features) -> _Vector:
+def novelty(model: AloccModel, features: Features) -> Vector:
     """How well each row is restored, float32 [n]: minus the logarithm of the restoration error."""
     vectors = torch.from_numpy(features.verdict)[:, :, None, None]
-    closeness: _Vector = NoveltyScore.closeness(model, vectors).numpy()
+    closeness: Vector = NoveltyScore.closeness(model, vectors).numpy()
     return closeness
-
-
-def joint_cuts(
-    products: Sequence[Mapping[str, _Vector]], inside: Mapping[str, _Vector], share: float
-) -> dict[str, float]:
-    """The value from which on an image is of each class.
-
-    Every class is accepted at the same rate, as one-class thresholds are set: the largest rate at which no
-    group of `products` has more than `share` flagged by any score. So no score is lax where it has no need
-    to be. Groups count each on its own: photos that the trunk was trained on look tamer than new ones.
-
-    Args:
-        products: for each group of photos, the values by class, float32 [photos] each.
-        inside: the values of each class's own images, float32 [images].
-        share: of a group, in [0, 1).
-
-    """
-    falling = {name: np.sort(values)[::-1] for name, values in inside.items()}
-    accepted = 1.0
-    for group in products:
-        # The rate from which on each photo is flagged: the share of the class that lies above it.
-        rates = [np.searchsorted(-own, -group[name], "right") / len(own) for name, own in falling.items()]
-        flagged_from = np.sort(np.min(rates, axis=0))
-        accepted = min(accepted, float(flagged_from[int(share * len(flagged_from))]))
-    return {name: float(own[max(0, int(accepted * len(own) + 1e-9) - 1)]) for name, own in falling.items()}
-
-
-def slope_of(cut: float, inside: _Vector) -> float:
-    """How steep the score is at the cut: the class's median comes out at 0.95."""
-    return 3.0 / max(0.25, float(np.median(inside)) - cut)

@@ -5,40 +5,20 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.embedding.pixels import SIDE, WIDE, PixelSet
 from export.render.browser_notices import render_browser_notices
 from export.render.uploads import Kind, render_upload
 from worker.model.decode import ImageLimits, decode
 
-SIDE = 128
-WIDE = 144  # training crops SIDE out of this
 RENDERER_VERSION = 5
 _LIMITS = ImageLimits()
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PixelSet:
-    """The same images twice: `exact` as serving decodes them, `wide` to crop from in training.
-
-    exact: uint8 [n, SIDE, SIDE, 3]; wide: uint8 [n, WIDE, WIDE, 3].
-    """
-
-    exact: NDArray[np.uint8]
-    wide: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.exact)
-
-    def first(self, count: int) -> "PixelSet":
-        """The first `count` images."""
-        return PixelSet(self.exact[:count], self.wide[:count])
 
 
 def _both_sizes(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

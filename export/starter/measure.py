@@ -9,11 +9,11 @@ from PIL import Image
 from pydantic import JsonValue
 from sklearn.metrics import roc_auc_score
 
-from export.starter.bundle import Thresholds
-from export.starter.duplicates import distance_between, pairs_of_copies
+from export.bundle.manifest import Thresholds
+from export.embedding.duplicates import distance_between, pairs_of_copies
+from export.embedding.training import features_of
+from export.embedding.trunk import Trunk
 from export.starter.photos import Photo
-from export.starter.training import features_of
-from export.starter.trunk import Trunk
 
 Scores = Mapping[str, NDArray[np.float32]]
 THRESHOLD = 0.5

@@ -8,19 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.render.uploads import Kind
-from export.starter.filtering import CLASSES, FilterSettings
-from export.starter.images import SIDE, PixelSet, browser_pixels, photo_pixels, rendered_pixels
-from export.starter.photos import Photo, Split, of_split, read_clothing, read_grocery
-from export.starter.preference import PreferenceHead, ladder, train_preference
-from export.starter.training import (
+from export.embedding.pixels import SIDE, PixelSet
+from export.embedding.training import (
     NO_LABEL,
     TrainingImages,
     TrunkSettings,
     features_of,
     join,
 )
-from export.starter.trunk import Trunk
+from export.embedding.trunk import Trunk
+from export.preference.head import PreferenceHead, train_preference
+from export.preference.ladder import ladder
+from export.render.uploads import Kind
+from export.starter.filtering import CLASSES, FilterSettings
+from export.starter.images import browser_pixels, photo_pixels, rendered_pixels
+from export.starter.photos import Photo, Split, of_split, read_clothing, read_grocery
 
 SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 # Seeds of the rendered sets. Tests and the demo use others, so that no image is ever shared.

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
+from export.embedding.training import TrainingImages, train_trunk
+from export.embedding.trunk import Trunk
+from export.preference.head import PreferenceHead
 from export.processes import Processes
 from export.run import RunFolder, open_run, write_text
 from export.starter.filtering import Filter, train_filter
-from export.starter.graph import Scorer, export_onnx
-from export.starter.preference import PreferenceHead
+from export.starter.graph import Scorer, export_scorer
 from export.starter.reach import Images, reach
 from export.starter.recipe import Recipe, Sources, train_preference_head
 from export.starter.sides import side_by_side
-from export.starter.training import TrainingImages, train_trunk
-from export.starter.trunk import Trunk
 
 FIGURES_FILE, GRAPH_FILE, TRUNK_CHECKPOINT = "figures.json", "scorer.onnx", "trunk-model"
 
@@ -66,7 +66,7 @@ def measure_seed(
 ) -> JsonValue:
     """What the default policy blocks of every held group, and the filter's parts side by side."""
     graph = trained.run.path / GRAPH_FILE
-    export_onnx(trained.scorer(), graph)
+    export_scorer(trained.scorer(), graph)
     parts = side_by_side(
         trained.filter,
         groups,

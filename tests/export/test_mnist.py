@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.alocc.mnist import read_mnist
+from export.alocc.mnist_report import PAPER_F1, summarise
 from export.cli import main
 from export.errors import DatasetError
-from export.mnist import read_mnist
-from export.mnist_report import PAPER_F1, summarise
 
 
 def drawn_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from export.starter.measure import Share, auroc, nearest_other
 from export.starter.photos import EXCLUDED_LIST, excluded_photos, of_split, read_clothing, read_grocery
 from export.starter.reach import printed_shirts
 from export.starter.tables import main as write_tables
-from export.starter.tags import predict_tags, tag_figures, tag_matrix, train_tags
+from export.tags.booster import predict_tags, tag_figures, tag_matrix, train_tags
 
 
 @pytest.fixture

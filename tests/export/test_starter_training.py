@@ -7,30 +7,11 @@ import pytest
 import torch
 
 from export.alocc.model import RESTORED, score_images
-from export.errors import LossNotFinite
-from export.processes import Processes
-from export.run import RunFolder
-from export.starter.augment import augment, colour, random_crop, spoil, warp
-from export.starter.filtering import CLASSES, Filter, FilterSettings, joint_cuts, slope_of, train_filter
-from export.starter.graph import (
-    OUTPUTS,
-    Scorer,
-    export_onnx,
-    largest_difference,
-    mega_flops,
-    run_onnx,
-)
-from export.starter.images import SIDE, WIDE, PixelSet
-from export.starter.preference import (
-    DEGRADATIONS,
-    LEVELS,
-    PreferenceHead,
-    ladder,
-    pair_accuracy,
-    train_preference,
-)
-from export.starter.sides import side_by_side
-from export.starter.training import (
+from export.alocc.score import joint_cuts, slope_of
+from export.bundle.variants import cost_of, to_fp16, to_int8
+from export.embedding.augment import augment, colour, random_crop, spoil, warp
+from export.embedding.pixels import SIDE, WIDE, PixelSet
+from export.embedding.training import (
     NO_LABEL,
     TrainingImages,
     TrunkSettings,
@@ -38,8 +19,16 @@ from export.starter.training import (
     features_of,
     train_trunk,
 )
-from export.starter.trunk import QUALITY_WIDTH, Trunk, to_input
-from export.variants import cost_of, to_fp16, to_int8
+from export.embedding.trunk import QUALITY_WIDTH, Trunk, to_input
+from export.errors import LossNotFinite
+from export.graphs import largest_difference, run_onnx
+from export.preference.head import PreferenceHead, pair_accuracy, train_preference
+from export.preference.ladder import DEGRADATIONS, LEVELS, ladder
+from export.processes import Processes
+from export.run import RunFolder
+from export.starter.filtering import CLASSES, Filter, FilterSettings, train_filter
+from export.starter.graph import OUTPUTS, Scorer, export_scorer, scorer_mega_flops
+from export.starter.sides import side_by_side
 
 _QUICK = TrunkSettings(epochs=6, batch_size=32, pairs=8, averaging=0.8)
 _CPU = Processes(torch.device("cpu"))
@@ -102,7 +91,7 @@ def scorer(trunk: Trunk, filters: Filter, data: TrainingImages) -> Scorer:
 @pytest.fixture(scope="module")
 def graph(scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("graph") / "scorer.onnx"
-    export_onnx(scorer, path)
+    export_scorer(scorer, path)
     return path
 
 
@@ -199,7 +188,7 @@ def test_a_row_of_a_batch_equals_the_single_row(graph: Path, data: TrainingImage
 
 
 def test_the_graph_costs_at_most_100_megaflops(scorer: Scorer) -> None:
-    assert 50 < mega_flops(scorer) <= 100
+    assert 50 < scorer_mega_flops(scorer) <= 100
 
 
 def test_fp16_and_int8_stay_close(graph: Path, data: TrainingImages, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The convolutional trunk: 128 px in, 45 million multiply-adds, an embedding and a verdict space.
 
 The verdict space is where the filter works: 32 numbers of length 1, in which training draws all
-notices together, all QR codes together, and both away from products (`export.starter.training`).
+notices together, all QR codes together, and both away from products (`export.embedding.training`).
 """
 
 from typing import NamedTuple

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from export.embedding.augment import augment, random_crop
+from export.embedding.pixels import SIDE, PixelSet
+from export.embedding.trunk import EMBEDDING_DIM, EVIDENCE_WIDTH, JOINT_WIDTH, TYPES, Trunk, to_input
 from export.loop import Batch, CheckpointedStep, Schedule, cosine, fit
 from export.processes import Processes
 from export.run import RunFolder
-from export.starter.augment import augment, random_crop
-from export.starter.images import SIDE, PixelSet
-from export.starter.trunk import EMBEDDING_DIM, EVIDENCE_WIDTH, JOINT_WIDTH, TYPES, Trunk, to_input
 
 NO_LABEL = -1
 

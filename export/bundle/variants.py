@@ -1,6 +1,6 @@
 """fp16 and int8 variants of a bundle's graph, with what they cost in quality and give in speed.
 
-`python -m export.variants --bundle worker/bundles/starter --images DIR --out runs/variants`
+`python -m export.bundle.variants --bundle worker/bundles/starter --images DIR --out runs/variants`
 """
 
 import argparse
@@ -164,7 +164,7 @@ def write_variants(bundle: Path, images: NDArray[np.uint8], out: Path) -> dict[s
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the variants and `costs.json` beside them."""
-    parser = argparse.ArgumentParser(prog="python -m export.variants", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m export.bundle.variants", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument(
         "--images", type=Path, required=True, help="photos and notices to quantise and compare on"

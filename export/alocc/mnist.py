@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.alocc.mnist_report import write_mnist_report
 from export.alocc.model import (
     FUSED,
     AloccModel,
@@ -34,7 +35,6 @@ from export.alocc.training import new_model, training_maps
 from export.errors import DatasetError
 from export.loop import Schedule, fit
 from export.metrics import Fusion, best_f1_threshold, f1, measure, threshold_at_recall
-from export.mnist_report import write_mnist_report
 from export.processes import Processes, join_processes
 from export.run import RunFolder, open_run
 

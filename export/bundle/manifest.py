@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from export.starter.images import SIDE
-from export.starter.trunk import EMBEDDING_DIM
+from export.embedding.pixels import SIDE
+from export.embedding.trunk import EMBEDDING_DIM
 from schemas.bundle import (
     BundleFile,
     BundleManifest,

@@ -1,4 +1,4 @@
-"""Writes the demo's images: `python -m export.demo_assets --data ../shared/data --out worker/demo/assets`.
+"""Writes the demo's images: `python -m export.starter.demo_assets --data DIR --out worker/demo/assets`.
 
 A hundred CC0 clothing photos of senders that no training reads, and notices and QR codes rendered
 with seeds that no training uses. The same fonts give the same bytes.
@@ -88,7 +88,7 @@ def write_renders(folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write all three folders."""
-    parser = argparse.ArgumentParser(prog="python -m export.demo_assets", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m export.starter.demo_assets", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)

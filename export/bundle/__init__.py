@@ -1,0 +1,1 @@
+"""Put trained heads together: parts, assembly, manifest, variants."""

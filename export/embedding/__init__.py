@@ -1,0 +1,1 @@
+"""The trunk and its embedding: networks, augmentation, training, copies."""

@@ -1,0 +1,1 @@
+"""Preference: a score that orders images, learnt from pairs."""

@@ -1,0 +1,1 @@
+"""Tags: boosted trees over the embedding."""
