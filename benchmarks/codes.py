@@ -30,6 +30,7 @@ from worker.demo.run import ASSETS
 from worker.errors import Rejection
 from worker.model.bundle import Bundle, load_bundle
 from worker.model.decode import FORMATS, ImageLimits, decode
+from worker.model.infer import ImageBatch
 from worker.score.codes import CodeReader
 from worker.settings import CodeSettings, Settings
 
@@ -110,7 +111,7 @@ def measure_costs(bundle: Bundle, data: list[bytes], rounds: int) -> dict[str, l
 
 def judge(bundle: Bundle, data: list[bytes], reader: CodeReader | None) -> None:
     """Decode, read codes if there is a reader, infer in batches."""
-    size = bundle.manifest.input
+    (size,) = bundle.manifest.image_inputs()
     side = reader.max_side if reader else None
     for begin in range(0, len(data), _BATCH):
         batch = []
@@ -119,7 +120,7 @@ def judge(bundle: Bundle, data: list[bytes], reader: CodeReader | None) -> None:
             if reader and decoded.luminance is not None:
                 reader(decoded.luminance)
             batch.append(decoded.pixels)
-        bundle.model.infer(np.stack(batch))
+        bundle.model.infer(ImageBatch([np.stack(batch)], {}))
 
 
 def print_cost_rows(found: dict[str, list[float]]) -> None:

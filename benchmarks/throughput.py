@@ -33,6 +33,7 @@ from tests.kafka.server import KafkaServer
 from worker.demo.run import ASSETS
 from worker.model.bundle import Bundle, load_bundle
 from worker.model.decode import ImageLimits, decode
+from worker.model.infer import ImageBatch
 from worker.settings import Settings
 
 LIMITS = ImageLimits()
@@ -98,7 +99,7 @@ def measure(bootstrap: str, paths: list[Path], events: int, runs: int) -> None:
 
 def bare(bundle: Bundle, paths: list[Path], events: int) -> float:
     """Decode in as many threads as cores while batches of 32 are inferred and tagged; images a second."""
-    size = bundle.manifest.input
+    (size,) = bundle.manifest.image_inputs()
 
     def pixels(number: int) -> np.ndarray:
         return decode(paths[number % len(paths)].read_bytes(), size.height, size.width, LIMITS).pixels
@@ -107,7 +108,7 @@ def bare(bundle: Bundle, paths: list[Path], events: int) -> float:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         decoded = pool.map(pixels, range(events))
         while batch := list(islice(decoded, 32)):
-            embeddings = bundle.model.infer(np.stack(batch)).embeddings
+            embeddings = bundle.model.infer(ImageBatch([np.stack(batch)], {})).embeddings
             if bundle.tagger:
                 bundle.tagger(embeddings)
     return events / (time.perf_counter() - began)
@@ -182,7 +183,7 @@ def loop(bundle: Bundle, bootstrap: str, prefix: str, paths: list[Path], events:
     """One event after another; images a second from the first to the last."""
     create(settings_of(bootstrap, prefix, "at_least_once", paths[0].parent))
     publish(bootstrap, prefix, paths, events)
-    size, topics = bundle.manifest.input, Settings().topics
+    (size,), topics = bundle.manifest.image_inputs(), Settings().topics
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -201,7 +202,7 @@ def loop(bundle: Bundle, bootstrap: str, prefix: str, paths: list[Path], events:
         began = began or time.perf_counter()
         name = json.loads(message.value() or b"")["image"]["path"]
         pixels = decode((paths[0].parent / name).read_bytes(), size.height, size.width, LIMITS).pixels
-        inference = bundle.model.infer(pixels[np.newaxis])
+        inference = bundle.model.infer(ImageBatch([pixels[np.newaxis]], {}))
         tags = bundle.tagger(inference.embeddings)[0] if bundle.tagger else []
         scores = {key: float(value[0]) for key, value in inference.scores.items()}
         verdict = json.dumps({"scores": scores, "tags": [tag.model_dump() for tag in tags]})

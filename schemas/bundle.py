@@ -5,7 +5,8 @@ A bundle is a directory: `manifest.json` (this model), ONNX graphs with preproce
 """
 
 import hashlib
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -13,6 +14,9 @@ from schemas.policy import CODE_AREA, Policy
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file name, no path")]
+OutputName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+Measure = Literal["width", "height", "bytes"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 
 class _Model(BaseModel):
@@ -28,31 +32,59 @@ class BundleFile(_Model):
 
 
 class ImageInput(_Model):
-    """The pixels that every graph takes: uint8 RGB, [batch, height, width, 3].
+    """Pixels that a graph takes: uint8 RGB, [batch, height, width, 3].
 
-    `stretch` resizes the whole image to height x width without keeping its aspect ratio.
+    `stretch` resizes the whole image to height x width without keeping its aspect ratio. `crop` keeps the
+    middle: the image is made so small that height x width is `crop_share` of its shorter side. `letterbox`
+    keeps the whole image and its aspect ratio, in the middle of a `fill` grey.
     """
 
-    name: str = "images"
+    kind: Literal["pixels"] = "pixels"
     height: Annotated[int, Field(ge=16, le=1024)]
     width: Annotated[int, Field(ge=16, le=1024)]
-    resize: Literal["stretch"] = "stretch"
+    resize: Literal["stretch", "crop", "letterbox"] = "stretch"
+    filter: Literal["bilinear", "bicubic"] = "bilinear"
+    crop_share: Annotated[float, Field(gt=0, le=1, description="of `crop`: 224 of 256 is 0.875")] = 1.0
+    fill: Annotated[int, Field(ge=0, le=255, description="of `letterbox`: the grey beside the image")] = 255
+
+
+class OutputInput(_Model):
+    """What another graph gives: float32 [batch, ...]. So a trunk runs once for all heads."""
+
+    kind: Literal["output"] = "output"
+    output: OutputName
+
+
+class MeasuredInput(_Model):
+    """Numbers that the decoder measures, float32 [batch, measures]: sides in pixels, size of the file."""
+
+    kind: Literal["measured"] = "measured"
+    measures: Annotated[list[Measure], Field(min_length=1)]
+
+
+GraphInput = Annotated[ImageInput | OutputInput | MeasuredInput, Field(discriminator="kind")]
 
 
 class Graph(_Model):
-    """One ONNX file; `outputs` lists the graph outputs that heads below refer to."""
+    """One ONNX file.
+
+    `inputs` says where each input of the file comes from. `outputs` gives each name that the bundle knows
+    an output by, and the file's own name of it.
+    """
 
     file: FileName
-    outputs: Annotated[list[str], Field(min_length=1)]
+    inputs: Annotated[dict[str, GraphInput], Field(min_length=1)]
+    outputs: Annotated[dict[OutputName, str], Field(min_length=1)]
 
 
 class EmbeddingHead(_Model):
-    """The graph output [batch, dim] float32, L2-normalised, that search and tags use.
+    """The graph output [batch, dim] float32, L2-normalised, that search uses.
 
     Vectors of different `space` never meet in one index.
     """
 
-    output: str
+    kind: Literal["embedding"] = "embedding"
+    output: OutputName
     dim: Annotated[int, Field(gt=0)]
     space: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
     near_duplicate_distance: Annotated[
@@ -63,35 +95,70 @@ class EmbeddingHead(_Model):
 class ScoreHead(_Model):
     """A graph output [batch] float32, one score an image in [0, 1]."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    output: str
     kind: Literal["novelty", "preference"]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    output: OutputName
     description: str
 
 
 class TagHead(_Model):
-    """An XGBoost booster over the embedding: one probability a name, in this order."""
+    """An XGBoost booster over a graph output [batch, dim] float32: one probability a name, in order."""
 
+    kind: Literal["tags"] = "tags"
+    output: OutputName
     file: FileName
     names: Annotated[list[str], Field(min_length=1)]
     minimum_score: Annotated[float, Field(ge=0, le=1, description="tags under it are not published")]
 
 
-class BundleManifest(_Model):
-    """`manifest.json` of a bundle."""
+Head = Annotated[EmbeddingHead | ScoreHead | TagHead, Field(discriminator="kind")]
 
-    schema_version: Literal[1] = 1
+
+def head_name(head: EmbeddingHead | ScoreHead | TagHead) -> str:
+    """What a head is called: a score by its name, others by their kind."""
+    return head.name if isinstance(head, ScoreHead) else head.kind
+
+
+class BundleManifest(_Model):
+    """`manifest.json` of a bundle. Any head may be missing; graphs stand in the order in which they run."""
+
+    schema_version: Literal[2] = 2
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
     created_at: AwareDatetime
-    input: ImageInput
     graphs: Annotated[list[Graph], Field(min_length=1)]
-    embedding: EmbeddingHead
-    scores: list[ScoreHead]
-    tags: TagHead | None = None
+    heads: Annotated[list[Head], Field(min_length=1)]
     policy: Policy
     files: list[BundleFile]
     figures: dict[str, JsonValue] = Field(default_factory=dict, description="as in the model card")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        version = data.get("schema_version", 1 if "input" in data else 2)
+        return from_version_1(data) if version == 1 else data
+
+    @property
+    def embedding(self) -> EmbeddingHead | None:
+        """The head that search uses."""
+        return next((head for head in self.heads if isinstance(head, EmbeddingHead)), None)
+
+    @property
+    def scores(self) -> list[ScoreHead]:
+        """The scores, in order."""
+        return [head for head in self.heads if isinstance(head, ScoreHead)]
+
+    @property
+    def tags(self) -> TagHead | None:
+        """The tags."""
+        return next((head for head in self.heads if isinstance(head, TagHead)), None)
+
+    def image_inputs(self) -> list[ImageInput]:
+        """Every kind of pixels that the graphs take, each once, in the order of first use."""
+        inputs = [source for graph in self.graphs for source in graph.inputs.values()]
+        return list(dict.fromkeys(source for source in inputs if isinstance(source, ImageInput)))
 
     @model_validator(mode="after")
     def _refers_to_what_it_holds(self) -> Self:
@@ -99,19 +166,54 @@ class BundleManifest(_Model):
         needed = {graph.file for graph in self.graphs} | ({self.tags.file} if self.tags else set())
         if missing := needed - held:
             raise ValueError(f"files lacks an entry for {sorted(missing)}")
-        outputs = [name for graph in self.graphs for name in graph.outputs]
-        if len(outputs) != len(set(outputs)):
-            raise ValueError(f"an output name stands twice in graphs: {sorted(outputs)}")
-        asked = {self.embedding.output, *(score.output for score in self.scores)}
-        if missing := asked - set(outputs):
+        given = set(_outputs_in_order(self.graphs))
+        if missing := {head.output for head in self.heads} - given:
             raise ValueError(f"no graph has the output {sorted(missing)}")
-        given = {score.name for score in self.scores}
-        if CODE_AREA in given:
+        names = [head_name(head) for head in self.heads]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"a head stands twice in heads: {sorted(twice)}")
+        scores = {score.name for score in self.scores}
+        if CODE_AREA in scores:
             raise ValueError(f"a score cannot be called {CODE_AREA}: the worker's codes stage gives that one")
         # Whether the codes stage is on is the worker's to say, at start-up.
-        if unknown := self.policy.score_names() - given - {CODE_AREA}:
+        if unknown := self.policy.score_names() - scores - {CODE_AREA}:
             raise ValueError(f"policy names scores that the bundle does not give: {sorted(unknown)}")
         return self
+
+
+def _outputs_in_order(graphs: list[Graph]) -> Iterator[str]:
+    """Every output; a graph takes outputs of earlier graphs alone."""
+    known: set[str] = set()
+    for graph in graphs:
+        for source in graph.inputs.values():
+            if isinstance(source, OutputInput) and source.output not in known:
+                raise ValueError(f"{graph.file} takes {source.output!r}, which no graph before it gives")
+        if twice := known & set(graph.outputs):
+            raise ValueError(f"an output name stands twice in graphs: {sorted(twice)}")
+        known |= set(graph.outputs)
+        yield from graph.outputs
+
+
+def from_version_1(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of version 1 (one size of pixels, heads in fields of their own) as one of version 2."""
+    rest = {
+        key: value for key, value in manifest.items() if key not in {"input", "embedding", "scores", "tags"}
+    }
+    pixels, embedding = dict(manifest.get("input") or {}), manifest.get("embedding")
+    name = pixels.pop("name", "images")
+    heads = [{"kind": "embedding", **embedding}] if isinstance(embedding, dict) else []
+    heads += [*(manifest.get("scores") or [])]
+    if isinstance(tags := manifest.get("tags"), dict) and isinstance(embedding, dict):
+        heads.append({"kind": "tags", "output": embedding.get("output"), **tags})
+    graphs = [
+        {
+            "file": graph.get("file"),
+            "inputs": {name: {"kind": "pixels", **pixels}},
+            "outputs": {output: output for output in graph.get("outputs") or []},
+        }
+        for graph in manifest.get("graphs") or []
+    ]
+    return {**rest, "schema_version": 2, "graphs": graphs, "heads": heads}
 
 
 def bundle_id(manifest: BundleManifest, manifest_bytes: bytes) -> str:

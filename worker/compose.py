@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from schemas.events import ImageReference
 from schemas.policy import Policy
+from worker.errors import ConfigurationError
 from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
@@ -21,7 +22,8 @@ from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle, load_policy
-from worker.model.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode_inputs
+from worker.model.infer import ImageBatch
 from worker.model.room import PixelRoom
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
@@ -87,7 +89,7 @@ def build_pipeline(
         for name in settings.codes.formats:
             metrics.codes_read.labels(name)  # shown from the start, as 0
     return Pipeline(
-        Preparer(fetch, bundle.manifest.input, limits, metrics, room, read_codes),
+        Preparer(fetch, bundle.manifest.image_inputs(), limits, metrics, room, read_codes),
         Judge(bundle, policy, metrics),
         threads=settings.fetch.threads,
         batch_size=settings.model.batch_size,
@@ -98,14 +100,14 @@ def build_pipeline(
 def _score_role(
     settings: Settings, bundle: Bundle, metrics: Metrics, health: Health, fetch: Fetch, stack: ExitStack
 ) -> ScoreRole:
-    policy = load_policy(settings, bundle.manifest)
+    policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
     pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetch)
     return ScoreRole(
         consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),
         topic=settings.topics.uploaded,
         pipeline=stack.enter_context(pipeline),
         parse=Parser(settings.fetch.object_url),
-        publish=Publisher(settings.topics, bundle.id, bundle.manifest.embedding.space, policy),
+        publish=Publisher(settings.topics, bundle.id, head.space if head else None, policy),
         delivery=create_delivery(
             settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-score"
         ),
@@ -119,9 +121,13 @@ def _score_role(
 
 def _embed(bundle: Bundle, limits: ImageLimits, room: PixelRoom, data: bytes) -> NDArray[np.float32]:
     """The float32 vector [dim] of image bytes."""
-    size = bundle.manifest.input
-    pixels = decode(data, size.height, size.width, limits, room).pixels
-    embeddings = bundle.model.infer(pixels[np.newaxis]).embeddings
+    decoded = decode_inputs(data, bundle.manifest.image_inputs(), limits, room)
+    batch = ImageBatch(
+        [pixels[np.newaxis] for pixels in decoded.sizes],
+        {name: np.array([value], np.float32) for name, value in decoded.measured.items()},
+    )
+    embeddings = bundle.model.infer(batch).embeddings
+    assert embeddings is not None  # the index role asked for a bundle that has some
     return np.asarray(embeddings[0])
 
 
@@ -150,6 +156,11 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
             health = healths["score"] = Health(settings.http.liveness_timeout, (ASSIGNED,))
             roles["score"] = _score_role(settings, bundle, metrics, health, fetcher.fetch, stack)
         if "index" in names:
+            if head is None:
+                raise ConfigurationError(
+                    f"the bundle {bundle.id} has no embedding, so that there is nothing to index: run "
+                    "`mekiki score` alone, or set model.bundle to a bundle with an embedding"
+                )
             health = healths["index"] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
             limits = ImageLimits(**settings.decode.model_dump())
             embedder = partial(_embed, bundle, limits, PixelRoom(limits.max_pixels))

@@ -120,6 +120,6 @@ def _line(path: str, outcome: Outcome, vectors: bool) -> dict[str, Any]:
     }
     if outcome.codes:
         line["codes"] = [code.model_dump() for code in outcome.codes]
-    if vectors:
+    if vectors and outcome.embedding is not None:
         line["vector"] = Vector.from_array(outcome.embedding).model_dump()
     return line

@@ -76,16 +76,28 @@ def write_manifest(
         name="starter",
         version=version,
         created_at=datetime.now(UTC).replace(microsecond=0),
-        input=ImageInput(name="images", height=SIDE, width=SIDE),
-        graphs=[Graph(file=GRAPH_FILE, outputs=["embedding", "text", "qr", "preference"])],
-        embedding=EmbeddingHead(
-            output="embedding",
-            dim=EMBEDDING_DIM,
-            space=f"starter-{version}",
-            near_duplicate_distance=thresholds.near_duplicate_distance,
-        ),
-        scores=list(SCORES),
-        tags=TagHead(file=TAGS_FILE, names=tag_names, minimum_score=thresholds.minimum_tag_score),
+        graphs=[
+            Graph(
+                file=GRAPH_FILE,
+                inputs={"images": ImageInput(height=SIDE, width=SIDE)},
+                outputs={name: name for name in ("embedding", "text", "qr", "preference")},
+            )
+        ],
+        heads=[
+            EmbeddingHead(
+                output="embedding",
+                dim=EMBEDDING_DIM,
+                space=f"starter-{version}",
+                near_duplicate_distance=thresholds.near_duplicate_distance,
+            ),
+            *SCORES,
+            TagHead(
+                output="embedding",
+                file=TAGS_FILE,
+                names=tag_names,
+                minimum_score=thresholds.minimum_tag_score,
+            ),
+        ],
         policy=Policy(
             thresholds={"text": Threshold(block=thresholds.text), "qr": Threshold(block=thresholds.qr)}
         ),

@@ -25,7 +25,8 @@ def manifest() -> BundleManifest:
 
 def _pixels(folder: str, manifest: BundleManifest) -> np.ndarray:
     files = sorted((ASSETS / folder).glob("*.jpg"))
-    shape = (manifest.input.height, manifest.input.width)
+    (size,) = manifest.image_inputs()
+    shape = (size.height, size.width)
     return np.stack([decode(file.read_bytes(), *shape, ImageLimits()).pixels for file in files])
 
 

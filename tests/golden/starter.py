@@ -40,7 +40,7 @@ class Golden:
 def judged() -> Golden:
     """The verdicts of today's code on the demo's images, in batches of 32."""
     bundle = load_bundle(ModelSettings(threads=1))
-    size = bundle.manifest.input
+    (size,) = bundle.manifest.image_inputs()
     paths = sorted(path for path in IMAGES.rglob("*") if path.suffix in _SUFFIXES)
     prepared = [_prepared(path, size.height, size.width) for path in paths]
     judge = Judge(bundle, bundle.manifest.policy, Metrics(CollectorRegistry()))
@@ -75,9 +75,7 @@ def _prepared(path: Path, height: int, width: int) -> Prepared:
         type=UPLOADED, event_id=name, image_id=name, uploaded_at=datetime(2026, 11, 21, tzinfo=UTC),
         image=ImageReference(path=name),
     )  # fmt: skip
-    return Prepared(
-        event, hashlib.sha256(data).hexdigest(), decode(data, height, width, ImageLimits()).pixels
-    )
+    return Prepared(event, hashlib.sha256(data).hexdigest(), decode(data, height, width, ImageLimits()).sizes)
 
 
 if __name__ == "__main__":

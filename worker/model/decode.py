@@ -6,6 +6,7 @@ sees the same pixels as serving.
 
 import io
 import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from operator import ge
@@ -14,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from schemas.bundle import ImageInput, Measure
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
+from worker.model.fit import REDUCING_GAP, fit, whole_size
 from worker.model.room import PixelRoom
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
@@ -40,9 +43,6 @@ _UPRIGHT = {
 }
 _SWAPS_SIDES = {5, 6, 7, 8}
 
-# Before the last, smooth step an image is averaged down to this many times the target's sides.
-_REDUCING_GAP = 2.0
-
 
 @dataclass(frozen=True)
 class ImageLimits:
@@ -55,16 +55,23 @@ class ImageLimits:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Pixels for the graphs: uint8 RGB of shape [height, width, 3]; the sides are the original's.
+    """Pixels for the graphs, one uint8 RGB array [height, width, 3] for each input asked for, in order.
 
-    `luminance`, where asked for, is uint8 [rows, columns] of the image's own aspect ratio, not turned.
+    The sides are the original's; `measured` is what graphs may ask of it. `luminance`, where asked for, is
+    uint8 [rows, columns] of the image's own aspect ratio, not turned.
     """
 
-    pixels: NDArray[np.uint8]
+    sizes: tuple[NDArray[np.uint8], ...]
     original_width: int
     original_height: int
     format: str
+    measured: Mapping[Measure, float]
     luminance: NDArray[np.uint8] | None = None
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The pixels of the first input."""
+        return self.sizes[0]
 
 
 def decode(
@@ -75,7 +82,20 @@ def decode(
     room: PixelRoom | None = None,
     luminance_side: int | None = None,
 ) -> DecodedImage:
-    """Decode, turn upright (EXIF), lay over white, and stretch to `height` x `width`.
+    """As `decode_inputs`, for one input, stretched to `height` x `width`."""
+    return decode_inputs(data, [ImageInput(height=height, width=width)], limits, room, luminance_side)
+
+
+def decode_inputs(
+    data: bytes,
+    inputs: Sequence[ImageInput],
+    limits: ImageLimits,
+    room: PixelRoom | None = None,
+    luminance_side: int | None = None,
+) -> DecodedImage:
+    """Decode, turn upright (EXIF), lay over white, and make the pixels of every input.
+
+    The pixels of an input are the same whatever other inputs there are, since training saw each alone.
 
     With `luminance_side` the luminance too, its longer side at most so long, and never under three
     quarters of that unless the image is; the pixels are the same with and without it. Of an animation
@@ -94,7 +114,7 @@ def decode(
         original_width, original_height = image.size
         try:
             fitted = None if luminance_side is None else _fitted(image.size, luminance_side)
-            small, luminance = _upright_rgb(image, height, width, fitted, room)
+            made, luminance = _upright_rgb(data, image, inputs, fitted, room)
             if fitted is not None and luminance is None:
                 luminance = _luminance_of_jpeg(data, fitted, room)
         except MemoryError:
@@ -104,10 +124,11 @@ def decode(
                 RejectionReason.IMAGE_CORRUPT, f"{image.format} of {len(data)} bytes does not decode: {error}"
             ) from error
         return DecodedImage(
-            pixels=np.asarray(small, dtype=np.uint8),
+            sizes=tuple(np.asarray(made[wanted], dtype=np.uint8) for wanted in inputs),
             original_width=original_width,
             original_height=original_height,
             format=str(image.format),
+            measured={"width": original_width, "height": original_height, "bytes": len(data)},
             luminance=None if luminance is None else np.asarray(luminance, dtype=np.uint8),
         )
 
@@ -155,19 +176,50 @@ def _judge_header(image: Image.Image, limits: ImageLimits) -> None:
 
 
 def _upright_rgb(
-    image: Image.Image, height: int, width: int, fitted: tuple[int, int] | None, room: PixelRoom | None
-) -> tuple[Image.Image, Image.Image | None]:
-    """The pixels of height x width, and the luminance within `fitted` where the decoded scale allows it."""
+    data: bytes,
+    image: Image.Image,
+    inputs: Sequence[ImageInput],
+    fitted: tuple[int, int] | None,
+    room: PixelRoom | None,
+) -> tuple[dict[ImageInput, Image.Image], Image.Image | None]:
+    """The pixels of every input, and the luminance within `fitted` where a decoded scale allows it."""
     orientation = _orientation(image)
-    target = (height, width) if orientation in _SWAPS_SIDES else (width, height)
-    # A JPEG is decoded at the smallest scale that still has twice the target's sides.
-    image.draft("RGB", (2 * target[0], 2 * target[1]))
-    with nullcontext() if room is None else room.taken(image.width * image.height):
-        image.load()
-        small = _rgb(image, target).resize(target, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
-        enough = fitted is not None and all(map(ge, image.size, _least(fitted)))
-        luminance = _luminance(image, fitted) if fitted is not None and enough else None
-    return small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small, luminance
+    made: dict[ImageInput, Image.Image] = {}
+    luminance: Image.Image | None = None
+    for scale, wanted in _by_scale(data, image, inputs, orientation).items():
+        with nullcontext(image) if not made else _open(data) as decoded:
+            decoded.draft("RGB", scale)
+            with nullcontext() if room is None else room.taken(decoded.width * decoded.height):
+                decoded.load()
+                for one in wanted:
+                    small = fit(decoded, _rgb, one, swapped=orientation in _SWAPS_SIDES)
+                    made[one] = small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small
+                enough = fitted is not None and all(map(ge, decoded.size, _least(fitted)))
+                if fitted is not None and enough and luminance is None:
+                    luminance = _luminance(decoded, fitted)
+    return made, luminance
+
+
+def _by_scale(
+    data: bytes, image: Image.Image, inputs: Sequence[ImageInput], orientation: int
+) -> dict[tuple[int, int], list[ImageInput]]:
+    """The inputs by the scale that they are made from, and what to ask a JPEG for to get it.
+
+    A JPEG is decoded at the smallest scale that still has twice the input's sides; what shares a scale
+    shares a decoding. Other formats are decoded once, in full.
+    """
+    asked: dict[tuple[int, int], tuple[int, int]] = {}
+    scales: dict[tuple[int, int], list[ImageInput]] = {}
+    for one in dict.fromkeys(inputs):
+        width, height = whole_size(image.size, one, swapped=orientation in _SWAPS_SIDES)
+        request = (2 * width, 2 * height)
+        size = image.size
+        if len(inputs) > 1 and image.format in {"JPEG", "MPO"}:
+            with _open(data) as probe:
+                probe.draft("RGB", request)
+                size = probe.size
+        scales.setdefault(asked.setdefault(size, request), []).append(one)
+    return scales
 
 
 def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -185,7 +237,7 @@ def _luminance(image: Image.Image, fitted: tuple[int, int]) -> Image.Image:
     plain = image.mode in {"L", "RGB"} and not image.has_transparency_data
     grey = (image if plain else _rgb(image, fitted)).convert("L")
     if grey.width > fitted[0] or grey.height > fitted[1]:
-        grey = grey.resize(fitted, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
+        grey = grey.resize(fitted, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
     return grey
 
 
@@ -217,8 +269,8 @@ def _rgb(image: Image.Image, target: tuple[int, int]) -> Image.Image:
         # As resize() does first with other images: laid over white at full size it would take 1 GB.
         over = over.reduce(
             (
-                int(over.width / target[0] / _REDUCING_GAP) or 1,
-                int(over.height / target[1] / _REDUCING_GAP) or 1,
+                int(over.width / target[0] / REDUCING_GAP) or 1,
+                int(over.height / target[1] / REDUCING_GAP) or 1,
             )
         )
         white = Image.new("RGBA", over.size, "white")

@@ -1,6 +1,7 @@
 """Infer: a batch of pixels to embeddings and scores, by ONNX Runtime."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from schemas.bundle import BundleManifest, Graph
+from schemas.bundle import MEASURES, BundleManifest, Graph, ImageInput, Measure, OutputInput
 from worker.errors import BundleError, ProviderError, StageError
 
 logger = logging.getLogger(__name__)
@@ -22,10 +23,29 @@ _PROVIDERS = {
 
 
 @dataclass(frozen=True)
-class Inference:
-    """Of a batch of n images: `embeddings` float32 [n, dim] of unit length, `scores` float32 [n] by name."""
+class ImageBatch:
+    """n images: uint8 [n, height, width, 3] for each of the manifest's `image_inputs`, in order.
 
-    embeddings: NDArray[np.float32]
+    `measured` holds float32 [n] by measure.
+    """
+
+    pixels: Sequence[NDArray[np.uint8]]
+    measured: Mapping[Measure, NDArray[np.float32]]
+
+    def __len__(self) -> int:
+        return len(self.pixels[0]) if self.pixels else len(next(iter(self.measured.values())))
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Of a batch of n images: what the heads of the bundle give, None where it has no such head.
+
+    `embeddings` is float32 [n, dim] of unit length, `tag_vectors` float32 [n, dim], `scores` float32 [n] by
+    name.
+    """
+
+    embeddings: NDArray[np.float32] | None
+    tag_vectors: NDArray[np.float32] | None
     scores: dict[str, NDArray[np.float32]]
 
 
@@ -42,13 +62,14 @@ class Model:
         """
         self.manifest = manifest
         self.provider = provider
+        self._inputs = manifest.image_inputs()
         self._sessions = [
             (graph, _session(directory / graph.file, provider, threads)) for graph in manifest.graphs
         ]
         self._warm_up()
 
-    def infer(self, pixels: NDArray[np.uint8]) -> Inference:
-        """Run uint8 `pixels` [n, height, width, 3] through every graph.
+    def infer(self, batch: ImageBatch) -> Inference:
+        """Run a batch through every graph; a graph that others take from runs once.
 
         Raises:
             StageError: ONNX Runtime failed, or a graph gave a value that is not finite.
@@ -56,17 +77,37 @@ class Model:
         """
         outputs: dict[str, NDArray[np.float32]] = {}
         for graph, session in self._sessions:
-            outputs.update(_run(graph, session, {self.manifest.input.name: pixels}))
-        head = self.manifest.embedding
-        embeddings = outputs[head.output]
-        if embeddings.shape != (len(pixels), head.dim):
-            raise StageError(f"{head.output} gave {embeddings.shape}, not {(len(pixels), head.dim)}")
-        scores = {score.name: outputs[score.output].reshape(len(pixels)) for score in self.manifest.scores}
-        return Inference(embeddings, scores)
+            outputs.update(_run(graph, session, self._feed(graph, batch, outputs)))
+        heads, count = self.manifest, len(batch)
+        embeddings = None if heads.embedding is None else outputs[heads.embedding.output]
+        if embeddings is not None and heads.embedding is not None:
+            asked = (count, heads.embedding.dim)
+            if embeddings.shape != asked:
+                raise StageError(f"{heads.embedding.output} gave {embeddings.shape}, not {asked}")
+        return Inference(
+            embeddings,
+            None if heads.tags is None else outputs[heads.tags.output].reshape(count, -1),
+            {score.name: outputs[score.output].reshape(count) for score in heads.scores},
+        )
+
+    def _feed(
+        self, graph: Graph, batch: ImageBatch, outputs: Mapping[str, NDArray[np.float32]]
+    ) -> dict[str, NDArray[np.generic]]:
+        feed: dict[str, NDArray[np.generic]] = {}
+        for name, source in graph.inputs.items():
+            if isinstance(source, ImageInput):
+                feed[name] = batch.pixels[self._inputs.index(source)]
+            elif isinstance(source, OutputInput):
+                feed[name] = outputs[source.output]
+            else:
+                feed[name] = np.stack([batch.measured[measure] for measure in source.measures], axis=1)
+        return feed
 
     def _warm_up(self) -> None:
-        size = self.manifest.input
-        black = np.zeros((1, size.height, size.width, 3), np.uint8)
+        black = ImageBatch(
+            [np.zeros((1, size.height, size.width, 3), np.uint8) for size in self._inputs],
+            {measure: np.ones(1, np.float32) for measure in MEASURES},
+        )
         try:
             self.infer(black)
         except StageError as error:
@@ -99,10 +140,10 @@ def _session(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSe
 
 
 def _run(
-    graph: Graph, session: onnxruntime.InferenceSession, feed: dict[str, NDArray[np.uint8]]
+    graph: Graph, session: onnxruntime.InferenceSession, feed: dict[str, NDArray[np.generic]]
 ) -> dict[str, NDArray[np.float32]]:
     try:
-        values = session.run(graph.outputs, feed)
+        values = session.run(list(graph.outputs.values()), feed)
     except Exception as error:
         raise StageError(f"{graph.file} failed: {error}") from error
     for name, value in zip(graph.outputs, values, strict=True):

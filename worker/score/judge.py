@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.events import Tag
 from schemas.policy import CODE_AREA, Policy
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle
+from worker.model.infer import ImageBatch
 from worker.score.decide import decide
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
@@ -33,19 +35,26 @@ class Judge:
         stage = self.metrics.stage_seconds.labels
         self.metrics.infer_batch.observe(len(batch))
         with stage("infer").time():
-            inference = self.bundle.model.infer(np.stack([image.pixels for image in batch]))
+            inference = self.bundle.model.infer(_stacked(batch))
         with stage("tag").time():
-            tags = self.bundle.tagger(inference.embeddings) if self.bundle.tagger else [[] for _ in batch]
+            tags: list[list[Tag]] = [[] for _ in batch]
+            if self.bundle.tagger is not None and inference.tag_vectors is not None:
+                tags = self.bundle.tagger(inference.tag_vectors)
         verdicts = []
         for row, image in enumerate(batch):
             scores = {name: float(values[row]) for name, values in inference.scores.items()}
             if image.codes:
                 scores[CODE_AREA] = image.codes[0].area_share
-            verdicts.append(self._verdict(image, scores, tags[row], inference.embeddings[row]))
+            vector = None if inference.embeddings is None else inference.embeddings[row]
+            verdicts.append(self._verdict(image, scores, tags[row], vector))
         return verdicts
 
     def _verdict(
-        self, image: Prepared, scores: dict[str, float], tags: list[Tag], embedding: np.ndarray
+        self,
+        image: Prepared,
+        scores: dict[str, float],
+        tags: list[Tag],
+        embedding: NDArray[np.float32] | None,
     ) -> Verdict:
         decision, reasons = decide(self.policy, image.event.category, scores)
         self.metrics.decide_decisions.labels(decision).inc()
@@ -62,3 +71,14 @@ class Judge:
             decided_at=datetime.now(UTC),
             codes=image.codes,
         )
+
+
+def _stacked(batch: Sequence[Prepared]) -> ImageBatch:
+    """Each input's pixels, and each measure, of all images of the batch."""
+    return ImageBatch(
+        [np.stack(pixels) for pixels in zip(*(image.pixels for image in batch), strict=True)],
+        {
+            measure: np.array([image.measured[measure] for image in batch], np.float32)
+            for measure in batch[0].measured
+        },
+    )

@@ -14,7 +14,10 @@ from worker.errors import Rejection
 
 @dataclass(frozen=True)
 class Verdict:
-    """An image was judged. `embedding` is float32 [dim], of unit length; `codes` come the largest first."""
+    """An image was judged. `embedding` is float32 [dim], of unit length; `codes` come the largest first.
+
+    Where the bundle has no embedding, `embedding` is None.
+    """
 
     event: ImageUploaded
     image_sha256: str
@@ -22,7 +25,7 @@ class Verdict:
     reasons: list[Reason]
     scores: dict[str, float]
     tags: list[Tag]
-    embedding: NDArray[np.float32]
+    embedding: NDArray[np.float32] | None
     decided_at: datetime
     codes: Sequence[Code] = ()
 

@@ -1,16 +1,16 @@
 """Prepare: what happens to one event before it meets the model: parse, fetch, decode, read codes."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.bundle import ImageInput
+from schemas.bundle import ImageInput, Measure
 from schemas.events import Code, ImageDeleted, ImageReference, ImageUploaded
 from worker.metrics import Metrics
-from worker.model.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode_inputs
 from worker.model.room import PixelRoom
 from worker.score.codes import CodeReader
 from worker.score.outcome import Removal
@@ -19,12 +19,16 @@ from worker.score.parse import InputEvent
 
 @dataclass(frozen=True)
 class Prepared:
-    """An upload with its pixels, uint8 of shape [height, width, 3], and its codes, the largest first."""
+    """An upload with its pixels, uint8 [height, width, 3] for each input, and its codes, the largest first.
+
+    `measured` is what graphs may ask of the original.
+    """
 
     event: ImageUploaded
     image_sha256: str
-    pixels: NDArray[np.uint8]
+    pixels: Sequence[NDArray[np.uint8]]
     codes: Sequence[Code] = ()
+    measured: Mapping[Measure, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Preparer:
     """The stages before the model. Called from many threads at once. Without `read_codes` none are read."""
 
     fetch: Callable[[ImageReference], bytes]
-    input: ImageInput
+    inputs: Sequence[ImageInput]
     limits: ImageLimits
     metrics: Metrics
     room: PixelRoom | None = None
@@ -56,11 +60,11 @@ class Preparer:
         self.metrics.fetch_bytes.inc(len(data))
         side = self.read_codes.max_side if self.read_codes else None
         with stage("decode").time():
-            decoded = decode(data, self.input.height, self.input.width, self.limits, self.room, side)
+            decoded = decode_inputs(data, self.inputs, self.limits, self.room, side)
         codes: Sequence[Code] = ()
         if self.read_codes and decoded.luminance is not None:
             with stage("codes").time():
                 codes = self.read_codes(decoded.luminance)
             for code in codes:
                 self.metrics.codes_read.labels(code.format).inc()
-        return Prepared(event, hashlib.sha256(data).hexdigest(), decoded.pixels, codes)
+        return Prepared(event, hashlib.sha256(data).hexdigest(), decoded.sizes, codes, decoded.measured)

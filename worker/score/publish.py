@@ -22,9 +22,12 @@ PREFERENCE = "preference"
 
 
 class Publisher:
-    """Turns outcomes into records. The same input event gives the same event ids, always."""
+    """Turns outcomes into records. The same input event gives the same event ids, always.
 
-    def __init__(self, topics: TopicSettings, bundle_id: str, space: str, policy: Policy) -> None:
+    `space` is that of the bundle's embedding; without one no image is searchable.
+    """
+
+    def __init__(self, topics: TopicSettings, bundle_id: str, space: str | None, policy: Policy) -> None:
         self._topics = topics
         self._bundle_id = bundle_id
         self._space = space
@@ -71,7 +74,7 @@ class Publisher:
             preference=verdict.scores.get(PREFERENCE),
         )
         records = [_json(self._topics.moderated, moderated), _json(self._topics.enriched, enriched)]
-        if verdict.decision != "accept":
+        if verdict.decision != "accept" or verdict.embedding is None or self._space is None:
             # An earlier image of this id must not stay searchable.
             return [*records, self._tombstone(event.event_id, event.image_id)]
         embedded = ImageEmbedded(

@@ -52,7 +52,7 @@ class Plan:
         self._parse = Parser(f"{store.url}/{{bucket}}/{{key}}")
         self._prepare = Preparer(
             build_fetcher(settings, connector=only_loopback).fetch,
-            ImageInput(height=32, width=32),
+            [ImageInput(height=32, width=32)],
             ImageLimits(),
             Metrics(CollectorRegistry()),
         )
@@ -83,7 +83,7 @@ def test_every_picture_arrives_in_whatever_form_it_is_sent(plan: Plan) -> None:
         assert isinstance(prepared.event, ImageUploaded)
         assert (prepared.event.image_id, prepared.event.event_id) == (upload.image_id, upload.event_id)
         assert upload.picture is not None
-        assert prepared.pixels.shape == (32, 32, 3)
+        assert prepared.pixels[0].shape == (32, 32, 3)
 
 
 def test_what_arrives_is_the_picture_that_the_report_shows(plan: Plan) -> None:
@@ -93,7 +93,7 @@ def test_what_arrives_is_the_picture_that_the_report_shows(plan: Plan) -> None:
         assert upload.picture is not None
         with Image.open(upload.picture) as shown:
             small = shown.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        assert abs(prepared.pixels.astype(int) - np.asarray(small)).mean() < 4
+        assert abs(prepared.pixels[0].astype(int) - np.asarray(small)).mean() < 4
 
 
 def test_every_broken_upload_is_rejected_with_the_reason_it_was_made_for(plan: Plan) -> None:

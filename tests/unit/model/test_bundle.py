@@ -9,6 +9,7 @@ import pytest
 from schemas.policy import Policy
 from worker.errors import BundleError, ConfigurationError, ProviderError
 from worker.model.bundle import load_bundle, load_policy, read_manifest
+from worker.model.infer import ImageBatch
 from worker.settings import STARTER_BUNDLE, ModelSettings, Settings
 
 
@@ -23,17 +24,17 @@ def copy(tmp_path):
 
 
 def images(bundle, count):
-    size = bundle.manifest.input
+    (size,) = bundle.manifest.image_inputs()
     rng = np.random.default_rng(5)
     coarse = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
-    return coarse.repeat(size.height // 8, axis=1).repeat(size.width // 8, axis=2)
+    return ImageBatch([coarse.repeat(size.height // 8, axis=1).repeat(size.width // 8, axis=2)], {})
 
 
 def test_a_batchs_row_equals_the_single_row(bundle):
     pixels = images(bundle, 5)
     together = bundle.model.infer(pixels)
     for row in range(5):
-        alone = bundle.model.infer(pixels[row : row + 1])
+        alone = bundle.model.infer(ImageBatch([pixels.pixels[0][row : row + 1]], {}))
         np.testing.assert_allclose(together.embeddings[row], alone.embeddings[0], atol=1e-5)
         for name, values in together.scores.items():
             assert values[row] == pytest.approx(alone.scores[name][0], abs=1e-5)

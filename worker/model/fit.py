@@ -1,0 +1,60 @@
+"""Fit: a decoded image to the pixels of one graph input, as its resize mode says."""
+
+from collections.abc import Callable
+
+from PIL import Image
+
+from schemas.bundle import ImageInput
+
+# Before the last, smooth step an image is averaged down to this many times the target's sides.
+REDUCING_GAP = 2.0
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def whole_size(size: tuple[int, int], wanted: ImageInput, *, swapped: bool) -> tuple[int, int]:
+    """Width and height that the whole image of `size` is resized to, before it is cropped or padded.
+
+    Args:
+        size: width and height as stored.
+        wanted: the input.
+        swapped: the image is turned by a quarter afterwards, so that the input's sides count the other way.
+
+    """
+    width, height = _sides(wanted, swapped)
+    if wanted.resize == "stretch":
+        return width, height
+    shares = width / size[0], height / size[1]
+    share = max(shares) / wanted.crop_share if wanted.resize == "crop" else min(shares)
+    whole = max(1, round(size[0] * share)), max(1, round(size[1] * share))
+    if wanted.resize == "crop":  # rounding must not leave it a pixel short
+        return max(width, whole[0]), max(height, whole[1])
+    return min(width, whole[0]), min(height, whole[1])
+
+
+def fit(
+    image: Image.Image,
+    to_rgb: Callable[[Image.Image, tuple[int, int]], Image.Image],
+    wanted: ImageInput,
+    *,
+    swapped: bool,
+) -> Image.Image:
+    """RGB of the input's sides, not turned yet.
+
+    `to_rgb` makes an image of any mode RGB; it may reduce it, to no less than the size that it is given.
+    """
+    whole = whole_size(image.size, wanted, swapped=swapped)
+    rgb = to_rgb(image, whole).resize(whole, _FILTERS[wanted.filter], reducing_gap=REDUCING_GAP)
+    width, height = _sides(wanted, swapped)
+    if wanted.resize == "crop":
+        # As torchvision's CenterCrop rounds.
+        left, top = round((whole[0] - width) / 2), round((whole[1] - height) / 2)
+        return rgb.crop((left, top, left + width, top + height))
+    if wanted.resize == "letterbox":
+        padded = Image.new("RGB", (width, height), (wanted.fill,) * 3)
+        padded.paste(rgb, ((width - whole[0]) // 2, (height - whole[1]) // 2))
+        return padded
+    return rgb
+
+
+def _sides(wanted: ImageInput, swapped: bool) -> tuple[int, int]:
+    return (wanted.height, wanted.width) if swapped else (wanted.width, wanted.height)
