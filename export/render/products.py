@@ -64,6 +64,12 @@ def _print_graphic(rng: np.random.Generator, fonts: FontBook, side: int) -> tupl
     return graphic, mask
 
 
+def _shaded(ink: Image.Image, under: Image.Image) -> Image.Image:
+    """Ink as it looks in the folds and shadows of what it is printed on."""
+    shade = under.convert("L").filter(ImageFilter.GaussianBlur(2)).point(lambda v: min(255, 90 + v))
+    return ImageChops.multiply(ink, Image.merge("RGB", (shade,) * 3))
+
+
 def with_print(rng: np.random.Generator, fonts: FontBook, photo: Image.Image) -> Image.Image:
     """The photo with a printed graphic over its middle, shaded by the cloth or carton under it."""
     out = photo.convert("RGB")
@@ -75,9 +81,7 @@ def with_print(rng: np.random.Generator, fonts: FontBook, photo: Image.Image) ->
     x = int((out.width - side) * rng.uniform(0.3, 0.7))
     y = int((out.height - side) * rng.uniform(0.25, 0.65))
     under = out.crop((x, y, x + side, y + side))
-    shade = under.convert("L").filter(ImageFilter.GaussianBlur(2)).point(lambda v: min(255, 90 + v))
-    inked = ImageChops.multiply(graphic, Image.merge("RGB", (shade,) * 3))
-    out.paste(Image.composite(inked, under, mask), (x, y))
+    out.paste(Image.composite(_shaded(graphic, under), under, mask), (x, y))
     return out
 
 
@@ -123,9 +127,7 @@ def with_all_over_print(rng: np.random.Generator, fonts: FontBook, photo: Image.
     box = (out.width * dx, out.height * dy, out.width * (1 - dx), out.height * (1 - dy))
     ImageDraw.Draw(covered).rounded_rectangle(box, radius=out.width // 6, fill=255)
     covered = covered.filter(ImageFilter.GaussianBlur(out.width / 40))
-    shade = out.convert("L").filter(ImageFilter.GaussianBlur(2)).point(lambda v: min(255, 90 + v))
-    inked = ImageChops.multiply(cloth, Image.merge("RGB", (shade,) * 3))
-    return Image.composite(inked, out, ImageChops.multiply(mask, covered))
+    return Image.composite(_shaded(cloth, out), out, ImageChops.multiply(mask, covered))
 
 
 def with_caption(rng: np.random.Generator, fonts: FontBook, photo: Image.Image) -> Image.Image:

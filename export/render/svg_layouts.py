@@ -1,5 +1,6 @@
 """Layouts of notices that are mostly a headline: cards, banners, bubbles, large numbers, upright Japanese."""
 
+from export.render.region import Region
 from export.render.svg_ornaments import (
     any_picture,
     badge,
@@ -11,7 +12,7 @@ from export.render.svg_ornaments import (
     rule,
     tape,
 )  # fmt: skip
-from export.render.svg_page import Box, Page
+from export.render.svg_page import Page
 from export.render.svg_phrases import LABELS, Notice
 
 
@@ -31,7 +32,7 @@ def headline(page: Page, notice: Notice) -> None:
     if page.chance(0.5):
         rule(
             page,
-            Box(foot.x + (foot.w * 0.3 if align == "middle" else 0), foot.y, foot.w * 0.4, foot.h * 0.15),
+            Region(foot.x + (foot.w * 0.3 if align == "middle" else 0), foot.y, foot.w * 0.4, foot.h * 0.15),
         )
     words = "\n".join((notice.under, *notice.lines[: page.pick((0, 1, 2))]))
     page.block(foot.inset(0, foot.h * 0.18), words, small.but(size=page.between(24, 46)), 0.2)
@@ -44,9 +45,9 @@ def sparse(page: Page, notice: Notice) -> None:
     head = look.head.but(size=page.between(42, 70), bold=0, spacing=page.between(0.05, 0.3), align=align)
     box = page.area.inset(page.area.w * 0.1, page.area.h * 0.12)
     words = page.block(box, notice.headline, head, at, balance=True)
-    below = Box(box.x, words.y + words.h + 40, box.w, page.whole.h - words.y - words.h - 75)
+    below = Region(box.x, words.y + words.h + 40, box.w, page.whole.h - words.y - words.h - 75)
     if below.h < 90:
-        below = Box(box.x, words.y - 170, box.w, 130)
+        below = Region(box.x, words.y - 170, box.w, 130)
     body = look.body.but(size=page.between(20, 30), bold=0, align=align, leading=1.9)
     page.block(below, "\n".join((notice.under, *notice.lines[: page.pick((0, 1, 3))])), body, 0)
 
@@ -125,7 +126,7 @@ def split(page: Page, notice: Notice) -> None:
     page.block(second.inset(55), words, look.body.but(size=page.between(28, 44), align=align))
 
 
-def _upright_columns(page: Page, box: Box, notice: Notice) -> None:
+def _upright_columns(page: Page, box: Region, notice: Notice) -> None:
     head = notice.headline.split("\n")
     longest = max(map(len, head))
     size = min(page.between(70, 130), box.h / (longest * 1.1), box.w * 0.5 / len(head))
@@ -154,7 +155,7 @@ def upright(page: Page, notice: Notice) -> None:
     side, rest = box.columns(1, page.between(1.6, 2.6))
     x, y = side.x + side.w / 2, side.y + side.h / 2
     page.add(f'<g transform="rotate(-90 {x:.1f} {y:.1f})">')
-    turned = Box(x - side.h / 2, y - side.w / 2, side.h, side.w)
+    turned = Region(x - side.h / 2, y - side.w / 2, side.h, side.w)
     page.block(turned, notice.headline, look.head.but(size=page.between(80, 140)), balance=True)
     page.add("</g>")
     words = "\n".join((notice.under, *notice.lines[:3]))
@@ -202,23 +203,26 @@ def aslant(page: Page, notice: Notice) -> None:
     look, turn = page.look, page.pick((-18, -10, -7, 8, 12))
     x, y, tall = 500.0, page.height / 2, min(page.height * 0.34, 330.0)
     page.add(f'<g transform="rotate({turn} {x} {y:.0f})">')
-    page.rect(Box(-300, y - tall / 2, 1600, tall), look.accent)
+    page.rect(Region(-300, y - tall / 2, 1600, tall), look.accent)
     if page.chance(0.5):
         page.rect(
-            Box(-300, y - tall / 2 + 12, 1600, tall - 24),
+            Region(-300, y - tall / 2 + 12, 1600, tall - 24),
             "none",
             0,
             f'stroke="{look.ground}" stroke-width="4"',
         )
     style = look.head.but(size=page.between(100, 190), fill=look.ground)
-    page.block(Box(90, y - tall * 0.4, 820, tall * 0.8), notice.plain, style, balance=True)
+    page.block(Region(90, y - tall * 0.4, 820, tall * 0.8), notice.plain, style, balance=True)
     page.add("</g>")
     room = page.area.h / 2 - tall / 2 - 110
     if room > 60:
         body = look.body.but(size=page.between(32, 50))
-        page.block(Box(page.area.x, page.area.y, page.area.w, room), notice.under, body, 0.3)
+        page.block(Region(page.area.x, page.area.y, page.area.w, room), notice.under, body, 0.3)
         page.block(
-            Box(page.area.x, page.area.y + page.area.h - room, page.area.w, room), notice.lines[0], body, 0.8
+            Region(page.area.x, page.area.y + page.area.h - room, page.area.w, room),
+            notice.lines[0],
+            body,
+            0.8,
         )
 
 
@@ -227,7 +231,7 @@ def seal(page: Page, notice: Notice) -> None:
     look, tall = page.look, min(page.area.h, page.area.w)
     x, y = 500.0, page.height / 2
     burst(page, x, y, tall * 0.5, look.accent, page.pick((8, 16, 24, 60)))
-    box = Box(x - tall * 0.33, y - tall * 0.3, tall * 0.66, tall * 0.6)
+    box = Region(x - tall * 0.33, y - tall * 0.3, tall * 0.66, tall * 0.6)
     head, under = box.rows(2, 1)
     page.block(
         head, notice.headline, look.head.but(size=page.between(90, 160), fill=look.ground), 0.6, balance=True
@@ -236,7 +240,7 @@ def seal(page: Page, notice: Notice) -> None:
         under, notice.under, look.body.but(size=page.between(26, 40), fill=look.ground), 0.3, balance=True
     )
     if page.area.h > tall * 1.25:
-        foot = Box(page.area.x, y + tall * 0.5, page.area.w, page.area.y + page.area.h - y - tall * 0.5)
+        foot = Region(page.area.x, y + tall * 0.5, page.area.w, page.area.y + page.area.h - y - tall * 0.5)
         page.block(foot, notice.lines[0], look.body.but(size=page.between(30, 44)))
 
 
@@ -246,7 +250,7 @@ def taped(page: Page, notice: Notice) -> None:
     box = page.area.inset(page.between(10, 60), page.between(20, 60))
     turn = page.between(-4, 4)
     page.add(f'<g transform="rotate({turn:.1f} 500 {page.height / 2:.0f})">')
-    page.rect(Box(box.x + 8, box.y + 10, box.w, box.h), "#000000", 0, 'opacity="0.15"')
+    page.rect(Region(box.x + 8, box.y + 10, box.w, box.h), "#000000", 0, 'opacity="0.15"')
     page.rect(box, page.pick(("#fffdf7", "#fff8c9", "#f4efe4")))
     ink = look.ink if look.ink < "#9" else "#3b3530"
     head, rest = box.inset(60, 55).rows(1, 1.4)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from export.render import svg_layouts, svg_sheets
 from export.render.svg_grounds import lay_ground, random_look
-from export.render.svg_page import Page, SvgFonts, held_out_faces, to_upload
+from export.render.svg_page import Page, SvgFonts, drawn_uploads, held_out_faces
 from export.render.svg_phrases import SUBJECTS, Notice, notice_of
 
 Layout = Callable[[Page, Notice], None]
@@ -71,8 +71,4 @@ def render_svg_notices(
 
     """
     faces = fonts or held_out_faces()
-    uploads = []
-    for index in range(count):
-        rng = np.random.default_rng([seed, index, 4])
-        uploads.append(to_upload(rng, draw_svg_notice(rng, faces, photos)))
-    return uploads
+    return drawn_uploads(lambda rng: draw_svg_notice(rng, faces, photos), seed, 4, count)

@@ -3,7 +3,8 @@
 
 import math
 
-from export.render.svg_page import Box, Page, Style
+from export.render.region import Region
+from export.render.svg_page import Page, Style
 
 # Each is drawn in a square of 100 by 100; A and B stand for two colours, I for the ink.
 PICTURES = {
@@ -50,14 +51,14 @@ def picture(page: Page, name: str, x: float, y: float, size: float, turn: float 
     )
 
 
-def any_picture(page: Page, box: Box) -> None:
+def any_picture(page: Page, box: Region) -> None:
     """A picture by chance, as large as the box lets it be, in its middle."""
     size = min(box.w, box.h)
     name = page.pick(sorted(PICTURES))
     picture(page, name, box.x + (box.w - size) / 2, box.y + (box.h - size) / 2, size, page.between(-12, 12))
 
 
-def rule(page: Page, box: Box, kind: str | None = None) -> None:
+def rule(page: Page, box: Region, kind: str | None = None) -> None:
     """A dividing line across the middle of a box: plain, dotted, double, waved or with a diamond."""
     y, ink = box.y + box.h / 2, page.look.accent
     kind = kind or page.pick(("plain", "dotted", "double", "wave", "diamond"))
@@ -102,11 +103,11 @@ def badge(page: Page, words: str, x: float, y: float, radius: float) -> None:
         page.add(f'<circle cx="{x}" cy="{y}" r="{radius * 0.95}" fill="{look.accent}"/>')
     style = look.head.but(size=radius * 0.55, fill=look.ground, align="middle")
     page.add(f'<g transform="rotate({page.between(-16, 12):.1f} {x:.1f} {y:.1f})">')
-    page.block(Box(x - radius * 0.68, y - radius * 0.5, radius * 1.36, radius), words, style, balance=True)
+    page.block(Region(x - radius * 0.68, y - radius * 0.5, radius * 1.36, radius), words, style, balance=True)
     page.add("</g>")
 
 
-def ribbon(page: Page, box: Box, words: str, style: Style) -> None:
+def ribbon(page: Page, box: Region, words: str, style: Style) -> None:
     """Words on a band with swallow tails."""
     look, tail, drop = page.look, box.h * 0.8, box.h * 0.18
     for side, x in ((1, box.x), (-1, box.x + box.w)):
@@ -118,7 +119,7 @@ def ribbon(page: Page, box: Box, words: str, style: Style) -> None:
     page.block(box.inset(box.h * 0.3, box.h * 0.08), words, style.but(fill=look.ground, align="middle"))
 
 
-def bubble(page: Page, box: Box, fill: str, edge: str = "none") -> None:
+def bubble(page: Page, box: Region, fill: str, edge: str = "none") -> None:
     """A speech bubble over the box, its tail pointing down."""
     x = box.x + box.w * page.between(0.3, 0.7)
     bottom = box.y + box.h
@@ -137,7 +138,7 @@ def tape(page: Page, x: float, y: float, wide: float, turn: float) -> None:
     )
 
 
-def corners(page: Page, box: Box) -> None:
+def corners(page: Page, box: Region) -> None:
     """A frame about the box: one line, two, dashes, stitched, or only its corners."""
     ink, kind = (
         page.pick((page.look.accent, page.look.ink)),

@@ -9,18 +9,18 @@ import base64
 import html
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter, ImageFont
 
 from export.render.fonts import FONT_ROOT, HELD_OUT_PACKAGES, MissingFontsError, is_held_out
+from export.render.region import Region
 
 T = TypeVar("T")
 _JAPANESE = ("MTLc3m", "MTLmr3m", "sawarabi-gothic", "sawarabi-mincho", "komatuna-p")
@@ -32,30 +32,6 @@ _NEVER_FIRST = "、。，．・！？!?）)」』】〉》ーぁぃぅぇぉっ�
 _NEVER_LAST = "（(「『【〈《"
 _TURNED = "ー〜～（）()「」『』【】〈〉《》-–—…→:：="
 _TOKEN = re.compile(r"[\x21-\x7e\u00a0-\u024f\u2010-\u201f\u20ac]+|\s|.")
-
-
-class Box(NamedTuple):
-    """A rectangle of the page in page units (the page is 1,000 wide)."""
-
-    x: float
-    y: float
-    w: float
-    h: float
-
-    def inset(self, dx: float, dy: float | None = None) -> "Box":
-        """The box less a margin on each side."""
-        dy = dx if dy is None else dy
-        return Box(self.x + dx, self.y + dy, self.w - 2 * dx, self.h - 2 * dy)
-
-    def rows(self, *shares: float) -> list["Box"]:
-        """The box cut into bands from the top, by their shares of the height."""
-        edges = np.cumsum([0.0, *shares]) / sum(shares) * self.h
-        return [Box(self.x, self.y + a, self.w, b - a) for a, b in pairwise(edges)]
-
-    def columns(self, *shares: float) -> list["Box"]:
-        """The box cut into columns from the left, by their shares of the width."""
-        edges = np.cumsum([0.0, *shares]) / sum(shares) * self.w
-        return [Box(self.x + a, self.y, b - a, self.h) for a, b in pairwise(edges)]
 
 
 @dataclass(frozen=True)
@@ -151,7 +127,7 @@ def break_lines(words: str, style: Style, width: float) -> list[str]:
     return lines
 
 
-def fit_lines(words: str, style: Style, box: Box, balance: bool = False) -> tuple[list[str], Style]:
+def fit_lines(words: str, style: Style, box: Region, balance: bool = False) -> tuple[list[str], Style]:
     """The lines and the style, made smaller until the lines lie within the box. Lines that are to be balanced
     are headlines: Japanese ones are made smaller, down to 0.4, before they are broken within a word."""
     whole = 0.4 * style.size if balance and not words.isascii() else style.size
@@ -177,7 +153,7 @@ class Page:
         self, rng: np.random.Generator, height: float, look: "Look", photos: Sequence[Path] = ()
     ) -> None:
         self.rng, self.height, self.look, self.photos = rng, height, look, photos
-        self.whole = Box(0, 0, 1000, height)
+        self.whole = Region(0, 0, 1000, height)
         self.area = self.whole.inset(70, 60)
         self.parts: list[str] = []
         self._faces: set[Path] = set()
@@ -204,7 +180,7 @@ class Page:
         """Draw SVG markup on top of what is there."""
         self.parts.append(svg)
 
-    def rect(self, box: Box, fill: str, radius: float = 0, more: str = "") -> None:
+    def rect(self, box: Region, fill: str, radius: float = 0, more: str = "") -> None:
         """A filled rectangle; `more` holds further attributes."""
         self.add(f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.w:.1f}" height="{box.h:.1f}" '
                  f'rx="{radius:.1f}" fill="{fill}" {more}/>')  # fmt: skip
@@ -221,7 +197,9 @@ class Page:
                  f'{stroke if thick else ""} transform="rotate({turn:.1f} {x:.1f} {y:.1f})" '
                  f'xml:space="preserve">{html.escape(words)}</text>')  # fmt: skip
 
-    def block(self, box: Box, words: str, style: Style, valign: float = 0.5, balance: bool = False) -> Box:
+    def block(
+        self, box: Region, words: str, style: Style, valign: float = 0.5, balance: bool = False
+    ) -> Region:
         """Words in lines inside a box, made smaller until they fit; the box that they take up is returned.
         `valign` puts them at the top (0) to the bottom (1)."""
         box = box.inset(0, min(8.0, box.h * 0.05))
@@ -232,7 +210,7 @@ class Page:
         for index, line in enumerate(lines):
             self.line(box.x + box.w * at, top + style.size * (0.87 + index * style.leading), line, style)
         wide = max(width_of(line, style) for line in lines)
-        return Box(box.x + (box.w - wide) * at, top, wide, tall)
+        return Region(box.x + (box.w - wide) * at, top, wide, tall)
 
     def column(self, x: float, y: float, words: str, style: Style) -> None:
         """Characters one below another, as Japanese is written upright, centred on x from y downwards."""
@@ -246,7 +224,7 @@ class Page:
                 self.line(x + dx * style.size, y + (0.87 + dy) * style.size, character, style)
             y += style.size * (1.08 + style.spacing)
 
-    def photo(self, box: Box, blur: float, dim: float) -> bool:
+    def photo(self, box: Region, blur: float, dim: float) -> bool:
         """One of the photos over a box, blurred by `blur` of its width and mixed with white or black by `dim`
         (-1 black to 1 white). False, and nothing drawn, where no photos are given."""
         if not len(self.photos):
@@ -288,8 +266,20 @@ class Look:
     japanese: bool
 
 
-def to_upload(rng: np.random.Generator, image: Image.Image) -> bytes:
-    """The bytes that a seller uploads: mostly JPEG, often PNG as design tools export it, sometimes WebP."""
+def drawn_uploads(
+    draw: Callable[[np.random.Generator], Image.Image], seed: int, stream: int, count: int
+) -> list[bytes]:
+    """Upload bytes of `count` drawings; `stream` keeps kinds of one seed apart."""
+    uploads = []
+    for index in range(count):
+        rng = np.random.default_rng([seed, index, stream])
+        uploads.append(_to_upload(rng, draw(rng)))
+    return uploads
+
+
+def _to_upload(rng: np.random.Generator, image: Image.Image) -> bytes:
+    """Mostly JPEG, often PNG as design tools export it, sometimes WebP: not as `camera.to_bytes` does, which
+    training uses."""
     kind, out = rng.random(), io.BytesIO()
     if kind < 0.3:
         image.save(out, "PNG", compress_level=3)

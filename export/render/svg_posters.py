@@ -7,10 +7,11 @@ import numpy as np
 import segno
 from PIL import Image
 
+from export.render.region import Region
 from export.render.svg_grounds import lay_ground, random_look
 from export.render.svg_notices import SIZES
 from export.render.svg_ornaments import PICTURES, any_picture, bubble, corners, picture, ribbon
-from export.render.svg_page import Box, Page, SvgFonts, held_out_faces, to_upload
+from export.render.svg_page import Page, SvgFonts, drawn_uploads, held_out_faces
 from export.render.svg_phrases import Notice, poster_words
 
 _LINKS = ("https://line.example/ti/p/{}", "https://pay.example/qr/{}", "https://social.example/{}", "https://r.example/{}",
@@ -52,7 +53,7 @@ def _modules(matrix: np.ndarray, kind: str) -> str:
     return "".join(parts)
 
 
-def code(page: Page, box: Box) -> None:
+def code(page: Page, box: Region) -> None:
     """A QR code as large as the box lets it be, with its quiet zone, in its middle."""
     size = min(box.w, box.h)
     x, y = box.x + (box.w - size) / 2, box.y + (box.h - size) / 2
@@ -65,13 +66,13 @@ def code(page: Page, box: Box) -> None:
         fill = f"url(#{(name := page.name())})"
         page.add(f'<linearGradient id="{name}" x2="1" y2="1"><stop stop-color="{ink}"/>'
                  f'<stop offset="1" stop-color="{page.pick(_INKS)}"/></linearGradient>')  # fmt: skip
-    page.rect(Box(x, y, size, size), page.pick(("#ffffff", "#ffffff", "#fdfaf2")), page.pick((0, 0, 18)))
+    page.rect(Region(x, y, size, size), page.pick(("#ffffff", "#ffffff", "#fdfaf2")), page.pick((0, 0, 18)))
     step = size / (len(matrix) + 2 * quiet)
     page.add(f'<path transform="translate({x + quiet * step:.2f} {y + quiet * step:.2f}) scale({step:.4f})" '
              f'fill="{fill}" d="{_modules(matrix, kind)}"/>')  # fmt: skip
     if logo:
         side = size * 0.2
-        middle = Box(x + (size - side) / 2, y + (size - side) / 2, side, side)
+        middle = Region(x + (size - side) / 2, y + (size - side) / 2, side, side)
         page.rect(middle, "#ffffff", side / 5)
         picture(
             page, page.pick(sorted(PICTURES)), middle.x + side * 0.12, middle.y + side * 0.12, side * 0.76
@@ -115,13 +116,13 @@ def phone(page: Page, words: Notice) -> None:
     """A phone that shows the code on its screen."""
     look, tall = page.look, page.area.h * 0.72
     wide = min(tall * 0.62, page.area.w * 0.7)
-    head = Box(page.area.x, page.area.y, page.area.w, page.area.h - tall - 15)
+    head = Region(page.area.x, page.area.y, page.area.w, page.area.h - tall - 15)
     page.block(head, words.plain, look.head.but(size=page.between(60, 100)), balance=True)
-    body = Box(500 - wide / 2, page.area.y + page.area.h - tall, wide, tall)
+    body = Region(500 - wide / 2, page.area.y + page.area.h - tall, wide, tall)
     page.rect(body, "#1b1b1d", wide * 0.1)
     screen = body.inset(wide * 0.04, wide * 0.07)
     page.rect(screen, look.soft, wide * 0.05)
-    page.rect(Box(500 - wide * 0.12, body.y + wide * 0.025, wide * 0.24, wide * 0.022), "#444444", 6)
+    page.rect(Region(500 - wide * 0.12, body.y + wide * 0.025, wide * 0.24, wide * 0.022), "#444444", 6)
     top, middle, foot = screen.inset(wide * 0.05).rows(0.8, 3, 0.9)
     ink = look.body.but(size=wide * 0.09, fill="#222222" if look.ink < "#9" else look.ink, align="middle")
     page.block(top, words.shop, ink)
@@ -168,7 +169,7 @@ def spoken(page: Page, words: Notice) -> None:
         return
     page.block(head.inset(100, 10), words.headline, look.head.but(size=110), 0.2, balance=True)
     below = middle.inset(0, 20)
-    code(page, Box(below.x, below.y + 30, below.w, below.h - 30))
+    code(page, Region(below.x, below.y + 30, below.w, below.h - 30))
     size = min(below.w, below.h - 30)
     x, y = max(40.0, 500 - size / 2 - 90), head.y + head.h * 0.75
     page.add(f'<path fill="none" stroke="{look.accent}" stroke-width="9" stroke-linecap="round" '
@@ -193,14 +194,14 @@ def stand(page: Page, words: Notice) -> None:
     top, middle, foot = page.area.rows(0.75, page.between(2.6, 3.2), 0.7)
     ribbon(page, top.inset(60, top.h * 0.12), words.plain, look.head.but(size=80))
     size = min(middle.w, middle.h) - 20
-    frame = Box(500 - size / 2, middle.y + 10, size, size)
+    frame = Region(500 - size / 2, middle.y + 10, size, size)
     code(page, frame.inset(24))
     corners(page, frame)
     page.block(foot.inset(0, 8), words.under, look.body.but(size=page.between(32, 48)), 0.6)
     room = (page.area.w - size) / 2 - 30
     if room > 70:
         for x in (page.area.x, page.area.x + page.area.w - room):
-            any_picture(page, Box(x, middle.y, room, middle.h))
+            any_picture(page, Region(x, middle.y, room, middle.h))
 
 
 def pair(page: Page, words: Notice) -> None:
@@ -242,8 +243,4 @@ def render_svg_qr_posters(
 ) -> list[bytes]:
     """Upload bytes of `count` posters; arguments and errors are those of `render_svg_notices`."""
     faces = fonts or held_out_faces()
-    uploads = []
-    for index in range(count):
-        rng = np.random.default_rng([seed, index, 5])
-        uploads.append(to_upload(rng, draw_svg_qr_poster(rng, faces, photos)))
-    return uploads
+    return drawn_uploads(lambda rng: draw_svg_qr_poster(rng, faces, photos), seed, 5, count)

@@ -1,7 +1,8 @@
 """Layouts of notices that are mostly small words: walls of text, lists, tables, calendars, screens."""
 
+from export.render.region import Region
 from export.render.svg_ornaments import any_picture, corners, picture, rule
-from export.render.svg_page import Box, Page
+from export.render.svg_page import Page
 from export.render.svg_phrases import LABELS, REGIONS, Notice
 
 
@@ -30,7 +31,7 @@ def numbered(page: Page, notice: Notice) -> None:
                 f'<path stroke="{look.accent}" stroke-width="5" '
                 f'd="M{x:.1f} {y - radius:.1f}V{y - band.h + radius:.1f}"/>'
             )
-        words = Box(x + radius + 30, band.y + 8, band.w - 2 * radius - 30, band.h - 16)
+        words = Region(x + radius + 30, band.y + 8, band.w - 2 * radius - 30, band.h - 16)
         page.block(words, notice.lines[index], look.body.but(size=page.between(32, 46), align="start"))
 
 
@@ -87,7 +88,7 @@ def calendar(page: Page, notice: Notice) -> None:
     )
 
 
-def _mark_day(page: Page, cell: Box, size: float, mark: str) -> None:
+def _mark_day(page: Page, cell: Region, size: float, mark: str) -> None:
     x, y, radius, ink = cell.x + cell.w / 2, cell.y + cell.h / 2, size * 0.42, page.look.accent
     if mark == "square":
         page.rect(cell.inset(3), ink)
@@ -110,17 +111,17 @@ def memo(page: Page, notice: Notice) -> None:
     page.rect(page.whole, paper)
     small = look.body.but(size=28, fill=ink, bold=0.02)
     page.line(70, 55, f"{page.pick((7, 9, 13, 21))}:{int(page.rng.integers(10, 60))}", small)
-    page.rect(Box(890, 34, 56, 26), "none", 8, f'stroke="{ink}" stroke-width="3"')
-    page.rect(Box(894, 38, page.between(12, 48), 18), ink, 5)
+    page.rect(Region(890, 34, 56, 26), "none", 8, f'stroke="{ink}" stroke-width="3"')
+    page.rect(Region(894, 38, page.between(12, 48), 18), ink, 5)
     page.add(f'<path fill="none" stroke="{tint}" stroke-width="6" d="M66 104l-22 24 22 24"/>')
-    box = Box(60, 190, 880, page.height - 250)
+    box = Region(60, 190, 880, page.height - 250)
     words = page.block(
         box.rows(1, 3)[0],
         notice.plain,
         small.but(size=page.between(50, 66), bold=0.04, align="start", fill=ink),
         0,
     )
-    rest = Box(60, words.y + words.h + 40, 880, page.height - words.y - words.h - 90)
+    rest = Region(60, words.y + words.h + 40, 880, page.height - words.y - words.h - 90)
     body = small.but(size=page.between(32, 42), bold=0, align="start", leading=1.55)
     page.block(rest, page.pick(("\n", "\n\n")).join(notice.lines[: page.pick((3, 5, 7))]), body, 0)
 
@@ -138,13 +139,13 @@ def notebook(page: Page, notice: Notice) -> None:
     style = look.body.but(fill=ink, align="start", size=gap * 0.55, leading=gap / (gap * 0.55))
     words = page.whole.inset(0, gap * 0.6)
     head = page.block(
-        Box(170, gap * 0.75, 780, gap * 2),
+        Region(170, gap * 0.75, 780, gap * 2),
         notice.plain,
         look.head.but(size=gap * 0.8, fill=ink, align="start"),
         0.5,
     )
     room = int((words.h - gap * 2.6) / gap)
-    box = Box(170, gap * 3.05, 770, room * gap)
+    box = Region(170, gap * 3.05, 770, room * gap)
     text = notice.lines[0]
     for line in notice.lines[1:]:
         if len(text) + len(line) < room * (18 if notice.japanese else 34):
@@ -179,7 +180,7 @@ def coupon(page: Page, notice: Notice) -> None:
     """A voucher with a torn-off stub."""
     look = page.look
     tall = min(page.area.h, page.between(420, 620))
-    box = Box(page.area.x, (page.height - tall) / 2, page.area.w, tall)
+    box = Region(page.area.x, (page.height - tall) / 2, page.area.w, tall)
     page.rect(
         box,
         page.pick(("#ffffff", look.soft)) if look.ink < "#9" else look.soft,
@@ -200,11 +201,13 @@ def coupon(page: Page, notice: Notice) -> None:
     page.block(stub.inset(24, 60), notice.number, look.head.but(size=110))
     if page.area.h - tall > 300:
         page.block(
-            Box(box.x, page.area.y, box.w, box.y - page.area.y - 30), notice.shop, look.head.but(size=70)
+            Region(box.x, page.area.y, box.w, box.y - page.area.y - 30), notice.shop, look.head.but(size=70)
         )
         low = box.y + box.h + 30
         page.block(
-            Box(box.x, low, box.w, page.area.y + page.area.h - low), notice.lines[1], look.body.but(size=40)
+            Region(box.x, low, box.w, page.area.y + page.area.h - low),
+            notice.lines[1],
+            look.body.but(size=40),
         )
 
 
@@ -228,7 +231,7 @@ def post(page: Page, notice: Notice) -> None:
     page.add(f'<circle cx="90" cy="85" r="45" fill="{look.accent}"/>')
     dark = look.body.but(fill="#222222", align="start")
     page.line(155, 96, notice.shop, dark.but(size=34, bold=0.04))
-    box = Box(0, 165, 1000, page.height - 290)
+    box = Region(0, 165, 1000, page.height - 290)
     page.rect(box, look.ground)
     head, rest = box.inset(70, 45).rows(1.5, 1)
     page.block(head, notice.headline, look.head.but(size=page.between(80, 140)), balance=True)
@@ -246,7 +249,7 @@ def facts(page: Page, notice: Notice) -> None:
     page.block(head, notice.plain, look.head.but(size=page.between(50, 84), align="start"), 0.5)
     size = page.between(28, 40)
     for index, band in enumerate(bands):
-        rule(page, Box(band.x, band.y - 4, band.w, 8), "plain")
+        rule(page, Region(band.x, band.y - 4, band.w, 8), "plain")
         term, words = band.inset(0, 12).columns(0.7, 3)
         page.block(
             term.inset(6, 0),

@@ -1,8 +1,9 @@
 """More layouts of the third renderer's notices: warnings, questions, dates, highlighted lines, diagrams."""
 
+from export.render.region import Region
 from export.render.typst_grounds import panel, rgb
 from export.render.typst_layouts import paragraphs
-from export.render.typst_page import Page, Region
+from export.render.typst_page import Page
 from export.render.typst_phrases import Notice
 
 

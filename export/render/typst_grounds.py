@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from export.render.typst_page import Look, Page, Region, TypstFonts
+from export.render.region import Region
+from export.render.typst_page import Look, Page, TypstFonts
 
 # ground, second, ink, accent
 PALETTES = (

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from export.render.region import Region
 from export.render.typst_grounds import bear, burst, panel, rgb
-from export.render.typst_page import Page, Region, quoted
+from export.render.typst_page import Page, quoted
 from export.render.typst_phrases import Notice, notice_of
 
 _TURNED = "ー〜～「」（）()-–："  # noqa: RUF001

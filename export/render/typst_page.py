@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import typst
 from PIL import Image, ImageFilter
 
 from export.render.fonts import FONT_PACKAGES, FONT_ROOT, MissingFontsError, is_held_out
+from export.render.region import Region
 
 _JAPANESE = ("IPAexGothic", "IPAexMincho", "Noto Sans CJK JP", "Noto Serif CJK JP", "M PLUS 1", "M PLUS 2",
              "VL PGothic", "TakaoPGothic", "TakaoPMincho", "Ume P Gothic", "Ume P Mincho S3", "Konatu",
@@ -36,33 +36,6 @@ PRELUDE = """
   box(width: w, height: h, align(a, scale(k * 100%, reflow: true, block(width: w / k, body))))
 }
 """
-
-
-class Region(NamedTuple):
-    """A rectangle on the page, from its upper left corner."""
-
-    x: float
-    y: float
-    w: float
-    h: float
-
-    def inset(self, dx: float, dy: float | None = None) -> "Region":
-        """The region without a margin of dx and dy on each side."""
-        dy = dx if dy is None else dy
-        return Region(self.x + dx, self.y + dy, self.w - 2 * dx, self.h - 2 * dy)
-
-    def rows(self, *shares: float, gap: float = 0) -> list["Region"]:
-        """The region cut into rows of the given shares, `gap` between them."""
-        room, y, out = self.h - gap * (len(shares) - 1), self.y, []
-        for share in shares:
-            out.append(Region(self.x, y, self.w, room * share / sum(shares)))
-            y += out[-1].h + gap
-        return out
-
-    def columns(self, *shares: float, gap: float = 0) -> list["Region"]:
-        """The region cut into columns of the given shares, `gap` between them."""
-        turned = Region(self.y, self.x, self.h, self.w).rows(*shares, gap=gap)
-        return [Region(r.y, r.x, r.h, r.w) for r in turned]
 
 
 @dataclass(frozen=True)

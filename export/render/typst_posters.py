@@ -8,10 +8,11 @@ import segno
 from numpy.typing import NDArray
 from PIL import Image
 
+from export.render.region import Region
 from export.render.typst_grounds import bear, burst, frame, heart, lay_ground, panel, random_look, rgb
 from export.render.typst_layouts import paragraphs
 from export.render.typst_notices import SIZES
-from export.render.typst_page import Page, Region, TypstFonts, is_dark, typeset
+from export.render.typst_page import Page, TypstFonts, is_dark, typeset
 from export.render.typst_phrases import CALLS_EN, CALLS_JA, SUBJECTS, Notice, notice_of, pick
 
 _HOSTS = (

@@ -13,11 +13,11 @@ from PIL import Image
 from export.render import browser_phrases, phrases, typst_phrases
 from export.render.__main__ import main
 from export.render.fonts import MissingFontsError
+from export.render.region import Region
 from export.render.svg_grounds import GROUNDS, random_look
 from export.render.svg_notices import LAYOUTS, draw_svg_notice, render_svg_notices
 from export.render.svg_ornaments import PICTURES, picture
 from export.render.svg_page import (
-    Box,
     Face,
     Page,
     Style,
@@ -144,7 +144,7 @@ def test_lines_break_between_words_and_never_before_a_closing_mark() -> None:
 
 
 def test_words_shrink_until_they_fit_their_box() -> None:
-    box = Box(0, 0, 300, 120)
+    box = Region(0, 0, 300, 120)
     lines, style = fit_lines(
         "a rather long sentence that cannot stand here at the size asked for", STYLE, box
     )

@@ -12,9 +12,10 @@ from PIL import Image
 from export.render import browser_phrases, phrases
 from export.render.__main__ import main
 from export.render.fonts import FontBook, MissingFontsError
+from export.render.region import Region
 from export.render.typst_grounds import GROUNDS, random_look
 from export.render.typst_notices import LAYOUTS, draw_typst_notice
-from export.render.typst_page import EMBEDDED_FONTS, Page, Region, training_fonts, typeset
+from export.render.typst_page import EMBEDDED_FONTS, Page, training_fonts, typeset
 from export.render.typst_phrases import SUBJECTS, every_phrase, notice_of
 from export.render.typst_posters import LAYOUTS as POSTER_LAYOUTS
 from export.render.typst_posters import code_svg, draw_typst_qr_poster, random_matrix
@@ -51,6 +52,7 @@ def test_uploads_are_repeatable_and_differ_by_seed(kind: Kind) -> None:
     first, again, other = ([render_upload(kind, seed, i) for i in range(4)] for seed in (5, 5, 6))
     assert first == again
     assert not set(first) & set(other)
+    assert len(set(first)) == len(first)
 
 
 @pytest.mark.usefixtures("without_fonts")
@@ -59,9 +61,16 @@ def test_uploads_decode_with_the_workers_decoder_and_differ_in_size(kind: Kind) 
     uploads = [render_upload(kind, 1, i) for i in range(12)]
     sizes = {Image.open(io.BytesIO(data)).size for data in uploads}
     assert len(sizes) > 3
-    assert max(max(size) for size in sizes) <= 1350
+    assert all(180 <= max(size) <= 1350 for size in sizes)  # some are saved smaller first
     for data in uploads:
         assert decode(data, 32, 32, ImageLimits()).pixels.shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("draw", [draw_typst_notice, draw_typst_qr_poster])
+def test_drawings_have_the_sides_that_shops_use(draw) -> None:
+    for seed in range(12):
+        image = draw(_rng(seed), EMBEDDED_FONTS)
+        assert 300 <= min(image.size) <= max(image.size) <= 1350
 
 
 def test_every_notice_has_something_written_on_it() -> None:
