@@ -95,9 +95,9 @@ def split(page: Page, notice: Notice, busy: bool) -> None:
     """A coloured panel (or photo) with the headline beside or above a panel with the lines."""
     share = page.between(0.32, 0.55)
     cut = page.whole.columns if page.chance(0.5) else page.whole.rows
-    first, second = cut(share, 1 - share)
+    first, second = cut(share, 1 - share, gap=0)
     if page.chance(0.3):
-        first, second = cut(1 - share, share)[::-1]
+        first, second = cut(1 - share, share, gap=0)[::-1]
     page.rect(second, rgb(page.look.ground, 0.93 if busy else 1))
     colour = page.look.accent if page.chance(0.7) else page.look.ink
     page.rect(first, rgb(colour))
@@ -271,7 +271,7 @@ def pictured(page: Page, notice: Notice, busy: bool) -> None:
     """A photo (or a coloured shape) over one part of the page and a caption panel over the rest."""
     del busy
     band = page.between(0.6, 0.8)
-    at = page.whole.rows(1 - band, band)[1 if page.chance(0.7) else 0]
+    at = page.whole.rows(1 - band, band, gap=0)[1 if page.chance(0.7) else 0]
     if not page.photo(page.whole):
         shape = Region(page.width * 0.2, page.height * 0.1, page.width * 0.6, page.height * 0.6)
         page.rect(shape, rgb(page.look.second), ", radius: 50%")

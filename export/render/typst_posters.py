@@ -204,7 +204,7 @@ def beside(page: Page, notice: Notice, busy: bool) -> None:
 def stand(page: Page, notice: Notice, busy: bool) -> None:
     """A table stand or payment board: a coloured head, the code, a coloured foot with marks."""
     del busy
-    head, middle, foot = page.whole.rows(1, page.between(2.5, 4), page.between(0.4, 0.8))
+    head, middle, foot = page.whole.rows(1, page.between(2.5, 4), page.between(0.4, 0.8), gap=0)
     page.rect(middle, rgb("#ffffff"))
     for strip in (head, foot):
         page.rect(strip, rgb(page.look.accent))

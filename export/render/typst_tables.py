@@ -109,7 +109,7 @@ def coupon(page: Page, notice: Notice, busy: bool) -> None:
     colour = page.look.accent if page.chance(0.6) else "#ffffff"
     ink = page.look.on(colour) if colour == page.look.accent else "#3a3a3a"
     page.rect(at, rgb(colour), f", radius: {page.between(0, 20):.0f}pt")
-    main, stub = at.columns(page.between(2, 3.5), 1)
+    main, stub = at.columns(page.between(2, 3.5), 1, gap=0)
     dash = f'stroke: (paint: {rgb(ink)}, thickness: 2pt, dash: "dashed")'
     page.put(stub.x, at.y + 10, f"line(start: (0pt, 0pt), end: (0pt, {at.h - 20:.0f}pt), {dash})")
     for y in (at.y, at.y + at.h):
@@ -195,9 +195,9 @@ def month(page: Page, notice: Notice, busy: bool) -> None:
     start, days = int(page.rng.integers(7)), int(page.rng.choice([28, 30, 31]))
     closed = set(page.rng.choice(days, int(page.rng.integers(3, 12)), replace=False).tolist())
     week = "月火水木金土日" if notice.japanese else "MTWTFSS"
-    rows = grid.rows(*[1] * (1 + -(-(start + days) // 7)))
+    rows = grid.rows(*[1] * (1 + -(-(start + days) // 7)), gap=0)
     for row_index, row in enumerate(rows):
-        for column, cell in enumerate(row.columns(*[1] * 7)):
+        for column, cell in enumerate(row.columns(*[1] * 7, gap=0)):
             day = (row_index - 1) * 7 + column - start
             if row_index == 0:
                 page.big(cell.inset(cell.w * 0.3, cell.h * 0.3), [week[column]], page.look.accent)
@@ -222,7 +222,7 @@ def chat(page: Page, notice: Notice, busy: bool) -> None:
         page.rng.choice(["#101418", "#1c1c1e"] if dark else ["#ffffff", "#8fabd8", "#f2f2f7", "#e7ded2"])
     )
     page.rect(page.whole, rgb(wall))
-    bar, body, entry = page.whole.rows(1, 9, 0.8)
+    bar, body, entry = page.whole.rows(1, 9, 0.8, gap=0)
     page.rect(bar, rgb("#232326" if dark else "#f8f8f8"))
     page.flow(
         bar.inset(20, 8),

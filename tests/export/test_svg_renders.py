@@ -143,6 +143,19 @@ def test_lines_break_between_words_and_never_before_a_closing_mark() -> None:
             assert line[-1] not in "「（"
 
 
+@pytest.mark.parametrize("gap", [None, 0, 12])
+def test_regions_are_cut_by_shares_with_gaps_between(gap: float | None) -> None:
+    first, second, third = Region(10, 20, 300, 424).rows(1, 2, 1, gap=gap)
+    room = 424 - 2 * (gap or 0)
+    assert [row.h for row in (first, second, third)] == pytest.approx([room / 4, room / 2, room / 4])
+    assert second.y - first.y - first.h == pytest.approx(gap or 0)
+    assert third.y + third.h == pytest.approx(444)
+    assert {(row.x, row.w) for row in (first, second, third)} == {(10, 300)}
+    left, right = Region(10, 20, 300, 424).columns(1, 2, gap=gap)
+    assert right.x == pytest.approx(left.x + left.w + (gap or 0))
+    assert right.w == pytest.approx(2 * left.w)
+
+
 def test_words_shrink_until_they_fit_their_box() -> None:
     box = Region(0, 0, 300, 120)
     lines, style = fit_lines(
