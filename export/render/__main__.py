@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from export.render.browser_notices import render_browser_notices
-from export.render.svg_notices import render_svg_notices
-from export.render.svg_posters import render_svg_qr_posters
+from export.render.browser.notices import render_browser_notices
+from export.render.svg.notices import render_svg_notices
+from export.render.svg.posters import render_svg_qr_posters
 from export.render.uploads import Kind, render_upload, suffix_of
 
 # Renderers that draw a whole set at once.

@@ -20,8 +20,9 @@ class Region(NamedTuple):
     def rows(self, *shares: float, gap: float | None = None) -> list["Region"]:
         """The region cut into rows of the given shares, `gap` between them.
 
-        Without a gap, rows end where the shares' running sum says; with one (0 too), each begins where the last
-        one ended. The two differ in a float's last bit: each renderer keeps its own, so that no draw changes.
+        Without a gap, rows end where the running sum of shares says; with one (0 too), each begins where the
+        last one ended. The two differ in a float's last bit: each renderer keeps its own, so that no draw
+        changes.
         """
         whole = sum(shares)
         if gap is None:

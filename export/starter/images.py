@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.render.browser_notices import render_browser_notices
+from export.render.browser.notices import render_browser_notices
 from export.render.uploads import Kind, render_upload
 from worker.score.decode import ImageLimits, decode
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from export.render.svg_notices import render_svg_notices
-from export.render.svg_posters import render_svg_qr_posters
+from export.render.svg.notices import render_svg_notices
+from export.render.svg.posters import render_svg_qr_posters
 from export.render.uploads import Kind
 from export.starter.bundle import GRAPH_FILE
 from export.starter.graph import run_onnx

@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 from export.render.__main__ import main
-from export.render.browser_notices import notice_html
-from export.render.browser_phrases import HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
+from export.render.browser.notices import notice_html
+from export.render.browser.phrases import HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
 from export.render.camera import lay_down, photograph, texture, to_bytes
-from export.render.canvas import photo_background
-from export.render.fonts import FontBook, MissingFontsError, installed_fonts
-from export.render.notices import LAYOUTS, render_notice
-from export.render.phrases import random_notice, random_table
-from export.render.products import (
+from export.render.fonts import MissingFontsError
+from export.render.pillow.canvas import photo_background
+from export.render.pillow.fonts import FontBook, installed_fonts
+from export.render.pillow.notices import LAYOUTS, render_notice
+from export.render.pillow.phrases import random_notice, random_table
+from export.render.pillow.products import (
     close_up,
     cut_out,
     faded,
@@ -25,7 +26,7 @@ from export.render.products import (
     with_details,
     with_print,
 )
-from export.render.qr import draw_code, random_code, render_qr_photo, render_qr_poster
+from export.render.pillow.qr import draw_code, random_code, render_qr_photo, render_qr_poster
 from export.render.uploads import suffix_of
 from worker.score.decode import ImageLimits, decode
 

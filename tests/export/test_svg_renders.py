@@ -10,26 +10,26 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from export.render import browser_phrases, phrases, typst_phrases
 from export.render.__main__ import main
+from export.render.browser import phrases as browser_phrases
 from export.render.fonts import MissingFontsError
+from export.render.pillow import phrases
 from export.render.region import Region
-from export.render.svg_grounds import GROUNDS, random_look
-from export.render.svg_notices import LAYOUTS, draw_svg_notice, render_svg_notices
-from export.render.svg_ornaments import PICTURES, picture
-from export.render.svg_page import (
-    Face,
+from export.render.svg.fonts import Face, SvgFonts, held_out_faces
+from export.render.svg.grounds import GROUNDS, random_look
+from export.render.svg.notices import LAYOUTS, draw_svg_notice, render_svg_notices
+from export.render.svg.ornaments import PICTURES, picture
+from export.render.svg.page import (
     Page,
     Style,
-    SvgFonts,
     break_lines,
     fit_lines,
-    held_out_faces,
     width_of,
 )
-from export.render.svg_phrases import SUBJECTS, every_phrase, notice_of, poster_words
-from export.render.svg_posters import LAYOUTS as POSTER_LAYOUTS
-from export.render.svg_posters import code, draw_svg_qr_poster, render_svg_qr_posters
+from export.render.svg.phrases import SUBJECTS, every_phrase, notice_of, poster_words
+from export.render.svg.posters import LAYOUTS as POSTER_LAYOUTS
+from export.render.svg.posters import code, draw_svg_qr_poster, render_svg_qr_posters
+from export.render.typst import phrases as typst_phrases
 from worker.score.decode import ImageLimits, decode
 
 # Installed with matplotlib on every machine that trains; DejaVu has no Japanese, so pages are English.
@@ -214,8 +214,8 @@ def test_each_layout_of_posters_holds_a_code(layout) -> None:
 
 
 def test_the_command_writes_both_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("svg_notices", "svg_posters"):
-        monkeypatch.setattr(f"export.render.{module}.held_out_faces", lambda: FONTS)
+    for module in ("notices", "posters"):
+        monkeypatch.setattr(f"export.render.svg.{module}.held_out_faces", lambda: FONTS)
     for kind in ("svg_notice", "svg_qr_poster"):
         assert main(["--kind", kind, "--count", "2", "--seed", "3", "--out", str(tmp_path / kind)]) == 0
         assert len(list((tmp_path / kind).iterdir())) == 2

@@ -9,16 +9,19 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from export.render import browser_phrases, phrases
 from export.render.__main__ import main
-from export.render.fonts import FontBook, MissingFontsError
+from export.render.browser import phrases as browser_phrases
+from export.render.fonts import MissingFontsError
+from export.render.pillow import phrases
+from export.render.pillow.fonts import FontBook
 from export.render.region import Region
-from export.render.typst_grounds import GROUNDS, random_look
-from export.render.typst_notices import LAYOUTS, draw_typst_notice
-from export.render.typst_page import EMBEDDED_FONTS, Page, training_fonts, typeset
-from export.render.typst_phrases import SUBJECTS, every_phrase, notice_of
-from export.render.typst_posters import LAYOUTS as POSTER_LAYOUTS
-from export.render.typst_posters import code_svg, draw_typst_qr_poster, random_matrix
+from export.render.typst.fonts import EMBEDDED_FONTS, training_fonts
+from export.render.typst.grounds import GROUNDS, random_look
+from export.render.typst.notices import LAYOUTS, draw_typst_notice
+from export.render.typst.page import Page, typeset
+from export.render.typst.phrases import SUBJECTS, every_phrase, notice_of
+from export.render.typst.posters import LAYOUTS as POSTER_LAYOUTS
+from export.render.typst.posters import code_svg, draw_typst_qr_poster, random_matrix
 from export.render.uploads import Kind, render_upload
 from worker.score.decode import ImageLimits, decode
 

@@ -19,65 +19,14 @@ import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter, ImageFont
 
-from export.render.fonts import FONT_ROOT, HELD_OUT_PACKAGES, MissingFontsError, is_held_out
 from export.render.region import Region
+from export.render.svg.fonts import Face
 
 T = TypeVar("T")
-_JAPANESE = ("MTLc3m", "MTLmr3m", "sawarabi-gothic", "sawarabi-mincho", "komatuna-p")
-_HAND = ("setofont.ttf",)
-_LATIN = ("LiberationSans-Regular", "LiberationSans-Bold.", "LiberationSerif-Regular",
-          "LiberationSerif-Bold.", "LiberationSansNarrow-Bold.", "Cantarell-Regular", "Cantarell-Bold",
-          "Junction", "LinLibertine_R.", "LinLibertine_RB.", "LinBiolinum_R.", "LinBiolinum_RB.")  # fmt: skip
 _NEVER_FIRST = "、。，．・！？!?）)」』】〉》ーぁぃぅぇぉっゃゅょァィゥェォッャュョ々〜～:：;…%％"
 _NEVER_LAST = "（(「『【〈《"
 _TURNED = "ー〜～（）()「」『』【】〈〉《》-–—…→:：="
 _TOKEN = re.compile(r"[\x21-\x7e\u00a0-\u024f\u2010-\u201f\u20ac]+|\s|.")
-
-
-@dataclass(frozen=True)
-class Face:
-    """One font file, with the family name and weight that SVG finds it by."""
-
-    path: Path
-    family: str
-    weight: int
-
-    @classmethod
-    def load(cls, path: Path) -> "Face":
-        """The face in a font file."""
-        family, style = ImageFont.truetype(str(path), 20).getname()
-        return cls(path, family or path.stem, 700 if "Bold" in (style or "") else 400)
-
-
-@dataclass(frozen=True)
-class SvgFonts:
-    """The faces to write with, by what they can write."""
-
-    japanese: tuple[Face, ...]
-    hand: tuple[Face, ...]
-    latin: tuple[Face, ...]
-
-
-@lru_cache(maxsize=4)
-def held_out_faces(root: Path = FONT_ROOT) -> SvgFonts:
-    """The faces under `root` that no training renderer draws with.
-
-    Raises:
-        MissingFontsError: a kind of face is not installed.
-
-    """
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in {".ttf", ".otf"} and is_held_out(p))
-
-    def named(names: Sequence[str]) -> tuple[Face, ...]:
-        first = {p.name: p for p in reversed(files) if any(name in p.name for name in names)}
-        return tuple(Face.load(first[name]) for name in sorted(first) if "Italic" not in name)
-
-    faces = SvgFonts(named(_JAPANESE), named(_HAND), named(_LATIN))
-    if not (faces.japanese and faces.hand and faces.latin):
-        raise MissingFontsError(
-            f"fonts held for testing are not under {root}: apt-get install {HELD_OUT_PACKAGES}"
-        )
-    return faces
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""Layouts of the third renderer's notices that are tables, tickets and screens."""
+"""Layouts of notices that are tables, tickets and screens."""
 
 from export.render.region import Region
-from export.render.typst_grounds import burst, panel, rgb
-from export.render.typst_layouts import paragraphs
-from export.render.typst_page import Page
-from export.render.typst_phrases import (
+from export.render.typst.grounds import burst, panel, rgb
+from export.render.typst.layouts import paragraphs
+from export.render.typst.page import Page
+from export.render.typst.phrases import (
     CHAT_EN,
     CHAT_JA,
     GOODS_EN,

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from export.render.camera import lay_down, photograph, random_colour, texture
-from export.render.canvas import (
+from export.render.pillow.canvas import (
     Colour,
     draw_lines,
     draw_table,
@@ -20,8 +20,8 @@ from export.render.canvas import (
     plain_or_gradient,
     stickers,
 )
-from export.render.fonts import FontBook, load_font
-from export.render.phrases import NoticeText, random_notice, random_table
+from export.render.pillow.fonts import FontBook, load_font
+from export.render.pillow.phrases import NoticeText, random_notice, random_table
 
 
 @dataclass(frozen=True)

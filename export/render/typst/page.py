@@ -7,22 +7,14 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-import typst
 from PIL import Image, ImageFilter
 
-from export.render.fonts import FONT_PACKAGES, FONT_ROOT, MissingFontsError, is_held_out
 from export.render.region import Region
+from export.render.typst.fonts import EMBEDDED_FAMILY, TypstFonts
 
-_JAPANESE = ("IPAexGothic", "IPAexMincho", "Noto Sans CJK JP", "Noto Serif CJK JP", "M PLUS 1", "M PLUS 2",
-             "VL PGothic", "TakaoPGothic", "TakaoPMincho", "Ume P Gothic", "Ume P Mincho S3", "Konatu",
-             "kiloji", "AoyagiSosekiFont2", "AoyagiKouzanFontT")  # fmt: skip
-_LATIN = ("DejaVu Sans", "DejaVu Serif", "Lato", "Roboto", "Open Sans", "EB Garamond 12", "Bebas Neue",
-          "Quicksand", "Comic Neue", "Humor Sans", "Noto Sans CJK JP", "Noto Serif CJK JP")  # fmt: skip
-_EMBEDDED = "Libertinus Serif"
 # Headlines are measured by their ink, so that tails do not hang out of the box.
 _INK = '#set text(top-edge: "bounds", bottom-edge: "bounds")\n'
 PRELUDE = """
@@ -36,42 +28,6 @@ PRELUDE = """
   box(width: w, height: h, align(a, scale(k * 100%, reflow: true, block(width: w / k, body))))
 }
 """
-
-
-@dataclass(frozen=True)
-class TypstFonts:
-    """Families to write with and the folders that they lie in; empty folders leave Typst's embedded fonts."""
-
-    japanese: tuple[str, ...]
-    latin: tuple[str, ...]
-    folders: tuple[Path, ...]
-
-    @cached_property
-    def compiler(self) -> typst.Compiler:
-        """A compiler that knows these fonts and the embedded ones alone."""
-        folders = [str(folder) for folder in self.folders]
-        fonts = typst.Fonts(include_system_fonts=False, font_paths=folders)
-        return typst.Compiler(b"", font_paths=fonts, ignore_system_fonts=True)
-
-
-EMBEDDED_FONTS = TypstFonts((_EMBEDDED,), (_EMBEDDED, "New Computer Modern"), ())
-
-
-@lru_cache(maxsize=1)
-def training_fonts(root: Path = FONT_ROOT) -> TypstFonts:
-    """The installed fonts that training may draw with.
-
-    Raises:
-        MissingFontsError: none of them writes Japanese or none writes Latin.
-
-    """
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in {".ttf", ".ttc", ".otf"})
-    folders = tuple(sorted({p.parent for p in files if not is_held_out(p)}))
-    known = set(typst.Fonts(include_system_fonts=False, font_paths=[str(f) for f in folders]).families())
-    japanese, latin = (tuple(f for f in names if f in known) for names in (_JAPANESE, _LATIN))
-    if not japanese or not latin:
-        raise MissingFontsError(f"no fonts to set pages in under {root}: apt-get install {FONT_PACKAGES}")
-    return TypstFonts(japanese, latin, folders)
 
 
 def quoted(words: str) -> str:
@@ -146,7 +102,7 @@ class Page:
         font = self.look.head_font if head else self.look.body_font
         thick = bold or (head and self.look.heavy)
         weight = f', weight: "bold", stroke: 0.025em + rgb("{colour}")' if thick else ""
-        set_as = f'font: ("{font}", "{_EMBEDDED}"), size: {size:.1f}pt, fill: rgb("{colour}"){weight}'
+        set_as = f'font: ("{font}", "{EMBEDDED_FAMILY}"), size: {size:.1f}pt, fill: rgb("{colour}"){weight}'
         return f"#text({set_as})[{quoted(text)}]"
 
     def big(

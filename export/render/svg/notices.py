@@ -10,28 +10,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from export.render import svg_layouts, svg_sheets
-from export.render.svg_grounds import lay_ground, random_look
-from export.render.svg_page import Page, SvgFonts, drawn_uploads, held_out_faces
-from export.render.svg_phrases import SUBJECTS, Notice, notice_of
+from export.render.svg import layouts, sheets
+from export.render.svg.fonts import SvgFonts, held_out_faces
+from export.render.svg.grounds import lay_ground, random_look
+from export.render.svg.page import Page, drawn_uploads
+from export.render.svg.phrases import SUBJECTS, Notice, notice_of
 
 Layout = Callable[[Page, Notice], None]
 _LONG = ("closed", "shipping", "rules", "moved", "custom", "thanks", "payment", "event")
 # Each layout with its weight and the subjects that shops use it for.
 LAYOUTS: tuple[tuple[Layout, float, tuple[str, ...]], ...] = (
-    (svg_layouts.headline, 4, SUBJECTS), (svg_layouts.sparse, 1.5, SUBJECTS), (svg_layouts.card, 2, SUBJECTS),
-    (svg_layouts.banner, 1.5, SUBJECTS), (svg_layouts.speech, 1.3, SUBJECTS),
-    (svg_layouts.split, 2, SUBJECTS),
-    (svg_layouts.number, 2, ("sale", "sale", "restock", "event", "closed")),
-    (svg_layouts.upright, 1.3, SUBJECTS), (svg_layouts.labels, 1.3, SUBJECTS),
-    (svg_layouts.thanks, 1.2, ("thanks", "thanks", "custom", "restock", "event", "closed")),
-    (svg_layouts.aslant, 1, ("sale", "restock", "closed", "moved", "event")),
-    (svg_layouts.seal, 1, SUBJECTS), (svg_layouts.taped, 1.3, SUBJECTS), (svg_layouts.stamped, 1.3, SUBJECTS),
-    (svg_sheets.wall, 3, _LONG), (svg_sheets.numbered, 1.5, _LONG), (svg_sheets.fees, 1.3, ("shipping",)),
-    (svg_sheets.calendar, 1.5, ("closed", "closed", "event")), (svg_sheets.memo, 1.5, _LONG),
-    (svg_sheets.notebook, 1, _LONG), (svg_sheets.yes_no, 1.2, ("rules", "payment", "custom")),
-    (svg_sheets.coupon, 1.2, ("sale",)), (svg_sheets.poster, 1.5, SUBJECTS), (svg_sheets.post, 1, SUBJECTS),
-    (svg_sheets.facts, 1.2, _LONG), (svg_sheets.framed, 1.5, _LONG),
+    (layouts.headline, 4, SUBJECTS), (layouts.sparse, 1.5, SUBJECTS), (layouts.card, 2, SUBJECTS),
+    (layouts.banner, 1.5, SUBJECTS), (layouts.speech, 1.3, SUBJECTS),
+    (layouts.split, 2, SUBJECTS),
+    (layouts.number, 2, ("sale", "sale", "restock", "event", "closed")),
+    (layouts.upright, 1.3, SUBJECTS), (layouts.labels, 1.3, SUBJECTS),
+    (layouts.thanks, 1.2, ("thanks", "thanks", "custom", "restock", "event", "closed")),
+    (layouts.aslant, 1, ("sale", "restock", "closed", "moved", "event")),
+    (layouts.seal, 1, SUBJECTS), (layouts.taped, 1.3, SUBJECTS), (layouts.stamped, 1.3, SUBJECTS),
+    (sheets.wall, 3, _LONG), (sheets.numbered, 1.5, _LONG), (sheets.fees, 1.3, ("shipping",)),
+    (sheets.calendar, 1.5, ("closed", "closed", "event")), (sheets.memo, 1.5, _LONG),
+    (sheets.notebook, 1, _LONG), (sheets.yes_no, 1.2, ("rules", "payment", "custom")),
+    (sheets.coupon, 1.2, ("sale",)), (sheets.poster, 1.5, SUBJECTS), (sheets.post, 1, SUBJECTS),
+    (sheets.facts, 1.2, _LONG), (sheets.framed, 1.5, _LONG),
 )  # fmt: skip
 # Sides in pixels, as design tools, phones and shops' own resizers give them.
 SIZES = ((1080, 1080), (1000, 1000), (750, 750), (600, 600), (500, 500), (1080, 1350), (864, 1080),
@@ -46,7 +47,7 @@ def draw_svg_notice(rng: np.random.Generator, fonts: SvgFonts, photos: Sequence[
     japanese = bool(fonts.japanese) and bool(rng.random() < 0.6)
     notice = notice_of(rng, japanese, subjects[int(rng.integers(len(subjects)))])
     width, height = SIZES[int(rng.integers(len(SIZES)))]
-    if layout in {svg_sheets.memo, svg_sheets.notebook, svg_sheets.post} and width > height:
+    if layout in {sheets.memo, sheets.notebook, sheets.post} and width > height:
         width, height = height, width
     page = Page(rng, 1000 * height / width, random_look(rng, fonts, japanese), photos)
     lay_ground(page)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from export.render.svg_ornaments import PICTURES, picture
-from export.render.svg_page import Look, Page, Style, SvgFonts
+from export.render.svg.fonts import SvgFonts
+from export.render.svg.ornaments import PICTURES, picture
+from export.render.svg.page import Look, Page, Style
 
 # ground, ink, accent, soft
 PALETTES = (

@@ -1,11 +1,11 @@
-"""Layouts of the third renderer's notices that set headlines and lines of text."""
+"""Layouts of notices that set headlines and lines of text."""
 
 from collections.abc import Sequence
 
 from export.render.region import Region
-from export.render.typst_grounds import bear, burst, panel, rgb
-from export.render.typst_page import Page, quoted
-from export.render.typst_phrases import Notice, notice_of
+from export.render.typst.grounds import bear, burst, panel, rgb
+from export.render.typst.page import Page, quoted
+from export.render.typst.phrases import Notice, notice_of
 
 _TURNED = "ー〜～「」（）()-–："  # noqa: RUF001
 

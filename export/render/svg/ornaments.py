@@ -4,7 +4,7 @@
 import math
 
 from export.render.region import Region
-from export.render.svg_page import Page, Style
+from export.render.svg.page import Page, Style
 
 # Each is drawn in a square of 100 by 100; A and B stand for two colours, I for the ink.
 PICTURES = {

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from export.render.region import Region
-from export.render.typst_page import Look, Page, TypstFonts
+from export.render.typst.fonts import TypstFonts
+from export.render.typst.page import Look, Page
 
 # ground, second, ink, accent
 PALETTES = (

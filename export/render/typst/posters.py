@@ -1,4 +1,4 @@
-"""QR posters set by Typst: cards, stands, plain codes. For testing only, as `typst_notices` is."""
+"""QR posters set by Typst: cards, stands, plain codes."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export.render.region import Region
-from export.render.typst_grounds import bear, burst, frame, heart, lay_ground, panel, random_look, rgb
-from export.render.typst_layouts import paragraphs
-from export.render.typst_notices import SIZES
-from export.render.typst_page import Page, TypstFonts, is_dark, typeset
-from export.render.typst_phrases import CALLS_EN, CALLS_JA, SUBJECTS, Notice, notice_of, pick
+from export.render.typst.fonts import TypstFonts
+from export.render.typst.grounds import bear, burst, frame, heart, lay_ground, panel, random_look, rgb
+from export.render.typst.layouts import paragraphs
+from export.render.typst.notices import SIZES
+from export.render.typst.page import Page, is_dark, typeset
+from export.render.typst.phrases import CALLS_EN, CALLS_JA, SUBJECTS, Notice, notice_of, pick
 
 _HOSTS = (
     "line.me/R/ti/p/@",

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from export.render.camera import random_colour
-from export.render.canvas import draw_lines, fitting_size, plain_or_gradient
-from export.render.fonts import FontBook, load_font
-from export.render.phrases import random_notice
-from export.render.qr import draw_code
+from export.render.pillow.canvas import draw_lines, fitting_size, plain_or_gradient
+from export.render.pillow.fonts import FontBook, load_font
+from export.render.pillow.phrases import random_notice
+from export.render.pillow.qr import draw_code
 
 _SLOGANS = [
     "DUBLIN",

@@ -1,7 +1,7 @@
-"""Shop notices as web pages: HTML and CSS in headless Chromium, the second renderer that is trained on.
+"""Shop notices as web pages: HTML and CSS in headless Chromium.
 
-Layouts, words, patterns and the text engine are others than those of `notices`: what all renderers
-have in common is what makes a notice. `svg_notices` is the one that is held for testing.
+Layouts, patterns and the text engine are others than Pillow's, half of the words too: what all renderers
+have in common is what makes a notice.
 """
 
 import base64
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from export.render.browser_phrases import FONTS_EN, FONTS_JA, HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
+from export.render.browser.phrases import FONTS_EN, FONTS_JA, HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
 from export.render.camera import lay_down, photograph, texture, to_bytes
-from export.render.phrases import random_notice
+from export.render.pillow.phrases import random_notice
 
 WIDTHS, HEIGHTS = (480, 600, 720, 800), (480, 600, 720, 960)
 _PER_SHOT = 12  # pages in one screenshot: 16,384 px is the tallest that Chromium draws
@@ -230,7 +230,7 @@ def render_browser_notices(seed: int, count: int, photos: Sequence[Path] = ()) -
     """
     browser = shutil.which("chromium")
     if browser is None:
-        raise BrowserMissingError("the second renderer needs Chromium: apt-get install chromium")
+        raise BrowserMissingError("browser notices need Chromium: apt-get install chromium")
 
     def shoot(first: int) -> list[bytes]:
         rng = np.random.default_rng([seed, first])

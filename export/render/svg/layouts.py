@@ -1,7 +1,7 @@
 """Layouts of notices that are mostly a headline: cards, banners, bubbles, large numbers, upright Japanese."""
 
 from export.render.region import Region
-from export.render.svg_ornaments import (
+from export.render.svg.ornaments import (
     any_picture,
     badge,
     bubble,
@@ -12,8 +12,8 @@ from export.render.svg_ornaments import (
     rule,
     tape,
 )  # fmt: skip
-from export.render.svg_page import Page
-from export.render.svg_phrases import LABELS, Notice
+from export.render.svg.page import Page
+from export.render.svg.phrases import LABELS, Notice
 
 
 def _kicker(page: Page, notice: Notice) -> str:

@@ -1,6 +1,6 @@
-"""A third notice renderer: pages set by Typst.
+"""Shop notices as pages set by Typst.
 
-It shares neither words nor layouts nor text engine with `notices` and `browser_notices`, so that training
+They share neither words nor layouts nor text engine with Pillow's and the browser's, so that training
 learns what makes a notice and not the habits of one renderer.
 """
 
@@ -10,30 +10,31 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from export.render import typst_cards, typst_layouts, typst_tables
-from export.render.typst_grounds import frame, lay_ground, random_look, sticker
-from export.render.typst_page import Page, TypstFonts, typeset
-from export.render.typst_phrases import SUBJECTS, Notice, notice_of, pick
+from export.render.typst import cards, layouts, tables
+from export.render.typst.fonts import TypstFonts
+from export.render.typst.grounds import frame, lay_ground, random_look, sticker
+from export.render.typst.page import Page, typeset
+from export.render.typst.phrases import SUBJECTS, Notice, notice_of, pick
 
 Layout = Callable[[Page, Notice, bool], None]
 _READING = ("closed", "delay", "read", "account", "restock", "terms", "event", "thanks")
 # Each layout with its weight and the subjects that shops use it for.
 LAYOUTS: tuple[tuple[Layout, float, tuple[str, ...]], ...] = (
-    (typst_layouts.centred, 4, SUBJECTS), (typst_layouts.huge, 3, SUBJECTS),
-    (typst_layouts.wall, 3, ("read", "terms", "delay", "account")), (typst_layouts.split, 2.5, SUBJECTS),
-    (typst_layouts.steps, 2, ("order",)), (typst_layouts.upright, 1.5, SUBJECTS),
-    (typst_layouts.seal, 1.5, SUBJECTS), (typst_layouts.notes, 1.2, _READING),
-    (typst_layouts.apology, 1.5, _READING), (typst_layouts.facts, 1.5, ("sale", *_READING)),
-    (typst_layouts.pictured, 1.5, SUBJECTS), (typst_tables.measures, 2, ("read", "terms")),
-    (typst_tables.prices, 1.5, ("order", "terms")), (typst_tables.coupon, 1.5, ("sale", "thanks")),
-    (typst_tables.sale, 2, ("sale",)), (typst_tables.month, 1.2, ("closed",)),
-    (typst_tables.chat, 1, _READING), (typst_tables.mail, 1.2, _READING),
-    (typst_tables.listing, 1.5, ("custom",)), (typst_cards.warning, 1.5, ("read", "delay", "terms")),
-    (typst_cards.questions, 1.5, _READING), (typst_cards.either, 1.2, ("read", "terms", "account")),
-    (typst_cards.date, 1.5, ("event", "restock", "closed", "sale")), (typst_cards.story, 2, SUBJECTS),
-    (typst_cards.diagram, 0.8, ("read", "terms")),
+    (layouts.centred, 4, SUBJECTS), (layouts.huge, 3, SUBJECTS),
+    (layouts.wall, 3, ("read", "terms", "delay", "account")), (layouts.split, 2.5, SUBJECTS),
+    (layouts.steps, 2, ("order",)), (layouts.upright, 1.5, SUBJECTS),
+    (layouts.seal, 1.5, SUBJECTS), (layouts.notes, 1.2, _READING),
+    (layouts.apology, 1.5, _READING), (layouts.facts, 1.5, ("sale", *_READING)),
+    (layouts.pictured, 1.5, SUBJECTS), (tables.measures, 2, ("read", "terms")),
+    (tables.prices, 1.5, ("order", "terms")), (tables.coupon, 1.5, ("sale", "thanks")),
+    (tables.sale, 2, ("sale",)), (tables.month, 1.2, ("closed",)),
+    (tables.chat, 1, _READING), (tables.mail, 1.2, _READING),
+    (tables.listing, 1.5, ("custom",)), (cards.warning, 1.5, ("read", "delay", "terms")),
+    (cards.questions, 1.5, _READING), (cards.either, 1.2, ("read", "terms", "account")),
+    (cards.date, 1.5, ("event", "restock", "closed", "sale")), (cards.story, 2, SUBJECTS),
+    (cards.diagram, 0.8, ("read", "terms")),
 )  # fmt: skip
-_SCREENS = (typst_tables.chat, typst_tables.mail)
+_SCREENS = (tables.chat, tables.mail)
 # Sides in pixels: what phones, Canva and the marketplaces' own resizers give.
 SIZES = ((1080, 1080), (1080, 1080), (800, 800), (640, 640), (1080, 1350), (720, 900), (600, 800),
          (900, 1200), (540, 960), (1200, 900), (800, 600), (1280, 720), (1000, 500),
@@ -46,7 +47,7 @@ def draw_typst_notice(
     """One notice as an RGB image of 300 to 1,350 pixels a side; everything about it is drawn from `rng`."""
     weights = np.array([weight for _, weight, _ in LAYOUTS])
     layout, _, subjects = LAYOUTS[int(rng.choice(len(LAYOUTS), p=weights / weights.sum()))]
-    japanese = layout is typst_layouts.upright or bool(rng.random() < 0.62)
+    japanese = layout is layouts.upright or bool(rng.random() < 0.62)
     notice = notice_of(rng, japanese, pick(rng, subjects))
     width, height = SIZES[int(rng.integers(len(SIZES)))]
     if layout in _SCREENS and width > height:

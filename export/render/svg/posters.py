@@ -1,4 +1,4 @@
-"""Posters whose main thing is a QR code, held for testing like `svg_notices`."""
+"""Posters whose main thing is a QR code, held for testing like `notices`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,11 +8,12 @@ import segno
 from PIL import Image
 
 from export.render.region import Region
-from export.render.svg_grounds import lay_ground, random_look
-from export.render.svg_notices import SIZES
-from export.render.svg_ornaments import PICTURES, any_picture, bubble, corners, picture, ribbon
-from export.render.svg_page import Page, SvgFonts, drawn_uploads, held_out_faces
-from export.render.svg_phrases import Notice, poster_words
+from export.render.svg.fonts import SvgFonts, held_out_faces
+from export.render.svg.grounds import lay_ground, random_look
+from export.render.svg.notices import SIZES
+from export.render.svg.ornaments import PICTURES, any_picture, bubble, corners, picture, ribbon
+from export.render.svg.page import Page, drawn_uploads
+from export.render.svg.phrases import Notice, poster_words
 
 _LINKS = ("https://line.example/ti/p/{}", "https://pay.example/qr/{}", "https://social.example/{}", "https://r.example/{}",
           "WIFI:T:WPA;S:{0};P:{0}-guest;;", "https://menu.example/table/{}?from=poster&lang=ja",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from export.render.camera import curl, lay_down, photograph, random_colour, smooth_noise, texture
-from export.render.canvas import (
+from export.render.pillow.canvas import (
     Colour,
     draw_lines,
     fitting_size,
@@ -19,8 +19,8 @@ from export.render.canvas import (
     plain_or_gradient,
     stickers,
 )
-from export.render.fonts import FontBook
-from export.render.phrases import random_notice
+from export.render.pillow.fonts import FontBook
+from export.render.pillow.phrases import random_notice
 
 _CALLS_JA = [
     "友だち追加はこちら",

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from export.render.camera import random_colour, smooth_noise, texture
-from export.render.fonts import load_font
-from export.render.patterns import pattern
-from export.render.phrases import Table
+from export.render.pillow.fonts import load_font
+from export.render.pillow.patterns import pattern
+from export.render.pillow.phrases import Table
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]

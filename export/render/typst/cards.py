@@ -1,10 +1,10 @@
-"""More layouts of the third renderer's notices: warnings, questions, dates, highlighted lines, diagrams."""
+"""More layouts of notices: warnings, questions, dates, highlighted lines, diagrams."""
 
 from export.render.region import Region
-from export.render.typst_grounds import panel, rgb
-from export.render.typst_layouts import paragraphs
-from export.render.typst_page import Page
-from export.render.typst_phrases import Notice
+from export.render.typst.grounds import panel, rgb
+from export.render.typst.layouts import paragraphs
+from export.render.typst.page import Page
+from export.render.typst.phrases import Notice
 
 
 def _square(at: Region, share: float = 1) -> Region:

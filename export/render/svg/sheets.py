@@ -1,9 +1,9 @@
 """Layouts of notices that are mostly small words: walls of text, lists, tables, calendars, screens."""
 
 from export.render.region import Region
-from export.render.svg_ornaments import any_picture, corners, picture, rule
-from export.render.svg_page import Page
-from export.render.svg_phrases import LABELS, REGIONS, Notice
+from export.render.svg.ornaments import any_picture, corners, picture, rule
+from export.render.svg.page import Page
+from export.render.svg.phrases import LABELS, REGIONS, Notice
 
 
 def wall(page: Page, notice: Notice) -> None:
