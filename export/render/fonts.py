@@ -2,18 +2,27 @@
 
 from pathlib import Path
 
+from export.render.data_file import DataFile
+
 FONT_ROOT = Path("/usr/share/fonts")
-FONT_PACKAGES = (
-    "fonts-noto-cjk fonts-ipaexfont fonts-vlgothic fonts-mplus fonts-takao fonts-aoyagi-kouzan-t "
-    "fonts-aoyagi-soseki fonts-kiloji fonts-horai-umefont fonts-konatu fonts-dejavu fonts-lato fonts-roboto "
-    "fonts-open-sans fonts-ebgaramond fonts-bebas-neue fonts-humor-sans fonts-comic-neue fonts-quicksand"
-)
-# Kept for the renderer that is held for testing, so that its letters were never trained on.
-HELD_OUT = ("motoya", "sawarabi", "seto", "komatuna", "liberation", "cantarell", "junction", "linuxlibertine")
-HELD_OUT_PACKAGES = (
-    "fonts-motoya-l-cedar fonts-motoya-l-maruberi fonts-sawarabi-gothic fonts-sawarabi-mincho fonts-seto "
-    "fonts-komatuna fonts-liberation fonts-cantarell fonts-junction fonts-linuxlibertine"
-)
+
+
+class Packages(DataFile):
+    """Debian's packages of fonts, and how the files of those that are held for testing are known."""
+
+    training_packages: tuple[str, ...]
+    held_out_packages: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+class Families(DataFile):
+    """Names of font families by what they write, in the order in which seeds draw them."""
+
+    japanese: tuple[str, ...]
+    latin: tuple[str, ...]
+
+
+PACKAGES = Packages.beside(__file__, "fonts.toml")
 
 
 class MissingFontsError(RuntimeError):
@@ -22,7 +31,7 @@ class MissingFontsError(RuntimeError):
 
 def is_held_out(path: Path) -> bool:
     """Whether a font file is of those that no training may draw with."""
-    return any(name in str(path).lower().replace("-", "") for name in HELD_OUT)
+    return any(name in str(path).lower().replace("-", "") for name in PACKAGES.held_out)
 
 
 def font_files(root: Path) -> list[Path]:

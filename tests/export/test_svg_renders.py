@@ -167,11 +167,8 @@ def test_words_shrink_until_they_fit_their_box() -> None:
 
 
 def test_no_words_are_shared_with_the_other_renderers() -> None:
-    others = {*phrases._JA_TITLES, *phrases._JA_LINES, *phrases._EN_TITLES, *phrases._EN_LINES}
-    others |= set(typst_phrases.every_phrase())
-    for name, value in vars(browser_phrases).items():
-        if name.isupper() and isinstance(value, tuple):
-            others |= {word for word in value if isinstance(word, str)}
+    others = phrases.every_phrase() | browser_phrases.every_phrase() | typst_phrases.every_phrase()
+    assert len(others) > 200
     ours = {phrase.casefold() for phrase in every_phrase()}
     assert len(ours) > 250
     assert not ours & {phrase.casefold() for phrase in others}

@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from export.render.browser.phrases import FONTS_EN, FONTS_JA, HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
+from export.render.browser.phrases import PHRASES
 from export.render.camera import lay_down, photograph, texture, to_bytes
+from export.render.fonts import Families
 from export.render.pillow.phrases import random_notice
 
+_FAMILIES = Families.beside(__file__, "fonts.toml")
 WIDTHS, HEIGHTS = (480, 600, 720, 800), (480, 600, 720, 960)
 _PER_SHOT = 12  # pages in one screenshot: 16,384 px is the tallest that Chromium draws
 
@@ -79,9 +81,12 @@ def _photo(rng: np.random.Generator, photos: Sequence[Path]) -> str:
 
 
 def _grid(rng: np.random.Generator, japanese: bool, edge: str) -> str:
-    heads = ["", "胸囲", "丈", "裄"] if japanese else ["", "Bust", "Length", "Waist"]
-    names = ["小", "中", "大", "特大"] if japanese else ["Small", "Medium", "Large", "Extra large"]
-    rows = [heads, *[[name, *(f"{int(rng.integers(30, 130))} cm" for _ in heads[1:])] for name in names]]
+    words = PHRASES.language(japanese)
+    measures = words.size_columns[1:]
+    rows = [
+        words.size_columns,
+        *((name, *(f"{int(rng.integers(30, 130))} cm" for _ in measures)) for name in words.size_names),
+    ]
     cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     style = "border-collapse:collapse;width:90%;margin:2% auto"
     return f'<table style="{style}" border=1 bordercolor="{edge}">{cells}</table>'
@@ -117,9 +122,10 @@ def _mark(rng: np.random.Generator) -> str:
 def _words(rng: np.random.Generator, japanese: bool, ink: str) -> tuple[str, str, bool]:
     """A heading, the HTML of the body, and whether there is a body at all."""
     if rng.random() < 0.5:
-        heads, lines = (HEADS_JA, LINES_JA) if japanese else (HEADS_EN, LINES_EN)
-        head = heads[int(rng.integers(len(heads)))]
-        chosen = [lines[int(i)] for i in rng.choice(len(lines), int(rng.integers(0, 10)), replace=False)]
+        words = PHRASES.language(japanese)
+        head = words.headings[int(rng.integers(len(words.headings)))]
+        count = int(rng.integers(0, 10))
+        chosen = [words.lines[int(i)] for i in rng.choice(len(words.lines), count, replace=False)]
     else:
         text = random_notice(rng, japanese, int(rng.integers(1, 14)))
         head, chosen = text.title, text.lines if rng.random() < 0.85 else []
@@ -154,7 +160,7 @@ def _ribbon(rng: np.random.Generator) -> str:
     return (
         '<div style="position:absolute;left:-12vw;top:7vh;width:50vw;text-align:center;color:#fff;'
         f'padding:1vw;background:{_colour(rng, 30, 55)};transform:rotate(-38deg);font-size:4vw">'
-        f"{rng.choice(['NEW', 'SALE', '注目', '重要', 'INFO', '限定'])}</div>"
+        f"{rng.choice(PHRASES.ribbons)}</div>"
     )
 
 
@@ -182,7 +188,7 @@ def _arrangement(rng: np.random.Generator, japanese: bool) -> str:
 def notice_html(rng: np.random.Generator, photos: Sequence[Path] = ()) -> str:
     """One notice as a page: cards, columns, vertical text, lists, tables, badges, mail-like screens."""
     japanese, dark = bool(rng.random() < 0.65), bool(rng.random() < 0.3)
-    fonts = FONTS_JA if japanese else FONTS_EN
+    families = _FAMILIES.japanese if japanese else _FAMILIES.latin
     ink = _colour(rng, 80, 100) if dark else _colour(rng, 5, 38)
     head, body, wordy = _words(rng, japanese, ink)
     big = float(rng.uniform(6, 20) if wordy else rng.uniform(14, 26))
@@ -190,7 +196,7 @@ def notice_html(rng: np.random.Generator, photos: Sequence[Path] = ()) -> str:
     page = (
         f"margin:0;height:100vh;overflow:hidden;box-sizing:border-box;position:relative;z-index:0;"
         f"{ground or _background(rng, dark)};color:{ink};"
-        f"font-family:'{fonts[int(rng.integers(len(fonts)))]}';"
+        f"font-family:'{families[int(rng.integers(len(families)))]}';"
         f"text-align:{rng.choice(['center', 'center', 'left', 'right'])}"
     )
     card = f"{_card_style(rng, dark)}padding:{float(rng.uniform(1, 9)):.0f}vw;{_arrangement(rng, japanese)}"

@@ -1,102 +1,34 @@
-# ruff: noqa: RUF001 - Japanese copy is full of full-width marks
-"""Words and fonts of the browser's notices; the words are others than those of `phrases`."""
+"""The words of the browser's notices; they are others than those of `pillow.phrases`."""
 
-FONTS_JA = (
-    "IPAexGothic",
-    "IPAexMincho",
-    "VL PGothic",
-    "Noto Sans CJK JP",
-    "Noto Serif CJK JP",
-    "TakaoPGothic",
-    "M PLUS 1",
-    "Ume P Mincho",
-    "AoyagiKouzanFontT",
-    "Konatu",
-)
-FONTS_EN = (
-    "Lato",
-    "Roboto",
-    "Open Sans",
-    "EB Garamond",
-    "Bebas Neue",
-    "DejaVu Serif",
-    "DejaVu Sans",
-    "Quicksand",
-    "Comic Neue",
-)
-HEADS_JA = (
-    "ご案内",
-    "大感謝祭",
-    "配送のご連絡",
-    "おしらせ",
-    "半額",
-    "店休日",
-    "サイズ早見表",
-    "ご注意ください",
-    "感謝",
-    "新装開店",
-    "料金のご案内",
-    "品切れ",
-    "予約受付",
-)
-HEADS_EN = (
-    "Hello!",
-    "Half Price",
-    "Winter Sale",
-    "Closed Today",
-    "Delivery News",
-    "Read Me First",
-    "Measurements",
-    "Our Prices",
-    "Thank you so much",
-    "Gone",
-    "Opening Soon",
-)
-LINES_JA = (
-    "本日はご来店いただき誠にありがとうございます",
-    "商品の発送は週二回、火曜と金曜です",
-    "海外への発送は行っておりません",
-    "福袋の中身は選べません",
-    "ラッピング無料、のし対応いたします",
-    "冬物一掃！最終処分市",
-    "ただいま全商品一割引き",
-    "お盆期間中は発送業務を停止いたします",
-    "台風のためお届けが遅れます",
-    "写真の色は実物と異なることがあります",
-    "取り置きは三日間まで",
-    "お直し承ります：裾上げ 500円から",
-    "会員様は送料が半額です",
-    "通販のご注文は店頭受取も可能です",
-    "返品はタグを切る前にお願いします",
-    "お電話でのお問い合わせは平日のみ",
-    "新作は毎週木曜日の夜九時に公開",
-    "値引き交渉はご遠慮ください",
-    "完売しました。次回は来月です",
-    "当店は完全予約制です",
-    "着払いでの返送はお受け取りできません",
-    "古物商許可証 第4321号",
-    "年内の発送は28日で終了いたしました",
-)
-LINES_EN = (
-    "Our winter collection has landed",
-    "Everything half price until Sunday",
-    "Parcels leave us on Tuesdays and Fridays",
-    "Sorry, this item is gone",
-    "Back on the shelves next month",
-    "We take a short break in August",
-    "Ask us anything by e-mail",
-    "Exchange within fourteen days with receipt",
-    "Sizes run small, please order one up",
-    "Local pick-up welcome",
-    "Delayed by the storm, please be patient",
-    "Gift cards available",
-    "Colours vary with your screen",
-    "Members save ten per cent",
-    "Doors open at nine",
-    "No haggling please",
-    "Made by hand in small batches",
-    "Read the description before you buy",
-    "Returns at buyer's expense",
-    "Your support means the world to us",
-    "Bank transfer or card",
-)
+from export.render.data_file import DataFile
+
+
+class Language(DataFile):
+    """The words of one language."""
+
+    headings: tuple[str, ...]
+    lines: tuple[str, ...]
+    size_columns: tuple[str, ...]
+    size_names: tuple[str, ...]
+
+
+class Phrases(DataFile):
+    """All words that the browser's notices do not share with Pillow's."""
+
+    ribbons: tuple[str, ...]
+    japanese: Language
+    english: Language
+
+    def language(self, japanese: bool) -> Language:
+        """The words of one language."""
+        return self.japanese if japanese else self.english
+
+
+PHRASES = Phrases.beside(__file__, "phrases.toml")
+
+
+def every_phrase() -> set[str]:
+    """All headings and lines, for a comparison with other renderers' words."""
+    return {
+        phrase for words in (PHRASES.japanese, PHRASES.english) for phrase in (*words.headings, *words.lines)
+    }

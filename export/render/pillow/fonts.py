@@ -1,5 +1,6 @@
 """The fonts that Pillow draws with, found among those that are installed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -7,45 +8,32 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageFont
 
-from export.render.fonts import FONT_PACKAGES, FONT_ROOT, MissingFontsError, font_files, is_held_out
+from export.render.data_file import DataFile
+from export.render.fonts import FONT_ROOT, PACKAGES, MissingFontsError, font_files, is_held_out
 
-_JAPANESE = [
-    "ipaex",
-    "ipafont",
-    "NotoSansCJK-Regular",
-    "NotoSansCJK-Bold",
-    "NotoSerifCJK",
-    "vlgothic",
-    "takao",
-    "MPLUS1[",
-    "MPLUS2[",
-    "MPLUS1-",
-    "MPLUS2-",
-    "mplus-1",
-    "ume-hgo4",
-    "ume-pmo3",
-    "ume-tgo5",
-    "ume-tms3",
-    "ume-pgo5",
-    "konatu/Konatu.ttf",
-]
-_JAPANESE_HAND = ("kouzan", "soseki", "kiloji", "breip")
-_LATIN = [
-    "dejavu/DejaVuSans",
-    "DejaVuSerif",
-    "Lato-Regular",
-    "Lato-Black",
-    "Lato-Light",
-    "Roboto-Regular",
-    "Roboto-Bold",
-    "RobotoCondensed",
-    "OpenSans",
-    "EBGaramond12-Regular",
-    "BebasNeue",
-    "Quicksand",
-]
-_LATIN_HAND = ("Humor-Sans", "ComicNeue", "ecolier", "breip")
-_NO_LATIN_USE = ("Italic", "Oblique", "Math", "Mono", "Initials", "Keyboard", "SC", "Code")
+
+class Files(DataFile):
+    """Which files to take: the path holds one of `paths`, and the name none of `without`."""
+
+    paths: tuple[str, ...]
+    without: tuple[str, ...]
+
+    def among(self, files: Sequence[Path]) -> tuple[Path, ...]:
+        """The files that are meant, in their order; links are left out."""
+        found = [p for p in files if any(part in str(p) for part in self.paths)]
+        return tuple(p for p in found if not any(x in p.name for x in self.without) and not p.is_symlink())
+
+
+class Choice(DataFile):
+    """The files by what they write."""
+
+    japanese: Files
+    japanese_hand: Files
+    latin: Files
+    latin_hand: Files
+
+
+_CHOICE = Choice.beside(__file__, "fonts.toml")
 
 
 @dataclass(frozen=True)
@@ -75,19 +63,15 @@ def installed_fonts(root: Path = FONT_ROOT) -> FontBook:
 
     """
     usable = [p for p in font_files(root) if not is_held_out(p)]
-
-    def named(patterns: tuple[str, ...] | list[str], banned: tuple[str, ...] = ()) -> tuple[Path, ...]:
-        found = [p for p in usable if any(x in str(p) for x in patterns)]
-        return tuple(p for p in found if not any(x in p.name for x in banned) and not p.is_symlink())
-
     book = FontBook(
-        japanese=named(_JAPANESE, ("Code",)),
-        japanese_hand=named(_JAPANESE_HAND, ("breip",)),
-        latin=named(_LATIN, _NO_LATIN_USE),
-        latin_hand=named(_LATIN_HAND, _NO_LATIN_USE),
+        japanese=_CHOICE.japanese.among(usable),
+        japanese_hand=_CHOICE.japanese_hand.among(usable),
+        latin=_CHOICE.latin.among(usable),
+        latin_hand=_CHOICE.latin_hand.among(usable),
     )
     if not book.japanese or not book.latin:
-        raise MissingFontsError(f"no fonts to render with under {root}: apt-get install {FONT_PACKAGES}")
+        packages = " ".join(PACKAGES.training_packages)
+        raise MissingFontsError(f"no fonts to render with under {root}: apt-get install {packages}")
     return book
 
 

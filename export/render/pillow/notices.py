@@ -21,7 +21,7 @@ from export.render.pillow.canvas import (
     stickers,
 )
 from export.render.pillow.fonts import FontBook, load_font
-from export.render.pillow.phrases import NoticeText, random_notice, random_table
+from export.render.pillow.phrases import PHRASES, NoticeText, random_notice, random_table
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _calendar(rng: np.random.Generator, fonts: FontBook, page: Sheet, text: Noti
     """A month with closed days marked."""
     width, height = page.size
     font = fonts.pick(rng, text.japanese)
-    week = list("日月火水木金土") if text.japanese else ["Su", "Mo", "Tu", "We", "Th", "Fr", "Sa"]
+    week = list(PHRASES.language(text.japanese).week)
     start = int(rng.integers(7))
     days = [""] * start + [str(d) for d in range(1, 31)]
     days += [""] * (-len(days) % 7)

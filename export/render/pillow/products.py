@@ -12,31 +12,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 from export.render.camera import random_colour
 from export.render.pillow.canvas import draw_lines, fitting_size, plain_or_gradient
 from export.render.pillow.fonts import FontBook, load_font
-from export.render.pillow.phrases import random_notice
+from export.render.pillow.phrases import PHRASES, random_notice
 from export.render.pillow.qr import draw_code
-
-_SLOGANS = [
-    "DUBLIN",
-    "HELLO",
-    "NOT DEAD",
-    "SURF CLUB",
-    "1987",
-    "ROCK",
-    "LOVE",
-    "NEW YORK",
-    "WORLD TOUR",
-    "PARIS",
-    "東京",
-    "最高",
-    "根性",
-    "祭",
-    "CALIFORNIA",
-    "ORIGINAL",
-    "SPORT",
-    "milk",
-    "BIO",
-    "100%",
-]
 
 
 def _print_graphic(rng: np.random.Generator, fonts: FontBook, side: int) -> tuple[Image.Image, Image.Image]:
@@ -55,7 +32,7 @@ def _print_graphic(rng: np.random.Generator, fonts: FontBook, side: int) -> tupl
         mask_draw.polygon(points, fill=230)
     y = int(side * rng.uniform(0.05, 0.5))
     for _ in range(int(rng.integers(1, 5))):
-        word = _SLOGANS[int(rng.integers(len(_SLOGANS)))]
+        word = PHRASES.slogans[int(rng.integers(len(PHRASES.slogans)))]
         font = fonts.pick(rng, any(ord(c) > 0x2E80 for c in word))
         size = fitting_size(word, font, int(side * rng.uniform(0.4, 1)), int(side * 0.35))
         box = (0, y, side, side)
@@ -103,7 +80,7 @@ def _motifs(rng: np.random.Generator, fonts: FontBook, side: int) -> tuple[Image
             draw.polygon(points, fill=ink)
             mask_draw.polygon(points, fill=240)
         else:
-            word = _SLOGANS[int(rng.integers(len(_SLOGANS)))]
+            word = PHRASES.slogans[int(rng.integers(len(PHRASES.slogans)))]
             font = load_font(fonts.pick(rng, any(ord(c) > 0x2E80 for c in word)), max(6, int(reach * 0.7)))
             draw.text((x, y), word, fill=ink, font=font)
             mask_draw.text((x, y), word, fill=240, font=font)

@@ -20,36 +20,7 @@ from export.render.pillow.canvas import (
     stickers,
 )
 from export.render.pillow.fonts import FontBook
-from export.render.pillow.phrases import random_notice
-
-_CALLS_JA = [
-    "友だち追加はこちら",
-    "LINE公式アカウント",
-    "QRコードを読み取ってください",
-    "PayPay使えます",
-    "公式サイト",
-    "ご購入はこちら",
-    "インスタフォローお願いします",
-    "クーポンGET",
-    "アンケートにご協力ください",
-    "お支払いはこちら",
-    "メニューはこちら",
-    "Wi-Fi",
-]
-_CALLS_EN = [
-    "SCAN ME",
-    "Scan to pay",
-    "Follow us",
-    "Visit our website",
-    "Scan the QR code",
-    "Get the app",
-    "Free Wi-Fi",
-    "Menu",
-    "Contact",
-    "Add friend",
-    "Join now",
-    "@shop",
-]
+from export.render.pillow.phrases import PHRASES, random_notice
 
 
 def random_code(rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -176,7 +147,7 @@ def _poster_words(
     _, y, side = code
     japanese = rng.random() < 0.6
     font = fonts.pick(rng, japanese)
-    calls = _CALLS_JA if japanese else _CALLS_EN
+    calls = PHRASES.language(japanese).calls
     margin = int(width * 0.05)
     if y > 30 and rng.random() < 0.85:
         call = calls[int(rng.integers(len(calls)))]

@@ -7,13 +7,19 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-from export.render.fonts import FONT_ROOT, HELD_OUT_PACKAGES, MissingFontsError, font_files, is_held_out
+from export.render.data_file import DataFile
+from export.render.fonts import FONT_ROOT, PACKAGES, MissingFontsError, font_files, is_held_out
 
-_JAPANESE = ("MTLc3m", "MTLmr3m", "sawarabi-gothic", "sawarabi-mincho", "komatuna-p")
-_HAND = ("setofont.ttf",)
-_LATIN = ("LiberationSans-Regular", "LiberationSans-Bold.", "LiberationSerif-Regular",
-          "LiberationSerif-Bold.", "LiberationSansNarrow-Bold.", "Cantarell-Regular", "Cantarell-Bold",
-          "Junction", "LinLibertine_R.", "LinLibertine_RB.", "LinBiolinum_R.", "LinBiolinum_RB.")  # fmt: skip
+
+class Names(DataFile):
+    """Parts of the names of font files, by what they write."""
+
+    japanese: tuple[str, ...]
+    hand: tuple[str, ...]
+    latin: tuple[str, ...]
+
+
+_NAMES = Names.beside(__file__, "fonts.toml")
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,8 @@ def held_out_faces(root: Path = FONT_ROOT) -> SvgFonts:
         first = {p.name: p for p in reversed(files) if any(name in p.name for name in names)}
         return tuple(Face.load(first[name]) for name in sorted(first) if "Italic" not in name)
 
-    faces = SvgFonts(named(_JAPANESE), named(_HAND), named(_LATIN))
+    faces = SvgFonts(named(_NAMES.japanese), named(_NAMES.hand), named(_NAMES.latin))
     if not (faces.japanese and faces.hand and faces.latin):
-        raise MissingFontsError(
-            f"fonts held for testing are not under {root}: apt-get install {HELD_OUT_PACKAGES}"
-        )
+        packages = " ".join(PACKAGES.held_out_packages)
+        raise MissingFontsError(f"fonts held for testing are not under {root}: apt-get install {packages}")
     return faces

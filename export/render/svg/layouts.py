@@ -13,11 +13,11 @@ from export.render.svg.ornaments import (
     tape,
 )  # fmt: skip
 from export.render.svg.page import Page
-from export.render.svg.phrases import LABELS, Notice
+from export.render.svg.phrases import PHRASES, Notice
 
 
 def _kicker(page: Page, notice: Notice) -> str:
-    return page.pick(LABELS[notice.japanese]["notice"])
+    return page.pick(PHRASES.language(notice.japanese).labels.notice)
 
 
 def headline(page: Page, notice: Notice) -> None:

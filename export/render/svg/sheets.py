@@ -3,7 +3,7 @@
 from export.render.region import Region
 from export.render.svg.ornaments import any_picture, corners, picture, rule
 from export.render.svg.page import Page
-from export.render.svg.phrases import LABELS, REGIONS, Notice
+from export.render.svg.phrases import PHRASES, Notice
 
 
 def wall(page: Page, notice: Notice) -> None:
@@ -37,17 +37,17 @@ def numbered(page: Page, notice: Notice) -> None:
 
 def fees(page: Page, notice: Notice) -> None:
     """A table of postage by area."""
-    look, words = page.look, LABELS[notice.japanese]
+    look, words = page.look, PHRASES.language(notice.japanese)
+    labels = words.labels
     head, rest = page.area.rows(0.8, page.between(2.6, 3.6))
-    title = words["fees"] if page.chance(0.6) else notice.plain
-    page.block(head, str(title), look.head.but(size=page.between(50, 84)))
+    title = labels.fees if page.chance(0.6) else notice.plain
+    page.block(head, title, look.head.but(size=page.between(50, 84)))
     count = page.pick((4, 5, 6, 8))
     lowest = int(page.rng.integers(18, 60)) * 10
-    mark = "{:,}円" if notice.japanese else "£{:.2f}"
-    rows = [(str(words["area"]), str(words["fee"]))]
-    for index, region in enumerate(REGIONS[notice.japanese][:count]):
+    rows = [(labels.area, labels.fee)]
+    for index, region in enumerate(words.regions[:count]):
         cost = lowest + index * int(page.rng.integers(2, 16)) * 10
-        rows.append((region, mark.format(cost if notice.japanese else cost / 100)))
+        rows.append((region, labels.amount.format(yen=cost, pounds=cost / 100)))
     body = look.body.but(size=page.between(30, 46))
     for index, (band, row) in enumerate(zip(rest.rows(*[1] * len(rows)), rows, strict=True)):
         fill = look.accent if not index else (look.soft if index % 2 else look.ground)
@@ -59,7 +59,7 @@ def fees(page: Page, notice: Notice) -> None:
 
 def calendar(page: Page, notice: Notice) -> None:
     """A month with the closed days marked."""
-    look, words = page.look, LABELS[notice.japanese]
+    look, words = page.look, PHRASES.language(notice.japanese).labels
     first = int(page.rng.integers(7))
     last = 28 if notice.month == 2 else 30 + (notice.month in {1, 3, 5, 7, 8, 10, 12})
     head, days, foot = page.area.rows(0.9, 3.2, 0.6)
@@ -70,7 +70,7 @@ def calendar(page: Page, notice: Notice) -> None:
     grid = days.rows(*[1] * 7)
     size = min(days.w / 7, days.h / 7)
     body = look.body.but(size=size * page.between(0.36, 0.5), align="middle")
-    for cell, name in zip(grid[0].columns(*[1] * 7), words["days"], strict=True):
+    for cell, name in zip(grid[0].columns(*[1] * 7), words.days, strict=True):
         page.block(cell, name, body.but(fill=look.accent))
     weekly = int(page.rng.integers(9))
     mark = page.pick(("disc", "ring", "square", "cross"))
@@ -83,7 +83,7 @@ def calendar(page: Page, notice: Notice) -> None:
         page.block(cell, str(day), body.but(fill=look.ground) if off and mark in ("disc", "square") else body)
     page.block(
         foot,
-        f"● = {words['off']}   {notice.under}" if notice.japanese else f"{words['off']}: {notice.under}",
+        f"● = {words.closed}   {notice.under}" if notice.japanese else f"{words.closed}: {notice.under}",
         body.but(size=34),
     )
 
@@ -160,18 +160,18 @@ def notebook(page: Page, notice: Notice) -> None:
 
 def yes_no(page: Page, notice: Notice) -> None:
     """Two columns: what is done here and what is not."""
-    look, words = page.look, LABELS[notice.japanese]
+    look, words = page.look, PHRASES.language(notice.japanese).labels
     head, rest = page.area.rows(1, page.between(2.2, 3))
     page.block(head, notice.plain, look.head.but(size=page.between(60, 100)), 0.4, balance=True)
     parts = rest.columns(1, 1) if page.whole.h < 1300 and page.chance(0.6) else rest.rows(1, 1)
     size, which = page.between(28, 42), page.pick((0, 1))
-    for index, (part, key) in enumerate(zip(parts, ("ok", "no"), strict=True)):
+    for index, (part, titles) in enumerate(zip(parts, (words.yes, words.no), strict=True)):
         box = part.inset(12)
         edge = (look.accent, look.ink)[index]
         page.rect(box, "none", page.pick((0, 20)), f'stroke="{edge}" stroke-width="5"')
         title, text = box.rows(0.8, 3)
         page.rect(title, edge)
-        page.block(title.inset(16, 8), words[key][which], look.head.but(size=46, fill=look.ground))
+        page.block(title.inset(16, 8), titles[which], look.head.but(size=46, fill=look.ground))
         lines = "\n".join(notice.lines[index::2][:3])
         page.block(text.inset(28, 18), lines, look.body.but(size=size, align="start"))
 
@@ -195,7 +195,7 @@ def coupon(page: Page, notice: Notice) -> None:
     for y in (box.y, box.y + box.h):
         page.add(f'<circle cx="{stub.x:.0f}" cy="{y:.0f}" r="30" fill="{look.ground}"/>')
     top, middle, foot = main.inset(40, 30).rows(0.7, 1.5, 1)
-    page.block(top, str(LABELS[notice.japanese]["coupon"]), look.body.but(size=44))
+    page.block(top, PHRASES.language(notice.japanese).labels.coupon, look.body.but(size=44))
     page.block(middle, notice.plain, look.head.but(size=130, fill=look.accent), balance=True)
     page.block(foot, notice.lines[0], look.body.but(size=page.between(26, 38)))
     page.block(stub.inset(24, 60), notice.number, look.head.but(size=110))
@@ -239,7 +239,7 @@ def post(page: Page, notice: Notice) -> None:
     low = page.height - 98
     picture(page, "heart", 40, low, 62)
     picture(page, "letter", 130, low, 62)
-    page.line(960, low + 44, str(LABELS[notice.japanese]["more"]), dark.but(size=28, align="end"))
+    page.line(960, low + 44, PHRASES.language(notice.japanese).labels.more, dark.but(size=28, align="end"))
 
 
 def facts(page: Page, notice: Notice) -> None:
@@ -265,7 +265,7 @@ def framed(page: Page, notice: Notice) -> None:
     corners(page, page.area.inset(-20))
     kicker, head, rest, foot = page.area.inset(40, 30).rows(0.5, 1, page.between(2, 2.6), 0.5)
     small = look.body.but(size=page.between(28, 38))
-    page.block(kicker, page.pick(LABELS[notice.japanese]["notice"]), small.but(spacing=0.3))
+    page.block(kicker, page.pick(PHRASES.language(notice.japanese).labels.notice), small.but(spacing=0.3))
     page.block(head, notice.plain, look.head.but(size=page.between(56, 84)), balance=True)
     join = "" if notice.japanese and page.chance(0.5) else "\n"
     ends = ("。", "\uff01", "?", "◎")

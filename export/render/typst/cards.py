@@ -4,7 +4,7 @@ from export.render.region import Region
 from export.render.typst.grounds import panel, rgb
 from export.render.typst.layouts import paragraphs
 from export.render.typst.page import Page
-from export.render.typst.phrases import Notice
+from export.render.typst.phrases import PHRASES, Notice
 
 
 def _square(at: Region, share: float = 1) -> Region:
@@ -101,7 +101,7 @@ def date(page: Page, notice: Notice, busy: bool) -> None:
     page.big(number, [when], page.look.accent if page.chance(0.5) and not busy else page.look.ink)
     spot, letter = _square(weekday, 0.9), int(page.rng.integers(7))
     _disc(page, spot, page.look.accent)
-    names = "月火水木金土日" if notice.japanese else ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+    names = PHRASES.language(notice.japanese).weekdays
     page.big(spot.inset(spot.w * 0.24), [names[letter]], page.look.on(page.look.accent))
     page.flow(body, paragraphs(page, notice.lines[:3], page.look.ink), "center + horizon", 1.4)
 
@@ -131,7 +131,7 @@ def diagram(page: Page, notice: Notice, busy: bool) -> None:
     if busy:
         panel(page, page.whole.inset(page.width * 0.03), 0.95)
     head, drawing, legend = inner.rows(0.7, page.between(1.2, 2), page.between(0.9, 1.3), gap=14)
-    page.big(head, ["採寸のしかた" if notice.japanese else "Where we measure"], page.look.ink)
+    page.big(head, [PHRASES.language(notice.japanese).diagram_title], page.look.ink)
     box = _square(drawing)
 
     def spot(x: float, y: float) -> tuple[float, float]:

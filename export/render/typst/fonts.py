@@ -6,13 +6,9 @@ from pathlib import Path
 
 import typst
 
-from export.render.fonts import FONT_PACKAGES, FONT_ROOT, MissingFontsError, font_files, is_held_out
+from export.render.fonts import FONT_ROOT, PACKAGES, Families, MissingFontsError, font_files, is_held_out
 
-_JAPANESE = ("IPAexGothic", "IPAexMincho", "Noto Sans CJK JP", "Noto Serif CJK JP", "M PLUS 1", "M PLUS 2",
-             "VL PGothic", "TakaoPGothic", "TakaoPMincho", "Ume P Gothic", "Ume P Mincho S3", "Konatu",
-             "kiloji", "AoyagiSosekiFont2", "AoyagiKouzanFontT")  # fmt: skip
-_LATIN = ("DejaVu Sans", "DejaVu Serif", "Lato", "Roboto", "Open Sans", "EB Garamond 12", "Bebas Neue",
-          "Quicksand", "Comic Neue", "Humor Sans", "Noto Sans CJK JP", "Noto Serif CJK JP")  # fmt: skip
+_FAMILIES = Families.beside(__file__, "fonts.toml")
 EMBEDDED_FAMILY = "Libertinus Serif"
 
 
@@ -45,7 +41,10 @@ def training_fonts(root: Path = FONT_ROOT) -> TypstFonts:
     """
     folders = tuple(sorted({p.parent for p in font_files(root) if not is_held_out(p)}))
     known = set(typst.Fonts(include_system_fonts=False, font_paths=[str(f) for f in folders]).families())
-    japanese, latin = (tuple(f for f in names if f in known) for names in (_JAPANESE, _LATIN))
+    japanese, latin = (
+        tuple(f for f in names if f in known) for names in (_FAMILIES.japanese, _FAMILIES.latin)
+    )
     if not japanese or not latin:
-        raise MissingFontsError(f"no fonts to set pages in under {root}: apt-get install {FONT_PACKAGES}")
+        packages = " ".join(PACKAGES.training_packages)
+        raise MissingFontsError(f"no fonts to set pages in under {root}: apt-get install {packages}")
     return TypstFonts(japanese, latin, folders)

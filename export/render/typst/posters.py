@@ -14,7 +14,7 @@ from export.render.typst.grounds import bear, burst, frame, heart, lay_ground, p
 from export.render.typst.layouts import paragraphs
 from export.render.typst.notices import SIZES
 from export.render.typst.page import Page, is_dark, typeset
-from export.render.typst.phrases import CALLS_EN, CALLS_JA, SUBJECTS, Notice, notice_of, pick
+from export.render.typst.phrases import PHRASES, SUBJECTS, Notice, notice_of, pick
 
 _HOSTS = (
     "line.me/R/ti/p/@",
@@ -121,7 +121,7 @@ def place_code(page: Page, at: Region) -> None:
 
 
 def _call(page: Page, notice: Notice) -> str:
-    return pick(page.rng, CALLS_JA if notice.japanese else CALLS_EN)
+    return pick(page.rng, PHRASES.language(notice.japanese).calls)
 
 
 def plain(page: Page, notice: Notice, busy: bool) -> None:

@@ -4,16 +4,7 @@ from export.render.region import Region
 from export.render.typst.grounds import burst, panel, rgb
 from export.render.typst.layouts import paragraphs
 from export.render.typst.page import Page
-from export.render.typst.phrases import (
-    CHAT_EN,
-    CHAT_JA,
-    GOODS_EN,
-    GOODS_JA,
-    MEASURES_EN,
-    MEASURES_JA,
-    Notice,
-    pick,
-)
+from export.render.typst.phrases import PHRASES, Notice, pick
 
 
 def _cell(page: Page, words: str, colour: str, bold: bool = False) -> str:
@@ -30,21 +21,15 @@ def measures(page: Page, notice: Notice, busy: bool) -> None:
     if busy:
         panel(page, page.whole.inset(page.width * 0.025), 0.95)
     head, body, foot = inner.rows(1, page.between(3, 5), 0.8, gap=12)
-    title = (
-        ("実寸の|めやす", "サイズ実測値 (cm)", "SIZE / 寸法")
-        if notice.japanese
-        else ("Garment sizes (cm)", "Fit guide", "What's my size?")
-    )
-    _headline(page, head, notice, pick(page.rng, title).replace("|", ""))
-    names = MEASURES_JA if notice.japanese else MEASURES_EN
+    words = PHRASES.language(notice.japanese)
+    _headline(page, head, notice, pick(page.rng, words.size_titles))
+    names = words.measures
     chosen = [names[int(i)] for i in page.rng.choice(len(names), int(page.rng.integers(2, 6)), replace=False)]
     sizes = [
         ("36", "38", "40", "42", "44"),
-        ("1号", "2号", "3号", "フリー"),
+        words.size_names,
         ("70", "80", "90", "100", "110", "120"),
     ][int(page.rng.integers(3))]
-    if not notice.japanese and sizes[0] == "1号":
-        sizes = ("One", "Two", "Three")
     rows = sizes[: int(page.rng.integers(2, 7))]
     look, band = page.look, page.chance(0.5)
     top = look.accent if page.chance(0.6) else look.second
@@ -75,18 +60,14 @@ def prices(page: Page, notice: Notice, busy: bool) -> None:
     if busy or page.chance(0.3):
         panel(page, inner.inset(-page.width * 0.04, -page.height * 0.03), 0.95)
     head, body, foot = inner.rows(1, page.between(3, 5), 0.6, gap=12)
-    title = (
-        ("おしながき", "オプション代", "追加メニュー")
-        if notice.japanese
-        else ("Menu of extras", "What it costs", "Rate card")
-    )
-    _headline(page, head, notice, pick(page.rng, title))
-    goods = GOODS_JA if notice.japanese else GOODS_EN
+    words = PHRASES.language(notice.japanese)
+    _headline(page, head, notice, pick(page.rng, words.price_titles))
+    goods = words.goods
     lead = str(page.rng.choice(["repeat[ . ]", "line(length: 100%, stroke: 0.5pt)", "[]"]))
     rows = []
     for i in page.rng.choice(len(goods), int(page.rng.integers(4, 10)), replace=False):
         amount = int(page.rng.integers(2, 60)) * 110
-        price = f"{amount:,}円" if notice.japanese else f"£{amount / 100:.2f}"
+        price = words.price.format(yen=amount, pounds=amount / 100)
         rows += [
             _cell(page, goods[int(i)], page.look.ink),
             f"[#text(fill: {rgb(page.look.accent)}, {lead})]",
@@ -116,18 +97,9 @@ def coupon(page: Page, notice: Notice, busy: bool) -> None:
         page.put(stub.x - 16, y - 16, f"circle(radius: 16pt, fill: {rgb(page.look.ground)})")
     top, amount, low = main.inset(main.w * 0.08, main.h * 0.1).rows(0.7, 2.2, 1.1, gap=8)
     share = int(page.rng.integers(1, 10)) * 5
-    worth = (
-        (f"{share * 20}円引", f"{share}%引き", f"{share}% OFF")
-        if notice.japanese
-        else (f"${share} off", f"-{share}%", f"{share}% OFF")
-    )
-    title = (
-        ("お客様ご優待券", "次回ご利用券", "おためし割引チケット")
-        if notice.japanese
-        else ("A treat for you", "Gift voucher", "Come-back code")
-    )
-    page.big(top, [pick(page.rng, title)], ink)
-    page.big(amount, [pick(page.rng, worth)], ink)
+    words = PHRASES.language(notice.japanese)
+    page.big(top, [pick(page.rng, words.coupon_titles)], ink)
+    page.big(amount, [pick(page.rng, words.coupon_values).format(yen=20 * share, percent=share)], ink)
     page.flow(low, paragraphs(page, notice.lines[:2], ink), "center + horizon", 0.9)
     code = "".join(page.rng.choice(list("ACDEFHKMNPRTWXY3479"), int(page.rng.integers(4, 9))))
     turned = stub.inset(stub.w * 0.3, stub.h * 0.12)
@@ -158,13 +130,12 @@ def sale(page: Page, notice: Notice, busy: bool) -> None:
         ink = page.look.ink
     page.big(head.inset(head.w * 0.08, 0), [notice.title], ink)
     share = int(page.rng.integers(1, 10)) * 10
-    loud = (
-        (f"{share}%", f"最大{share}%", f"{share // 10}割引")
-        if notice.japanese
-        else (f"{share}%", f"-{share}%", f"{share}% less")
-    )
+    discount = pick(page.rng, PHRASES.language(notice.japanese).discounts)
     page.big(
-        number.inset(number.w * 0.06, number.h * 0.05), [pick(page.rng, loud)], ink, turn=page.between(-9, 9)
+        number.inset(number.w * 0.06, number.h * 0.05),
+        [discount.format(percent=share, tenths=share // 10)],
+        ink,
+        turn=page.between(-9, 9),
     )
     page.flow(
         foot.inset(foot.w * 0.08, 4),
@@ -188,19 +159,16 @@ def month(page: Page, notice: Notice, busy: bool) -> None:
     if busy:
         panel(page, page.whole.inset(page.width * 0.03), 0.95)
     head, grid, foot = inner.rows(1, page.between(3, 4.5), 0.9, gap=12)
-    number = int(page.rng.integers(1, 13))
-    page.big(
-        head, [f"{number}月の営業日" if notice.japanese else f"Open days, month {number}"], page.look.ink
-    )
+    number, words = int(page.rng.integers(1, 13)), PHRASES.language(notice.japanese)
+    page.big(head, [words.month_title.format(month=number)], page.look.ink)
     start, days = int(page.rng.integers(7)), int(page.rng.choice([28, 30, 31]))
     closed = set(page.rng.choice(days, int(page.rng.integers(3, 12)), replace=False).tolist())
-    week = "月火水木金土日" if notice.japanese else "MTWTFSS"
     rows = grid.rows(*[1] * (1 + -(-(start + days) // 7)), gap=0)
     for row_index, row in enumerate(rows):
         for column, cell in enumerate(row.columns(*[1] * 7, gap=0)):
             day = (row_index - 1) * 7 + column - start
             if row_index == 0:
-                page.big(cell.inset(cell.w * 0.3, cell.h * 0.3), [week[column]], page.look.accent)
+                page.big(cell.inset(cell.w * 0.3, cell.h * 0.3), [words.week[column]], page.look.accent)
             elif 0 <= day < days:
                 side = min(cell.w, cell.h) * 0.86
                 spot = Region(cell.x + (cell.w - side) / 2, cell.y + (cell.h - side) / 2, side, side)
@@ -210,8 +178,7 @@ def month(page: Page, notice: Notice, busy: bool) -> None:
                     )
                 ink = page.look.on(page.look.accent) if day in closed else page.look.ink
                 page.big(spot.inset(side * 0.2), [f"{day + 1:2d}".strip()], ink)
-    legend = "● はお休みです。" if notice.japanese else "A disc means we are closed. "
-    page.flow(foot, page.words(legend + notice.lines[0], page.look.ink), "center + horizon", 0.9)
+    page.flow(foot, page.words(words.closed_legend + notice.lines[0], page.look.ink), "center + horizon", 0.9)
 
 
 def chat(page: Page, notice: Notice, busy: bool) -> None:
@@ -231,7 +198,7 @@ def chat(page: Page, notice: Notice, busy: bool) -> None:
         1,
     )
     mine = str(page.rng.choice(["#06c755", "#0a84ff", "#8de055", "#d94f8a"]))
-    says = CHAT_JA if notice.japanese else CHAT_EN
+    says = PHRASES.language(notice.japanese).chat
     lines = [
         pick(page.rng, says if page.chance(0.6) else notice.lines)
         for _ in range(int(page.rng.integers(4, 9)))
@@ -298,7 +265,7 @@ def listing(page: Page, notice: Notice, busy: bool) -> None:
     page.rect(amount.inset(amount.w * 0.12, 0), rgb(page.look.second))
     page.big(
         amount.inset(amount.w * 0.2, amount.h * 0.2),
-        [f"計 {value:,}円" if notice.japanese else f"Total £{value / 100:.2f}"],
+        [PHRASES.language(notice.japanese).total.format(yen=value, pounds=value / 100)],
         page.look.ink,
     )
     page.flow(rest, paragraphs(page, notice.lines[:3], page.look.ink), "center + horizon", 1.1)
