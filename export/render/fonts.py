@@ -25,10 +25,6 @@ class Families(DataFile):
 PACKAGES = Packages.beside(__file__, "fonts.toml")
 
 
-class MissingFontsError(RuntimeError):
-    """No font of a kind that the renderers need is installed."""
-
-
 def is_held_out(path: Path) -> bool:
     """Whether a font file is of those that no training may draw with."""
     return any(name in str(path).lower().replace("-", "") for name in PACKAGES.held_out)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from export import cli
+from export.errors import MissingFontsError
 from export.render.__main__ import main
 from export.render.browser import phrases as browser_phrases
 from export.render.browser.notices import notice_html
 from export.render.camera import lay_down, photograph, texture, to_bytes
-from export.render.fonts import MissingFontsError
 from export.render.pillow.canvas import photo_background
 from export.render.pillow.fonts import FontBook, installed_fonts
 from export.render.pillow.notices import LAYOUTS, render_notice
@@ -27,7 +28,11 @@ from export.render.pillow.products import (
     with_print,
 )
 from export.render.pillow.qr import draw_code, random_code, render_qr_photo, render_qr_poster
+from export.render.svg.fonts import held_out_faces
+from export.render.typst.fonts import training_fonts
 from export.render.uploads import suffix_of
+from export.starter import command
+from export.starter.images import rendered_pixels
 from worker.score.decode import ImageLimits, decode
 
 
@@ -181,6 +186,63 @@ def test_second_renderer_writes_repeatable_pages() -> None:
 def test_missing_fonts_say_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(MissingFontsError, match="apt-get install fonts-noto-cjk"):
         installed_fonts(tmp_path)
+
+
+FONTS = {
+    "notice": ("uploads.installed_fonts", installed_fonts, "fonts-noto-cjk"),
+    "typst_notice": ("uploads.training_fonts", training_fonts, "fonts-noto-cjk"),
+    "svg_notice": ("svg.notices.held_out_faces", held_out_faces, "fonts-sawarabi-gothic"),
+    "svg_qr_poster": ("svg.posters.held_out_faces", held_out_faces, "fonts-sawarabi-gothic"),
+}
+
+
+@pytest.mark.parametrize("kind", FONTS)
+def test_the_command_says_in_a_sentence_which_fonts_to_install(
+    kind: str, fonts: FontBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("export.render.uploads.installed_fonts", lambda: fonts)
+    name, find, package = FONTS[kind]
+    monkeypatch.setattr(f"export.render.{name}", lambda: find(tmp_path / "none"))
+    assert main(["--kind", kind, "--count", "1", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("python -m export.render: ")
+    assert said.count("\n") == 1
+    assert f"{tmp_path / 'none'}: apt-get install" in said
+    assert package in said
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("", "apt-get install chromium"),
+        ("#!/bin/sh\necho no room left >&2\nexit 3\n", "with 3 and no screenshot: no room left"),
+    ],
+)
+def test_the_command_says_in_a_sentence_what_ails_the_browser(
+    script: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    if script:
+        (tmp_path / "chromium").write_text(script)
+        (tmp_path / "chromium").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["--kind", "browser_notice", "--count", "1", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert sentence in said
+
+
+def test_mekiki_bundle_says_in_a_sentence_which_fonts_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("export.render.uploads.installed_fonts", lambda: installed_fonts(tmp_path))
+    monkeypatch.setattr(command, "load_sources", lambda *_: rendered_pixels(tmp_path, "notice", 1, 2, ()))
+    assert cli.main(["bundle", "--data", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "mekiki: no fonts to render with" in said
+    assert "apt-get install fonts-noto-cjk" in said
+    assert "Traceback" not in said
 
 
 def test_upload_formats_vary() -> None:

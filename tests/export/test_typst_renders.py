@@ -9,9 +9,9 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from export.errors import MissingFontsError
 from export.render.__main__ import main
 from export.render.browser import phrases as browser_phrases
-from export.render.fonts import MissingFontsError
 from export.render.pillow import phrases
 from export.render.pillow.fonts import FontBook
 from export.render.region import Region

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from export.errors import MissingBrowserError, RenderError
 from export.render.browser.phrases import PHRASES
 from export.render.camera import lay_down, photograph, texture, to_bytes
 from export.render.fonts import Families
@@ -24,11 +25,8 @@ from export.render.pillow.phrases import random_notice
 
 _FAMILIES = Families.beside(__file__, "fonts.toml")
 WIDTHS, HEIGHTS = (480, 600, 720, 800), (480, 600, 720, 960)
+_SECONDS = 120  # for one screenshot; it takes two
 _PER_SHOT = 12  # pages in one screenshot: 16,384 px is the tallest that Chromium draws
-
-
-class BrowserMissingError(RuntimeError):
-    """Chromium is not installed."""
 
 
 def _colour(rng: np.random.Generator, low: int, high: int) -> str:
@@ -231,12 +229,13 @@ def render_browser_notices(seed: int, count: int, photos: Sequence[Path] = ()) -
         photos: product photos to put behind the words of some.
 
     Raises:
-        BrowserMissingError: no `chromium` on the path.
+        MissingBrowserError: no `chromium` on the path.
+        RenderError: it ended without a screenshot, or took minutes.
 
     """
     browser = shutil.which("chromium")
     if browser is None:
-        raise BrowserMissingError("browser notices need Chromium: apt-get install chromium")
+        raise MissingBrowserError("browser notices need Chromium: apt-get install chromium")
 
     def shoot(first: int) -> list[bytes]:
         rng = np.random.default_rng([seed, first])
@@ -263,15 +262,22 @@ def _screenshots(browser: str, page: str, width: int, height: int, count: int) -
     with tempfile.TemporaryDirectory() as folder:
         source, shot = Path(folder) / "page.html", Path(folder) / "shot.png"
         source.write_text(page, encoding="utf-8")
-        subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--hide-scrollbars",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             f"--user-data-dir={folder}/profile", f"--window-size={width},{height * count}",
-             f"--screenshot={shot}",
-             source.as_uri()],
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
+        _take(browser, f"--user-data-dir={folder}/profile", f"--window-size={width},{height * count}",
+              f"--screenshot={shot}", source.as_uri())  # fmt: skip
         with Image.open(shot) as sheet:
             whole = sheet.convert("RGB")
         return [whole.crop((0, i * height, width, (i + 1) * height)) for i in range(count)]
+
+
+def _take(browser: str, *arguments: str) -> None:
+    """Run the browser once; its last line says why where it fails."""
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+               "--hide-scrollbars", "--disable-background-networking", "--disable-component-update",
+               "--disable-sync", *arguments]  # fmt: skip
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=_SECONDS)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise RenderError(f"Chromium ended with {error.returncode} and no screenshot: {said[-1]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise RenderError(f"Chromium took more than {_SECONDS} s for one screenshot") from error

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageFont
 
+from export.errors import MissingFontsError
 from export.render.data_file import DataFile
-from export.render.fonts import FONT_ROOT, PACKAGES, MissingFontsError, font_files, is_held_out
+from export.render.fonts import FONT_ROOT, PACKAGES, font_files, is_held_out
 
 
 class Files(DataFile):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typst
 
-from export.render.fonts import FONT_ROOT, PACKAGES, Families, MissingFontsError, font_files, is_held_out
+from export.errors import MissingFontsError
+from export.render.fonts import FONT_ROOT, PACKAGES, Families, font_files, is_held_out
 
 _FAMILIES = Families.beside(__file__, "fonts.toml")
 EMBEDDED_FAMILY = "Libertinus Serif"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from export.errors import RenderError
 from export.render.region import Region
 from export.render.typst.fonts import EMBEDDED_FAMILY, TypstFonts
 
@@ -154,9 +155,14 @@ class Page:
 
 
 def typeset(page: Page, fonts: TypstFonts, width: int) -> Image.Image:
-    """The page as an RGB image `width` pixels wide."""
+    """The page as an RGB image `width` pixels wide.
+
+    Raises:
+        RenderError: what is drawn takes more than one page.
+
+    """
     data = fonts.compiler.compile(page.source().encode(), format="png", ppi=72 * width / page.width)
     if not isinstance(data, bytes):
-        raise TypeError(f"Typst gave {type(data).__name__} for one page, not the bytes of one PNG")
+        raise RenderError("Typst made several pages of one: what is drawn runs over its foot")
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGB")
