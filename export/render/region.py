@@ -9,13 +9,13 @@ class Region(NamedTuple):
 
     x: float
     y: float
-    w: float
-    h: float
+    width: float
+    height: float
 
     def inset(self, dx: float, dy: float | None = None) -> "Region":
         """The region without a margin of dx and dy on each side."""
         dy = dx if dy is None else dy
-        return Region(self.x + dx, self.y + dy, self.w - 2 * dx, self.h - 2 * dy)
+        return Region(self.x + dx, self.y + dy, self.width - 2 * dx, self.height - 2 * dy)
 
     def rows(self, *shares: float, gap: float | None = None) -> list["Region"]:
         """The region cut into rows of the given shares, `gap` between them.
@@ -26,15 +26,15 @@ class Region(NamedTuple):
         """
         whole = sum(shares)
         if gap is None:
-            edges = [self.h * (part / whole) for part in accumulate(shares, initial=0.0)]
-            return [Region(self.x, self.y + top, self.w, low - top) for top, low in pairwise(edges)]
-        room, y, out = self.h - gap * (len(shares) - 1), self.y, []
+            edges = [self.height * (part / whole) for part in accumulate(shares, initial=0.0)]
+            return [Region(self.x, self.y + top, self.width, low - top) for top, low in pairwise(edges)]
+        room, y, out = self.height - gap * (len(shares) - 1), self.y, []
         for share in shares:
-            out.append(Region(self.x, y, self.w, room * share / whole))
-            y += out[-1].h + gap
+            out.append(Region(self.x, y, self.width, room * share / whole))
+            y += out[-1].height + gap
         return out
 
     def columns(self, *shares: float, gap: float | None = None) -> list["Region"]:
         """The region cut into columns of the given shares, `gap` between them, as `rows` does."""
-        turned = Region(self.y, self.x, self.h, self.w).rows(*shares, gap=gap)
-        return [Region(r.y, r.x, r.h, r.w) for r in turned]
+        turned = Region(self.y, self.x, self.height, self.width).rows(*shares, gap=gap)
+        return [Region(r.y, r.x, r.height, r.width) for r in turned]

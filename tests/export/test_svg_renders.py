@@ -127,7 +127,7 @@ def test_photos_are_laid_dimmed_under_the_whole_page(tmp_path: Path) -> None:
 
 def test_marks_of_xml_are_written_as_they_are() -> None:
     page = _page(1)
-    page.block(page.whole, '<b> & "x" </svg>', STYLE.but(size=100))
+    page.block(page.whole, '<b> & "x" </svg>', STYLE.replace(size=100))
     assert "&lt;b&gt; &amp; &quot;x&quot; &lt;/svg&gt;" in page.svg()
     assert (_pixels(page).max(axis=2) < 80).mean() > 0.01
 
@@ -147,13 +147,13 @@ def test_lines_break_between_words_and_never_before_a_closing_mark() -> None:
 def test_regions_are_cut_by_shares_with_gaps_between(gap: float | None) -> None:
     first, second, third = Region(10, 20, 300, 424).rows(1, 2, 1, gap=gap)
     room = 424 - 2 * (gap or 0)
-    assert [row.h for row in (first, second, third)] == pytest.approx([room / 4, room / 2, room / 4])
-    assert second.y - first.y - first.h == pytest.approx(gap or 0)
-    assert third.y + third.h == pytest.approx(444)
-    assert {(row.x, row.w) for row in (first, second, third)} == {(10, 300)}
+    assert [row.height for row in (first, second, third)] == pytest.approx([room / 4, room / 2, room / 4])
+    assert second.y - first.y - first.height == pytest.approx(gap or 0)
+    assert third.y + third.height == pytest.approx(444)
+    assert {(row.x, row.width) for row in (first, second, third)} == {(10, 300)}
     left, right = Region(10, 20, 300, 424).columns(1, 2, gap=gap)
-    assert right.x == pytest.approx(left.x + left.w + (gap or 0))
-    assert right.w == pytest.approx(2 * left.w)
+    assert right.x == pytest.approx(left.x + left.width + (gap or 0))
+    assert right.width == pytest.approx(2 * left.width)
 
 
 def test_words_shrink_until_they_fit_their_box() -> None:
@@ -178,7 +178,7 @@ def test_no_words_are_shared_with_the_other_renderers() -> None:
 def test_every_subject_is_written_out_in_both_languages(japanese: bool) -> None:
     for words in (poster_words(_rng(4), japanese), *(notice_of(_rng(4), japanese, s) for s in SUBJECTS)):
         assert len(words.lines) >= 4
-        assert not set("{}|") & set(words.headline + words.under + "".join(words.lines))
+        assert not set("{}|") & set(words.headline + words.subtitle + "".join(words.lines))
 
 
 def test_missing_fonts_are_an_error(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from export.render.browser import phrases as browser_phrases
 from export.render.pillow import phrases
 from export.render.pillow.fonts import FontBook
 from export.render.region import Region
-from export.render.typst.fonts import EMBEDDED_FONTS, training_fonts
+from export.render.typst.fonts import EMBEDDED_FAMILY, TypstFonts, training_fonts
 from export.render.typst.grounds import GROUNDS, random_look
 from export.render.typst.notices import LAYOUTS, draw_typst_notice
 from export.render.typst.page import Page, typeset
@@ -25,6 +25,7 @@ from export.render.typst.posters import code_svg, draw_typst_qr_poster, random_m
 from export.render.uploads import Kind, render_upload
 from worker.score.decode import ImageLimits, decode
 
+EMBEDDED_FONTS = TypstFonts((EMBEDDED_FAMILY,), (EMBEDDED_FAMILY, "New Computer Modern"), ())
 KINDS: tuple[Kind, ...] = ("typst_notice", "typst_qr_poster")
 
 
@@ -115,7 +116,7 @@ def test_photos_lie_where_they_are_put(tmp_path: Path) -> None:
 
 def test_marks_of_typst_are_taken_literally() -> None:
     page = _page(1)
-    page.flow(page.whole, page.words('#let "x" = $1 \\ *_@[', "#000000", size=90))
+    page.fit_text(page.whole, page.words('#let "x" = $1 \\ *_@[', "#000000", size=90))
     assert (_pixels(page).max(axis=2) < 80).mean() > 0.01
 
 
@@ -144,7 +145,7 @@ def test_missing_fonts_are_an_error(tmp_path: Path) -> None:
 def test_every_shape_of_module_is_read(kind: str) -> None:
     page = _page(1)
     svg = code_svg(random_matrix(_rng(7)), kind, ("#000000", "#000000", "#ffffff"), 4, 0.2)
-    page.put(0, 0, f'image(bytes("{svg}"), format: "svg", width: 600pt)')
+    page.place(0, 0, f'image(bytes("{svg}"), format: "svg", width: 600pt)')
     assert zxingcpp.read_barcodes(typeset(page, EMBEDDED_FONTS, 500))
 
 

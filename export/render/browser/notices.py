@@ -26,7 +26,7 @@ from export.render.pillow.phrases import random_notice
 _FAMILIES = Families.beside(__file__, "fonts.toml")
 WIDTHS, HEIGHTS = (480, 600, 720, 800), (480, 600, 720, 960)
 _SECONDS = 120  # for one screenshot; it takes two
-_PER_SHOT = 12  # pages in one screenshot: 16,384 px is the tallest that Chromium draws
+_PAGES_PER_SCREENSHOT = 12  # pages in one screenshot: 16,384 px is the tallest that Chromium draws
 
 
 def _colour(rng: np.random.Generator, low: int, high: int) -> str:
@@ -108,7 +108,7 @@ def _badge(rng: np.random.Generator) -> str:
     )
 
 
-def _mark(rng: np.random.Generator) -> str:
+def _line_element(rng: np.random.Generator) -> str:
     """The element that a line of body stands in: paragraph, list item, box, message bubble, heading."""
     radius, pad = int(rng.integers(0, 30)), float(rng.uniform(0.2, 0.9))
     box = f"background:{_colour(rng, 85, 99)};color:#222;border-radius:{radius}px"
@@ -127,7 +127,7 @@ def _words(rng: np.random.Generator, japanese: bool, ink: str) -> tuple[str, str
     else:
         text = random_notice(rng, japanese, int(rng.integers(1, 14)))
         head, chosen = text.title, text.lines if rng.random() < 0.85 else []
-    mark = _mark(rng)
+    mark = _line_element(rng)
     end = mark.split(" ", maxsplit=1)[0]
     body = "".join(f"<{mark}>{html.escape(line)}</{end}>" for line in chosen)
     if rng.random() < 0.25:
@@ -189,7 +189,7 @@ def notice_html(rng: np.random.Generator, photos: Sequence[Path] = ()) -> str:
     families = _FAMILIES.japanese if japanese else _FAMILIES.latin
     ink = _colour(rng, 80, 100) if dark else _colour(rng, 5, 38)
     head, body, wordy = _words(rng, japanese, ink)
-    big = float(rng.uniform(6, 20) if wordy else rng.uniform(14, 26))
+    title_size = float(rng.uniform(6, 20) if wordy else rng.uniform(14, 26))
     ground = _photo(rng, photos) if rng.random() < 0.15 else ""
     page = (
         f"margin:0;height:100vh;overflow:hidden;box-sizing:border-box;position:relative;z-index:0;"
@@ -199,9 +199,8 @@ def notice_html(rng: np.random.Generator, photos: Sequence[Path] = ()) -> str:
     )
     card = f"{_card_style(rng, dark)}padding:{float(rng.uniform(1, 9)):.0f}vw;{_arrangement(rng, japanese)}"
     shadow = f"text-shadow:3px 3px 0 {_colour(rng, 40, 70)};" if rng.random() < 0.25 else ""
-    title = (
-        f"font-size:{big:.1f}vw;margin:.3em 0;{shadow}letter-spacing:{float(rng.uniform(-0.02, 0.2)):.2f}em"
-    )
+    spacing = float(rng.uniform(-0.02, 0.2))
+    title = f"font-size:{title_size:.1f}vw;margin:.3em 0;{shadow}letter-spacing:{spacing:.2f}em"
     if rng.random() < 0.2:
         title += f";background:{_colour(rng, 30, 60)};color:#fff"
     text = f"font-size:{float(rng.uniform(2.2, 6)):.1f}vw;line-height:{float(rng.uniform(1.1, 2.1)):.2f}"
@@ -237,19 +236,19 @@ def render_browser_notices(seed: int, count: int, photos: Sequence[Path] = ()) -
     if browser is None:
         raise MissingBrowserError("browser notices need Chromium: apt-get install chromium")
 
-    def shoot(first: int) -> list[bytes]:
+    def draw_sheet(first: int) -> list[bytes]:
         rng = np.random.default_rng([seed, first])
         width, height = int(rng.choice(WIDTHS)), int(rng.choice(HEIGHTS))
-        pages = [notice_html(rng, photos) for _ in range(min(_PER_SHOT, count - first))]
+        pages = [notice_html(rng, photos) for _ in range(min(_PAGES_PER_SCREENSHOT, count - first))]
         drawn = _screenshots(browser, _sheet_html(pages, width, height), width, height, len(pages))
-        return [to_bytes(rng, _seen(rng, image)) for image in drawn]
+        return [to_bytes(rng, _perhaps_photographed(rng, image)) for image in drawn]
 
     with ThreadPool(2) as pool:
-        shots = pool.map(shoot, range(0, count, _PER_SHOT), chunksize=1)
+        shots = pool.map(draw_sheet, range(0, count, _PAGES_PER_SCREENSHOT), chunksize=1)
     return [image for shot in shots for image in shot]
 
 
-def _seen(rng: np.random.Generator, page: Image.Image) -> Image.Image:
+def _perhaps_photographed(rng: np.random.Generator, page: Image.Image) -> Image.Image:
     """The page itself, or at times its print on a table, photographed."""
     if rng.random() < 0.85:
         return page

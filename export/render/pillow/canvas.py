@@ -197,6 +197,6 @@ def stickers(rng: np.random.Generator, draw: ImageDraw.ImageDraw, width: int, he
         else:
             spikes = int(rng.integers(5, 16))
             turns = np.arange(2 * spikes) * np.pi / spikes
-            reach = np.where(np.arange(2 * spikes) % 2, 1.0, 0.7) * radius
-            points = [(x + r * np.cos(t), y + r * np.sin(t)) for t, r in zip(turns, reach, strict=True)]
+            radii = np.where(np.arange(2 * spikes) % 2, 1.0, 0.7) * radius
+            points = [(x + r * np.cos(t), y + r * np.sin(t)) for t, r in zip(turns, radii, strict=True)]
             draw.polygon(points, fill=colour)

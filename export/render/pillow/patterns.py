@@ -61,14 +61,14 @@ def _rays(rng: np.random.Generator, grid: _Grid, _period: float) -> Field:
 
 def _confetti(rng: np.random.Generator, grid: _Grid, period: float) -> Field:
     x, y = grid
-    seen = np.zeros_like(x)
+    covered = np.zeros_like(x)
     for _ in range(int(rng.integers(15, 60))):
         left, top = float(rng.random()) * x.max(), float(rng.random()) * y.max()
         radius = period * float(rng.uniform(0.08, 0.4))
         across, along = np.abs(x - left) / radius, np.abs(y - top) / radius
         power = float(rng.choice([0.7, 1.0, 2.0, 4.0]))  # star, diamond, disc, square
-        seen = np.maximum(seen, (across**power + along**power < 1).astype(np.float32))
-    return seen
+        covered = np.maximum(covered, (across**power + along**power < 1).astype(np.float32))
+    return covered
 
 
 _PATTERNS: tuple[Callable[[np.random.Generator, _Grid, float], Field], ...] = (

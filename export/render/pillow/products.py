@@ -70,18 +70,18 @@ def _motifs(rng: np.random.Generator, fonts: FontBook, side: int) -> tuple[Image
     for _ in range(int(rng.integers(1, 6))):
         ink = inks[int(rng.integers(len(inks)))]
         x, y = (float(v) for v in rng.uniform(0, 0.8 * side, 2))
-        reach, kind = float(rng.uniform(0.1, 0.45)) * side, rng.random()
+        extent, kind = float(rng.uniform(0.1, 0.45)) * side, rng.random()
         if kind < 0.35:
-            box = (x, y, x + reach, y + reach * float(rng.uniform(0.4, 1.6)))
+            box = (x, y, x + extent, y + extent * float(rng.uniform(0.4, 1.6)))
             draw.ellipse(box, fill=ink)
             mask_draw.ellipse(box, fill=240)
         elif kind < 0.7:
-            points = [(x + float(a) * reach, y + float(b) * reach) for a, b in rng.random((5, 2))]
+            points = [(x + float(a) * extent, y + float(b) * extent) for a, b in rng.random((5, 2))]
             draw.polygon(points, fill=ink)
             mask_draw.polygon(points, fill=240)
         else:
             word = PHRASES.slogans[int(rng.integers(len(PHRASES.slogans)))]
-            font = load_font(fonts.pick(rng, any(ord(c) > 0x2E80 for c in word)), max(6, int(reach * 0.7)))
+            font = load_font(fonts.pick(rng, any(ord(c) > 0x2E80 for c in word)), max(6, int(extent * 0.7)))
             draw.text((x, y), word, fill=ink, font=font)
             mask_draw.text((x, y), word, fill=240, font=font)
     return tile, mask
@@ -244,17 +244,3 @@ def render_hard_product(
     else:
         image = with_all_over_print(rng, fonts, photo)
     return faded(rng, image) if rng.random() < 0.2 else image
-
-
-__all__ = [
-    "close_up",
-    "cut_out",
-    "faded",
-    "render_hard_product",
-    "with_all_over_print",
-    "with_caption",
-    "with_details",
-    "with_frame",
-    "with_print",
-    "with_small_code",
-]

@@ -107,12 +107,11 @@ def render_qr_poster(
     short = int(rng.integers(320, 640))
     ratio = float(np.exp(rng.uniform(-0.55, 0.55)))
     width, height = (short, int(short * ratio)) if ratio >= 1 else (int(short / ratio), short)
-    make = (
+    image, paper = (
         photo_background(rng, width, height, photos)
         if rng.random() < 0.2
         else plain_or_gradient(rng, width, height)
     )
-    image, paper = make
     draw = ImageDraw.Draw(image)
     ink = ink_for(rng, paper)
     if rng.random() < 0.25:
@@ -184,10 +183,10 @@ def render_qr_photo(rng: np.random.Generator, photos: Sequence[Image.Image] = ()
     fill = float(rng.uniform(0.6, 1.45)) if rng.random() < 0.8 else float(rng.uniform(0.4, 0.7))
     laid = lay_down(rng, sheet, ground, fill, float(rng.uniform(0, 0.11)), turn)
     if rng.random() < 0.12:  # a finger at the edge
-        reach = int(side * rng.uniform(0.08, 0.2))
+        radius = int(side * rng.uniform(0.08, 0.2))
         x, y = int(rng.choice([0, width])), int(rng.uniform(0.2, 0.9) * height)
         tone = (int(rng.integers(90, 240)), int(rng.integers(60, 190)), int(rng.integers(50, 160)))
-        ImageDraw.Draw(laid).ellipse((x - reach, y - reach, x + reach, y + reach), fill=tone)
+        ImageDraw.Draw(laid).ellipse((x - radius, y - radius, x + radius, y + radius), fill=tone)
     seen = photograph(rng, laid)
     return seen.convert("L").convert("RGB") if rng.random() < 0.35 else seen
 

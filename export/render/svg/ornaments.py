@@ -53,21 +53,28 @@ def picture(page: Page, name: str, x: float, y: float, size: float, turn: float 
 
 def any_picture(page: Page, box: Region) -> None:
     """A picture by chance, as large as the box lets it be, in its middle."""
-    size = min(box.w, box.h)
+    size = min(box.width, box.height)
     name = page.pick(sorted(PICTURES))
-    picture(page, name, box.x + (box.w - size) / 2, box.y + (box.h - size) / 2, size, page.between(-12, 12))
+    picture(
+        page,
+        name,
+        box.x + (box.width - size) / 2,
+        box.y + (box.height - size) / 2,
+        size,
+        page.between(-12, 12),
+    )
 
 
 def rule(page: Page, box: Region, kind: str | None = None) -> None:
     """A dividing line across the middle of a box: plain, dotted, double, waved or with a diamond."""
-    y, ink = box.y + box.h / 2, page.look.accent
+    y, ink = box.y + box.height / 2, page.look.accent
     kind = kind or page.pick(("plain", "dotted", "double", "wave", "diamond"))
-    left, right = box.x, box.x + box.w
+    left, right = box.x, box.x + box.width
     stroke = f'stroke="{ink}" fill="none"'
     if kind == "wave":
-        humps = "".join(f"t{box.w / 24:.2f} 0" for _ in range(23))
+        humps = "".join(f"t{box.width / 24:.2f} 0" for _ in range(23))
         page.add(
-            f'<path {stroke} stroke-width="4" d="M{left} {y}q{box.w / 48:.2f} -12 {box.w / 24:.2f} 0{humps}"/>'
+            f'<path {stroke} stroke-width="4" d="M{left} {y}q{box.width / 48:.2f} -12 {box.width / 24:.2f} 0{humps}"/>'
         )
         return
     dots = (
@@ -101,7 +108,7 @@ def badge(page: Page, words: str, x: float, y: float, radius: float) -> None:
         burst(page, x, y, radius, look.accent, page.pick((10, 14, 20)))
     else:
         page.add(f'<circle cx="{x}" cy="{y}" r="{radius * 0.95}" fill="{look.accent}"/>')
-    style = look.head.but(size=radius * 0.55, fill=look.ground, align="middle")
+    style = look.head.replace(size=radius * 0.55, fill=look.ground, align="middle")
     page.add(f'<g transform="rotate({page.between(-16, 12):.1f} {x:.1f} {y:.1f})">')
     page.block(Region(x - radius * 0.68, y - radius * 0.5, radius * 1.36, radius), words, style, balance=True)
     page.add("</g>")
@@ -109,21 +116,23 @@ def badge(page: Page, words: str, x: float, y: float, radius: float) -> None:
 
 def ribbon(page: Page, box: Region, words: str, style: Style) -> None:
     """Words on a band with swallow tails."""
-    look, tail, drop = page.look, box.h * 0.8, box.h * 0.18
-    for side, x in ((1, box.x), (-1, box.x + box.w)):
+    look, tail, drop = page.look, box.height * 0.8, box.height * 0.18
+    for side, x in ((1, box.x), (-1, box.x + box.width)):
         page.add(
             f'<path fill="{look.accent}" opacity="0.7" d="M{x + side * tail * 0.5} {box.y + drop}h{-side * tail}'
-            f'l{side * tail * 0.3} {box.h / 2} {-side * tail * 0.3} {box.h / 2}h{side * tail}z"/>'
+            f'l{side * tail * 0.3} {box.height / 2} {-side * tail * 0.3} {box.height / 2}h{side * tail}z"/>'
         )
     page.rect(box, look.accent)
-    page.block(box.inset(box.h * 0.3, box.h * 0.08), words, style.but(fill=look.ground, align="middle"))
+    page.block(
+        box.inset(box.height * 0.3, box.height * 0.08), words, style.replace(fill=look.ground, align="middle")
+    )
 
 
 def bubble(page: Page, box: Region, fill: str, edge: str = "none") -> None:
     """A speech bubble over the box, its tail pointing down."""
-    x = box.x + box.w * page.between(0.3, 0.7)
-    bottom = box.y + box.h
-    page.rect(box, fill, min(60.0, box.h / 3), f'stroke="{edge}" stroke-width="4"')
+    x = box.x + box.width * page.between(0.3, 0.7)
+    bottom = box.y + box.height
+    page.rect(box, fill, min(60.0, box.height / 3), f'stroke="{edge}" stroke-width="4"')
     page.add(f'<path fill="{fill}" stroke="{edge}" stroke-width="4" d="M{x} {bottom - 2}l18 52 30 -52"/>')
     page.add(f'<path stroke="{fill}" stroke-width="6" d="M{x + 2} {bottom - 2}h44"/>')
 
@@ -149,7 +158,7 @@ def corners(page: Page, box: Region) -> None:
     if kind == "corner":
         for x, y, sx, sy in ((0, 0, 1, 1), (1, 0, -1, 1), (0, 1, 1, -1), (1, 1, -1, -1)):
             page.add(
-                f'<path fill="none" {more} d="M{box.x + x * box.w} {box.y + y * box.h + sy * 90}v{-sy * 90}h{sx * 90}"/>'
+                f'<path fill="none" {more} d="M{box.x + x * box.width} {box.y + y * box.height + sy * 90}v{-sy * 90}h{sx * 90}"/>'
             )
         return
     page.rect(

@@ -6,11 +6,12 @@ FreeType measures through Pillow.
 """
 
 import base64
+import dataclasses
 import html
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -42,9 +43,9 @@ class Style:
     leading: float = 1.5
     outline: str = ""
 
-    def but(self, **changes: object) -> "Style":
+    def replace(self, **changes: object) -> "Style":
         """The style with some things changed."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=64)
@@ -81,18 +82,20 @@ def fit_lines(words: str, style: Style, box: Region, balance: bool = False) -> t
     are headlines: Japanese ones are made smaller, down to 0.4, before they are broken within a word."""
     whole = 0.4 * style.size if balance and not words.isascii() else style.size
     while True:
-        lines = words.split("\n") if style.size > whole else break_lines(words, style, box.w)
+        lines = words.split("\n") if style.size > whole else break_lines(words, style, box.width)
         tall = (len(lines) - 1) * style.leading * style.size + style.size * 1.1
-        fits = tall <= box.h and all(width_of(line, style) <= box.w * 1.02 for line in lines)
+        fits = tall <= box.height and all(width_of(line, style) <= box.width * 1.02 for line in lines)
         if fits or style.size < 7:
             break
-        style = style.but(size=style.size * 0.94)
-    narrow = box.w
-    while balance and len(break_lines(words, style, narrow * 0.96)) == len(lines) and narrow > box.w * 0.4:
+        style = style.replace(size=style.size * 0.94)
+    narrow = box.width
+    while (
+        balance and len(break_lines(words, style, narrow * 0.96)) == len(lines) and narrow > box.width * 0.4
+    ):
         narrow *= 0.96
     narrowed = break_lines(words, style, narrow)
     wide = max(width_of(line, style) for line in narrowed)
-    return (narrowed if len(narrowed) == len(lines) and wide <= box.w * 1.02 else lines), style
+    return (narrowed if len(narrowed) == len(lines) and wide <= box.width * 1.02 else lines), style
 
 
 class Page:
@@ -131,7 +134,7 @@ class Page:
 
     def rect(self, box: Region, fill: str, radius: float = 0, more: str = "") -> None:
         """A filled rectangle; `more` holds further attributes."""
-        self.add(f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.w:.1f}" height="{box.h:.1f}" '
+        self.add(f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" '
                  f'rx="{radius:.1f}" fill="{fill}" {more}/>')  # fmt: skip
 
     def line(self, x: float, y: float, words: str, style: Style, turn: float = 0) -> None:
@@ -151,19 +154,19 @@ class Page:
     ) -> Region:
         """Words in lines inside a box, made smaller until they fit; the box that they take up is returned.
         `valign` puts them at the top (0) to the bottom (1)."""
-        box = box.inset(0, min(8.0, box.h * 0.05))
+        box = box.inset(0, min(8.0, box.height * 0.05))
         lines, style = fit_lines(words, style, box, balance)
         tall = (len(lines) - 1) * style.leading * style.size + style.size
-        top = box.y + max(0.0, box.h - tall) * valign
+        top = box.y + max(0.0, box.height - tall) * valign
         at = {"start": 0.0, "middle": 0.5, "end": 1.0}[style.align]
         for index, line in enumerate(lines):
-            self.line(box.x + box.w * at, top + style.size * (0.87 + index * style.leading), line, style)
+            self.line(box.x + box.width * at, top + style.size * (0.87 + index * style.leading), line, style)
         wide = max(width_of(line, style) for line in lines)
-        return Region(box.x + (box.w - wide) * at, top, wide, tall)
+        return Region(box.x + (box.width - wide) * at, top, wide, tall)
 
     def column(self, x: float, y: float, words: str, style: Style) -> None:
         """Characters one below another, as Japanese is written upright, centred on x from y downwards."""
-        style = style.but(align="middle")
+        style = style.replace(align="middle")
         for character in words:
             turned = character in _TURNED or character.isascii()
             dx, dy = (0.35, -0.3) if character in "、。，．" else (0.0, 0.0)
@@ -179,12 +182,12 @@ class Page:
         if not len(self.photos):
             return False
         with Image.open(self.pick(self.photos)) as opened:
-            image = opened.convert("RGB").resize((400, max(1, round(400 * box.h / box.w))))
+            image = opened.convert("RGB").resize((400, max(1, round(400 * box.height / box.width))))
         image = image.filter(ImageFilter.GaussianBlur(400 * blur))
         image = Image.blend(image, Image.new("RGB", image.size, "white" if dim > 0 else "black"), abs(dim))
         image.save(out := io.BytesIO(), "PNG")
         data = base64.b64encode(out.getvalue()).decode()
-        self.add(f'<image x="{box.x}" y="{box.y}" width="{box.w}" height="{box.h}" '
+        self.add(f'<image x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" '
                  f'preserveAspectRatio="none" href="data:image/png;base64,{data}"/>')  # fmt: skip
         return True
 

@@ -72,7 +72,7 @@ class Notice:
     japanese: bool
     subject: str
     headline: str
-    under: str
+    subtitle: str
     lines: tuple[str, ...]
     shop: str
     number: str
@@ -80,7 +80,7 @@ class Notice:
     away: range  # the days of the month from the first of the two dates to the second
 
     @property
-    def plain(self) -> str:
+    def title(self) -> str:
         """The headline on one line."""
         return self.headline.replace("\n", "" if self.japanese else " ")
 
@@ -130,8 +130,8 @@ def _compose(rng: np.random.Generator, japanese: bool, subject: str, words: Subj
         headline = headline.upper()
     chosen = tuple(words.sentences[i].format_map(values) for i in rng.permutation(len(words.sentences)))
     number = values["pct"] + "%" if subject == "sale" else values["d1"]
-    under = str(rng.choice(words.subtitles)).format_map(values)
-    return Notice(japanese, subject, headline, under, chosen, values["shop"], number, month, away)
+    subtitle = str(rng.choice(words.subtitles)).format_map(values)
+    return Notice(japanese, subject, headline, subtitle, chosen, values["shop"], number, month, away)
 
 
 def every_phrase() -> set[str]:

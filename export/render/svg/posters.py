@@ -56,8 +56,8 @@ def _modules(matrix: np.ndarray, kind: str) -> str:
 
 def code(page: Page, box: Region) -> None:
     """A QR code as large as the box lets it be, with its quiet zone, in its middle."""
-    size = min(box.w, box.h)
-    x, y = box.x + (box.w - size) / 2, box.y + (box.h - size) / 2
+    size = min(box.width, box.height)
+    x, y = box.x + (box.width - size) / 2, box.y + (box.height - size) / 2
     logo = page.chance(0.25)
     matrix = _matrix(page.rng, "h" if logo else page.pick("lmmq"))
     quiet = page.pick((2, 3, 4, 4))
@@ -86,49 +86,52 @@ def plain(page: Page, words: Notice) -> None:
     head, middle, foot = page.area.rows(
         page.between(0.8, 1.3), page.between(2.4, 3.4), page.between(0.4, 0.8)
     )
-    if page.area.w > page.area.h * 1.15:
+    if page.area.width > page.area.height * 1.15:
         beside(page, words)
         return
-    page.block(head, words.headline, look.head.but(size=page.between(70, 130)), 0.4, balance=True)
+    page.block(head, words.headline, look.head.replace(size=page.between(70, 130)), 0.4, balance=True)
     code(page, middle)
-    page.block(foot.inset(0, 10), words.under, look.body.but(size=page.between(30, 46)), 0.7)
+    page.block(foot.inset(0, 10), words.subtitle, look.body.replace(size=page.between(30, 46)), 0.7)
 
 
 def beside(page: Page, words: Notice) -> None:
     """Words on one side, the code on the other, as on a shop's card."""
     look = page.look
     first, second = (
-        page.area.columns(1, page.between(1, 1.6)) if page.area.h < 900 else page.area.rows(1, 1.8)
+        page.area.columns(1, page.between(1, 1.6)) if page.area.height < 900 else page.area.rows(1, 1.8)
     )
-    if page.chance(0.3) and page.area.h < 900:
+    if page.chance(0.3) and page.area.height < 900:
         second, first = page.area.columns(1.2, 1)
     head, under = first.inset(15).rows(1.6, 1)
     align = page.pick(("start", "middle"))
     page.block(
-        head, words.headline, look.head.but(size=page.between(70, 110), align=align), 0.7, balance=True
+        head, words.headline, look.head.replace(size=page.between(70, 110), align=align), 0.7, balance=True
     )
     page.block(
-        under, words.under + "\n" + words.shop, look.body.but(size=page.between(28, 42), align=align), 0.2
+        under,
+        words.subtitle + "\n" + words.shop,
+        look.body.replace(size=page.between(28, 42), align=align),
+        0.2,
     )
     code(page, second.inset(10))
 
 
 def phone(page: Page, words: Notice) -> None:
     """A phone that shows the code on its screen."""
-    look, tall = page.look, page.area.h * 0.72
-    wide = min(tall * 0.62, page.area.w * 0.7)
-    head = Region(page.area.x, page.area.y, page.area.w, page.area.h - tall - 15)
-    page.block(head, words.plain, look.head.but(size=page.between(60, 100)), balance=True)
-    body = Region(500 - wide / 2, page.area.y + page.area.h - tall, wide, tall)
+    look, tall = page.look, page.area.height * 0.72
+    wide = min(tall * 0.62, page.area.width * 0.7)
+    head = Region(page.area.x, page.area.y, page.area.width, page.area.height - tall - 15)
+    page.block(head, words.title, look.head.replace(size=page.between(60, 100)), balance=True)
+    body = Region(500 - wide / 2, page.area.y + page.area.height - tall, wide, tall)
     page.rect(body, "#1b1b1d", wide * 0.1)
     screen = body.inset(wide * 0.04, wide * 0.07)
     page.rect(screen, look.soft, wide * 0.05)
     page.rect(Region(500 - wide * 0.12, body.y + wide * 0.025, wide * 0.24, wide * 0.022), "#444444", 6)
     top, middle, foot = screen.inset(wide * 0.05).rows(0.8, 3, 0.9)
-    ink = look.body.but(size=wide * 0.09, fill="#222222" if look.ink < "#9" else look.ink, align="middle")
+    ink = look.body.replace(size=wide * 0.09, fill="#222222" if look.ink < "#9" else look.ink, align="middle")
     page.block(top, words.shop, ink)
     code(page, middle)
-    page.block(foot, words.under, ink.but(size=wide * 0.07))
+    page.block(foot, words.subtitle, ink.replace(size=wide * 0.07))
 
 
 def app_card(page: Page, words: Notice) -> None:
@@ -140,21 +143,21 @@ def app_card(page: Page, words: Notice) -> None:
     page.add(f'<linearGradient id="{name}" x2="1" y2="1"><stop stop-color="{first}"/>'
              f'<stop offset="1" stop-color="{last}"/></linearGradient>')  # fmt: skip
     page.rect(page.whole, f"url(#{name})")
-    wide = page.whole.w > page.whole.h * 1.15
+    wide = page.whole.width > page.whole.height * 1.15
     head, rest = page.whole.inset(60, 45).columns(1, 1.1) if wide else page.whole.inset(80, 50).rows(0.75, 3)
     page.block(
         head.inset(10),
         words.headline,
-        look.head.but(size=page.between(70, 110), fill="#ffffff"),
+        look.head.replace(size=page.between(70, 110), fill="#ffffff"),
         balance=True,
     )
     card = rest.inset(page.between(0, 40), 0)
     page.rect(card, "#ffffff", 44)
     top, middle, foot = card.inset(30, 24).rows(0.5, 3, 0.5)
-    dark = look.body.but(size=page.between(34, 48), fill="#2a2a2a", align="middle")
-    page.block(top, words.shop, dark.but(bold=0.03))
+    dark = look.body.replace(size=page.between(34, 48), fill="#2a2a2a", align="middle")
+    page.block(top, words.shop, dark.replace(bold=0.03))
     code(page, middle)
-    page.block(foot, words.under, dark.but(size=34, fill=first))
+    page.block(foot, words.subtitle, dark.replace(size=34, fill=first))
 
 
 def spoken(page: Page, words: Notice) -> None:
@@ -164,17 +167,18 @@ def spoken(page: Page, words: Notice) -> None:
     if page.chance(0.5):
         bubble(page, head.inset(60, 6), look.accent)
         page.block(
-            head.inset(110, 24), words.headline, look.head.but(size=100, fill=look.ground), balance=True
+            head.inset(110, 24), words.headline, look.head.replace(size=100, fill=look.ground), balance=True
         )
         code(page, middle.inset(0, 60))
         return
-    page.block(head.inset(100, 10), words.headline, look.head.but(size=110), 0.2, balance=True)
+    page.block(head.inset(100, 10), words.headline, look.head.replace(size=110), 0.2, balance=True)
     below = middle.inset(0, 20)
-    code(page, Region(below.x, below.y + 30, below.w, below.h - 30))
-    size = min(below.w, below.h - 30)
-    x, y = max(40.0, 500 - size / 2 - 90), head.y + head.h * 0.75
+    code(page, Region(below.x, below.y + 30, below.width, below.height - 30))
+    size = min(below.width, below.height - 30)
+    x, y = max(40.0, 500 - size / 2 - 90), head.y + head.height * 0.75
     page.add(f'<path fill="none" stroke="{look.accent}" stroke-width="9" stroke-linecap="round" '
-             f'd="M{x + 50:.0f} {y:.0f}q-70 60 0 {head.h / 4 + 90:.0f}m-34 -16l36 18 6 -42"/>')  # fmt: skip
+             f'd="M{x + 50:.0f} {y:.0f}q-70 60 0 {head.height / 4 + 90:.0f}'
+             'm-34 -16l36 18 6 -42"/>')  # fmt: skip
 
 
 def large(page: Page, words: Notice) -> None:
@@ -185,7 +189,7 @@ def large(page: Page, words: Notice) -> None:
     if page.chance(0.6):
         rest, band = page.whole.rows(1 - strip, strip)
     page.rect(band, look.accent)
-    page.block(band.inset(40, 14), words.plain, look.head.but(size=100, fill=look.ground), balance=True)
+    page.block(band.inset(40, 14), words.title, look.head.replace(size=100, fill=look.ground), balance=True)
     code(page, rest.inset(page.between(15, 60)))
 
 
@@ -193,30 +197,30 @@ def stand(page: Page, words: Notice) -> None:
     """A stand beside a till: ribbon, code in a frame, small pictures, a line."""
     look = page.look
     top, middle, foot = page.area.rows(0.75, page.between(2.6, 3.2), 0.7)
-    ribbon(page, top.inset(60, top.h * 0.12), words.plain, look.head.but(size=80))
-    size = min(middle.w, middle.h) - 20
+    ribbon(page, top.inset(60, top.height * 0.12), words.title, look.head.replace(size=80))
+    size = min(middle.width, middle.height) - 20
     frame = Region(500 - size / 2, middle.y + 10, size, size)
     code(page, frame.inset(24))
     corners(page, frame)
-    page.block(foot.inset(0, 8), words.under, look.body.but(size=page.between(32, 48)), 0.6)
-    room = (page.area.w - size) / 2 - 30
+    page.block(foot.inset(0, 8), words.subtitle, look.body.replace(size=page.between(32, 48)), 0.6)
+    room = (page.area.width - size) / 2 - 30
     if room > 70:
-        for x in (page.area.x, page.area.x + page.area.w - room):
-            any_picture(page, Region(x, middle.y, room, middle.h))
+        for x in (page.area.x, page.area.x + page.area.width - room):
+            any_picture(page, Region(x, middle.y, room, middle.height))
 
 
 def pair(page: Page, words: Notice) -> None:
     """Two codes, each with what it leads to."""
     look = page.look
     head, rest = page.area.rows(1, 2.6)
-    page.block(head, words.plain, look.head.but(size=page.between(60, 100)), balance=True)
-    tall = rest.h > rest.w * 1.1
+    page.block(head, words.title, look.head.replace(size=page.between(60, 100)), balance=True)
+    tall = rest.height > rest.width * 1.1
     for part, label in zip(
         rest.rows(1, 1) if tall else rest.columns(1, 1), ("LINE", "Instagram"), strict=True
     ):
         picture_box, name = part.inset(12).rows(4, 0.7)
         code(page, picture_box)
-        page.block(name, label, look.body.but(size=44, align="middle"))
+        page.block(name, label, look.body.replace(size=44, align="middle"))
 
 
 Layout = Callable[[Page, Notice], None]

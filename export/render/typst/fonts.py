@@ -29,9 +29,6 @@ class TypstFonts:
         return typst.Compiler(b"", font_paths=fonts, ignore_system_fonts=True)
 
 
-EMBEDDED_FONTS = TypstFonts((EMBEDDED_FAMILY,), (EMBEDDED_FAMILY, "New Computer Modern"), ())
-
-
 @lru_cache(maxsize=1)
 def training_fonts(root: Path = FONT_ROOT) -> TypstFonts:
     """The installed fonts that training may draw with.

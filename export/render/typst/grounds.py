@@ -66,15 +66,15 @@ def _stripes(page: Page) -> None:
     wide = page.between(8, 70)
     colour = rgb(page.look.second)
     turn = float(page.rng.choice([0, 90, 45, -45, 30]))
-    reach = math.hypot(page.width, page.height)
-    count = int(reach / wide / 2) + 1
+    diagonal = math.hypot(page.width, page.height)
+    count = int(diagonal / wide / 2) + 1
     bars = "".join(
         f"#place(top + left, dx: {2 * i * wide:.1f}pt, "
-        f"rect(width: {wide:.1f}pt, height: {reach:.0f}pt, fill: {colour}))"
+        f"rect(width: {wide:.1f}pt, height: {diagonal:.0f}pt, fill: {colour}))"
         for i in range(count)
     )
-    x, y = (page.width - reach) / 2, (page.height - reach) / 2
-    page.put(x, y, f"rotate({turn}deg, box(width: {reach:.0f}pt, height: {reach:.0f}pt)[{bars}])")
+    x, y = (page.width - diagonal) / 2, (page.height - diagonal) / 2
+    page.place(x, y, f"rotate({turn}deg, box(width: {diagonal:.0f}pt, height: {diagonal:.0f}pt)[{bars}])")
 
 
 def _gingham(page: Page) -> None:
@@ -130,7 +130,7 @@ def _blobs(page: Page) -> None:
         y = page.between(-0.2, 0.9) * page.height
         colour = rgb(page.look.second if page.chance(0.7) else page.look.accent, page.between(0.25, 0.8))
         shape = f"ellipse(width: {w:.0f}pt, height: {h:.0f}pt, fill: {colour})"
-        page.put(x, y, f"rotate({page.between(-60, 60):.0f}deg, {shape})")
+        page.place(x, y, f"rotate({page.between(-60, 60):.0f}deg, {shape})")
 
 
 def _confetti(page: Page) -> None:
@@ -143,15 +143,15 @@ def _confetti(page: Page) -> None:
             f"polygon.regular(size: {side:.0f}pt, vertices: {int(page.rng.integers(3, 6))}, fill: {colour})",
         )
         x, y = page.between(0, page.width), page.between(0, page.height)
-        page.put(x, y, f"rotate({int(page.rng.integers(360))}deg, {shapes[int(page.rng.integers(3))]})")
+        page.place(x, y, f"rotate({int(page.rng.integers(360))}deg, {shapes[int(page.rng.integers(3))]})")
 
 
 def _rays(page: Page) -> None:
     x, y = page.width * page.between(0.3, 0.7), page.height * page.between(0.3, 1.0)
-    count, reach = 2 * int(page.rng.integers(7, 18)), 2 * math.hypot(page.width, page.height)
+    count, radius = 2 * int(page.rng.integers(7, 18)), 2 * math.hypot(page.width, page.height)
     for i in range(0, count, 2):
         ends = [
-            (x + reach * math.cos(a), y + reach * math.sin(a))
+            (x + radius * math.cos(a), y + radius * math.sin(a))
             for a in (i * math.tau / count, (i + 1) * math.tau / count)
         ]
         _polygon(page, [(x, y), *ends], page.look.second)
@@ -159,7 +159,7 @@ def _rays(page: Page) -> None:
 
 def _polygon(page: Page, corners: list[tuple[float, float]], colour: str, opacity: float = 1) -> None:
     points = ", ".join(f"({x:.1f}pt, {y:.1f}pt)" for x, y in corners)
-    page.put(0, 0, f"polygon(fill: {rgb(colour, opacity)}, {points})")
+    page.place(0, 0, f"polygon(fill: {rgb(colour, opacity)}, {points})")
 
 
 def _halves(page: Page) -> None:
@@ -201,7 +201,7 @@ def panel(page: Page, at: Region, opacity: float = 1) -> None:
     radius = page.between(0, 30) if page.chance(0.6) else 0
     style = f", radius: {radius:.0f}pt"
     if page.chance(0.3):
-        page.rect(Region(at.x + 7, at.y + 8, at.w, at.h), rgb("#000000", 0.2), style)
+        page.rect(Region(at.x + 7, at.y + 8, at.width, at.height), rgb("#000000", 0.2), style)
     if page.chance(0.4):
         style += f", stroke: {page.between(1, 6):.1f}pt + {rgb(page.look.accent)}"
     page.rect(at, rgb(page.look.ground, opacity), style)
@@ -233,11 +233,11 @@ def frame(page: Page) -> None:
 
 def _corners(page: Page, inner: Region, colour: str, thick: float) -> None:
     arm = page.between(40, 120)
-    for x, dx in ((inner.x, arm), (inner.x + inner.w, -arm)):
-        for y, dy in ((inner.y, arm), (inner.y + inner.h, -arm)):
+    for x, dx in ((inner.x, arm), (inner.x + inner.width, -arm)):
+        for y, dy in ((inner.y, arm), (inner.y + inner.height, -arm)):
             for end in ((x + dx, y), (x, y + dy)):
                 ends = f"start: ({x:.0f}pt, {y:.0f}pt), end: ({end[0]:.0f}pt, {end[1]:.0f}pt)"
-                page.put(0, 0, f"line({ends}, stroke: {thick:.1f}pt + {colour})")
+                page.place(0, 0, f"line({ends}, stroke: {thick:.1f}pt + {colour})")
 
 
 def _bunting(page: Page) -> None:
@@ -252,9 +252,9 @@ def burst(page: Page, x: float, y: float, radius: float, colour: str) -> None:
     points, depth = int(page.rng.integers(10, 26)), page.between(0.75, 0.92)
     corners = []
     for i in range(2 * points):
-        reach = radius if i % 2 else radius * depth
+        distance = radius if i % 2 else radius * depth
         corners.append(
-            (x + reach * math.cos(i * math.pi / points), y + reach * math.sin(i * math.pi / points))
+            (x + distance * math.cos(i * math.pi / points), y + distance * math.sin(i * math.pi / points))
         )
     _polygon(page, corners, colour)
 
@@ -266,7 +266,7 @@ def bear(page: Page, x: float, y: float, side: float) -> None:
     def disc(cx: float, cy: float, radius: float, fill: str, squash: float = 1) -> None:
         left, top = x + side * (cx - radius), y + side * (cy - radius * squash)
         size = f"width: {2 * radius * side:.1f}pt, height: {2 * radius * squash * side:.1f}pt"
-        page.put(left, top, f"ellipse({size}, fill: {fill}, stroke: {side * 0.015:.1f}pt + {ink})")
+        page.place(left, top, f"ellipse({size}, fill: {fill}, stroke: {side * 0.015:.1f}pt + {ink})")
 
     ears = page.between(0.1, 0.17)
     for cx in (0.2, 0.8):
@@ -292,7 +292,7 @@ def sticker(page: Page) -> None:
         tape = (
             f"rect(width: {side * 1.6:.0f}pt, height: {side * 0.3:.0f}pt, fill: {rgb(page.look.accent, 0.6)})"
         )
-        page.put(x - side * 0.2, y, f"rotate({page.between(-40, 40):.0f}deg, {tape})")
+        page.place(x - side * 0.2, y, f"rotate({page.between(-40, 40):.0f}deg, {tape})")
     elif kind == 2:
         bear(page, x, y, side)
     else:
@@ -305,4 +305,4 @@ def heart(page: Page, x: float, y: float, side: float) -> None:
     at = [f"({side * px:.1f}pt, {side * py:.1f}pt)" for px, py in points]
     path = f"curve.move({at[0]}), curve.cubic({', '.join(at[1:4])}), curve.cubic({', '.join(at[4:])})"
     turn = page.between(-25, 25)
-    page.put(x, y, f"rotate({turn:.0f}deg, curve(fill: {rgb(page.look.accent)}, {path}, curve.close()))")
+    page.place(x, y, f"rotate({turn:.0f}deg, curve(fill: {rgb(page.look.accent)}, {path}, curve.close()))")

@@ -19,11 +19,11 @@ from export.render.typst.fonts import EMBEDDED_FAMILY, TypstFonts
 # Headlines are measured by their ink, so that tails do not hang out of the box.
 _INK = '#set text(top-edge: "bounds", bottom-edge: "bounds")\n'
 PRELUDE = """
-#let big(w, h, a, body) = context {
+#let fit-headline(w, h, a, body) = context {
   let m = measure(body)
   box(width: w, height: h, align(a, scale(100% * calc.min(w / m.width, h / m.height), reflow: true, body)))
 }
-#let flow(w, h, a, grow, body) = context {
+#let fit-text(w, h, a, grow, body) = context {
   let k = grow
   while k > 0.25 and measure(width: w / k, body).height * k > h { k = k * 0.94 }
   box(width: w, height: h, align(a, scale(k * 100%, reflow: true, block(width: w / k, body))))
@@ -90,13 +90,15 @@ class Page:
         """A number in [low, high)."""
         return float(self.rng.uniform(low, high))
 
-    def put(self, x: float, y: float, content: str) -> None:
+    def place(self, x: float, y: float, content: str) -> None:
         """Place Typst code (not markup) with its upper left corner at x, y."""
         self.parts.append(f"#place(top + left, dx: {x:.1f}pt, dy: {y:.1f}pt, {content})")
 
     def rect(self, at: Region, fill: str = "none", style: str = "") -> None:
         """A rectangle; `fill` and `style` are Typst code."""
-        self.put(at.x, at.y, f"rect(width: {at.w:.1f}pt, height: {at.h:.1f}pt, fill: {fill}{style})")
+        self.place(
+            at.x, at.y, f"rect(width: {at.width:.1f}pt, height: {at.height:.1f}pt, fill: {fill}{style})"
+        )
 
     def words(self, text: str, colour: str, head: bool = False, size: float = 20, bold: bool = False) -> str:
         """Markup of `text` in the page's font for headlines or for reading."""
@@ -106,7 +108,7 @@ class Page:
         set_as = f'font: ("{font}", "{EMBEDDED_FAMILY}"), size: {size:.1f}pt, fill: rgb("{colour}"){weight}'
         return f"#text({set_as})[{quoted(text)}]"
 
-    def big(
+    def fit_headline(
         self, at: Region, lines: Sequence[str], colour: str, align: str = "center + horizon", turn: float = 0
     ) -> None:
         """Lines scaled to fill `at`, as a headline; `turn` is in degrees."""
@@ -114,16 +116,16 @@ class Page:
         side = align.split(" + ", maxsplit=1)[0]
         leading = 0.35 if any(ord(letter) > 0x2E80 for line in lines for letter in line) else 0.4
         set_as = f"align({side})[{_INK}#set par(leading: {leading}em)\n{body}]"
-        content = f"big({at.w:.1f}pt, {at.h:.1f}pt, {align}, {set_as})"
-        self.put(at.x, at.y, f"rotate({turn:.1f}deg, {content})" if turn else content)
+        content = f"fit-headline({at.width:.1f}pt, {at.height:.1f}pt, {align}, {set_as})"
+        self.place(at.x, at.y, f"rotate({turn:.1f}deg, {content})" if turn else content)
 
-    def flow(
+    def fit_text(
         self, at: Region, markup: str, align: str = "left + horizon", grow: float = 1.6, leading: float = 0.75
     ) -> None:
         """Running markup set to the width of `at`, shrunk until it is no taller."""
         side = align.split(" + ", maxsplit=1)[0]
         body = f"align({side})[#set par(leading: {leading:.2f}em)\n{markup}]"
-        self.put(at.x, at.y, f"flow({at.w:.1f}pt, {at.h:.1f}pt, {align}, {grow:.2f}, {body})")
+        self.place(at.x, at.y, f"fit-text({at.width:.1f}pt, {at.height:.1f}pt, {align}, {grow:.2f}, {body})")
 
     def photo(self, at: Region, radius: float = 0, blur: float = 0) -> bool:
         """One of the photos, cropped to `at`; False, and nothing drawn, where there are none.
@@ -143,8 +145,8 @@ class Page:
             f"height='{height}' href='data:image/jpeg;base64,{data}'/></svg>"
         )
         picture = f'image(bytes("{svg}"), format: "svg", width: 100%, height: 100%, fit: "cover")'
-        box = f"box(width: {at.w:.1f}pt, height: {at.h:.1f}pt, clip: true, radius: {radius:.1f}pt, {picture})"
-        self.put(at.x, at.y, box)
+        sides = f"width: {at.width:.1f}pt, height: {at.height:.1f}pt"
+        self.place(at.x, at.y, f"box({sides}, clip: true, radius: {radius:.1f}pt, {picture})")
         return True
 
     def source(self) -> str:

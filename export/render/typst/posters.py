@@ -44,17 +44,17 @@ def _module(kind: str, x: int, y: int) -> str:
     return f"M{x} {y}h1v1h-1z"
 
 
-def _finder(x: int, y: int, round_: float, ink: str, paper: str) -> str:
+def _finder(x: int, y: int, roundness: float, ink: str, paper: str) -> str:
     rings = ((0, 7, ink), (1, 5, paper), (2, 3, ink))
     return "".join(
-        f"<rect x='{x + gap}' y='{y + gap}' width='{side}' height='{side}' rx='{round_ * side:.2f}' "
+        f"<rect x='{x + gap}' y='{y + gap}' width='{side}' height='{side}' rx='{roundness * side:.2f}' "
         f"fill='{fill}'/>"
         for gap, side, fill in rings
     )
 
 
 def code_svg(
-    matrix: NDArray[np.bool_], kind: str, inks: tuple[str, str, str], quiet: int, round_: float
+    matrix: NDArray[np.bool_], kind: str, inks: tuple[str, str, str], quiet: int, roundness: float
 ) -> str:
     """A code as SVG.
 
@@ -63,7 +63,7 @@ def code_svg(
         kind: "squares", "dots" or "diamonds".
         inks: colours of the modules, of the three finder patterns, and of the paper.
         quiet: modules of paper round the code.
-        round_: how round the finder patterns' corners are, 0 to 0.5.
+        roundness: how round the finder patterns' corners are, 0 to 0.5.
 
     """
     side = len(matrix)
@@ -73,7 +73,7 @@ def code_svg(
     for x, y in corners:
         inside[y : y + 7, x : x + 7] = True
     path = "".join(_module(kind, int(x), int(y)) for y, x in np.argwhere(matrix & ~inside))
-    finders = "".join(_finder(x, y, round_, finder_ink, paper) for x, y in corners)
+    finders = "".join(_finder(x, y, roundness, finder_ink, paper) for x, y in corners)
     full = side + 2 * quiet
     sharp = " shape-rendering='crispEdges'" if kind == "squares" else ""
     return (
@@ -99,12 +99,12 @@ def _inks(page: Page) -> tuple[str, str, str]:
 
 def place_code(page: Page, at: Region) -> None:
     """A random code as large as `at` lets it be, in its middle; a logo over some."""
-    matrix, side = random_matrix(page.rng), min(at.w, at.h)
-    x, y = at.x + (at.w - side) / 2, at.y + (at.h - side) / 2
+    matrix, side = random_matrix(page.rng), min(at.width, at.height)
+    x, y = at.x + (at.width - side) / 2, at.y + (at.height - side) / 2
     kind = str(page.rng.choice(["squares", "squares", "squares", "dots", "diamonds"]))
     inks, quiet = _inks(page), int(page.rng.choice([1, 2, 3, 4]))
     svg = code_svg(matrix, kind, inks, quiet, page.between(0.1, 0.5) if page.chance(0.35) else 0)
-    page.put(x, y, f'image(bytes("{svg}"), format: "svg", width: {side:.1f}pt, height: {side:.1f}pt)')
+    page.place(x, y, f'image(bytes("{svg}"), format: "svg", width: {side:.1f}pt, height: {side:.1f}pt)')
     if page.chance(0.25):
         logo = side * page.between(0.14, 0.2)
         spot = Region(x + (side - logo) / 2, y + (side - logo) / 2, logo, logo)
@@ -115,7 +115,7 @@ def place_code(page: Page, at: Region) -> None:
         if kind == "bear":
             bear(page, spot.x + logo * 0.15, spot.y + logo * 0.15, logo * 0.7)
         elif kind == "letter":
-            page.big(
+            page.fit_headline(
                 spot.inset(logo * 0.3), ["MSKN"[int(page.rng.integers(4))]], page.look.on(page.look.accent)
             )
 
@@ -139,26 +139,26 @@ def plain(page: Page, notice: Notice, busy: bool) -> None:
 def _plate(page: Page, at: Region, words: str) -> None:
     """One line on a strip of its own colour, or straight on the ground."""
     colour = str(page.rng.choice([page.look.accent, page.look.ground, page.look.ink]))
-    page.rect(at, rgb(colour), f", radius: {page.between(0, at.h / 2):.0f}pt")
+    page.rect(at, rgb(colour), f", radius: {page.between(0, at.height / 2):.0f}pt")
     ink = page.look.ground if colour == page.look.ink else page.look.on(colour)
-    page.big(at.inset(at.w * 0.08, at.h * 0.24), [words], ink)
+    page.fit_headline(at.inset(at.width * 0.08, at.height * 0.24), [words], ink)
 
 
 def card(page: Page, notice: Notice, busy: bool) -> None:
     """An add-me card: a face, a name, the code, the handle."""
     inner = page.whole.inset(page.width * page.between(0.06, 0.16), page.height * page.between(0.05, 0.1))
     panel(page, inner, 1 if busy else page.between(0.7, 1))
-    top, name, code, foot = inner.inset(inner.w * 0.08, inner.h * 0.05).rows(
+    top, name, code, foot = inner.inset(inner.width * 0.08, inner.height * 0.05).rows(
         0.9, 0.7, page.between(3, 5), 0.7, gap=8
     )
-    side = min(top.h, top.w)
-    face = Region(top.x + (top.w - side) / 2, top.y, side, side)
+    side = min(top.height, top.width)
+    face = Region(top.x + (top.width - side) / 2, top.y, side, side)
     if not (page.chance(0.4) and page.photo(face, radius=side / 2)):
         page.rect(face, rgb(page.look.accent), f", radius: {side / 2:.0f}pt")
         bear(page, face.x + side * 0.2, face.y + side * 0.2, side * 0.6)
-    page.big(name, [notice.shop], page.look.ink)
+    page.fit_headline(name, [notice.shop], page.look.ink)
     place_code(page, code)
-    page.flow(foot, page.words(_call(page, notice), page.look.ink), "center + horizon", 1.2)
+    page.fit_text(foot, page.words(_call(page, notice), page.look.ink), "center + horizon", 1.2)
 
 
 def poster(page: Page, notice: Notice, busy: bool) -> None:
@@ -167,9 +167,9 @@ def poster(page: Page, notice: Notice, busy: bool) -> None:
     if busy:
         panel(page, page.whole.inset(page.width * 0.03), 0.9)
     head, code, foot = inner.rows(page.between(0.8, 1.6), page.between(2, 4), page.between(0.5, 1.2), gap=14)
-    page.big(head, [_call(page, notice)] if page.chance(0.6) else notice.headline, page.look.ink)
-    side = min(code.w, code.h)
-    box = Region(code.x + (code.w - side) / 2, code.y, side, side)
+    page.fit_headline(head, [_call(page, notice)] if page.chance(0.6) else notice.headline, page.look.ink)
+    side = min(code.width, code.height)
+    box = Region(code.x + (code.width - side) / 2, code.y, side, side)
     page.rect(
         box,
         rgb("#ffffff"),
@@ -177,7 +177,7 @@ def poster(page: Page, notice: Notice, busy: bool) -> None:
         f", stroke: {page.between(0, 8):.1f}pt + {rgb(page.look.accent)}",
     )
     place_code(page, box.inset(side * page.between(0.04, 0.1)))
-    page.flow(
+    page.fit_text(
         foot,
         paragraphs(page, notice.lines[: int(page.rng.integers(1, 4))], page.look.ink),
         "center + horizon",
@@ -196,8 +196,8 @@ def beside(page: Page, notice: Notice, busy: bool) -> None:
         text, code = cut(page.between(0.8, 1.4), 1, gap=18)
     place_code(page, code)
     head, body = text.inset(4, 10).rows(1, 1.3, gap=26)
-    page.big(head, notice.headline, page.look.ink, "left + horizon")
-    page.flow(
+    page.fit_headline(head, notice.headline, page.look.ink, "left + horizon")
+    page.fit_text(
         body, paragraphs(page, (_call(page, notice), *notice.lines[:2]), page.look.ink), "left + top", 1.2
     )
 
@@ -209,9 +209,15 @@ def stand(page: Page, notice: Notice, busy: bool) -> None:
     page.rect(middle, rgb("#ffffff"))
     for strip in (head, foot):
         page.rect(strip, rgb(page.look.accent))
-    page.big(head.inset(head.w * 0.1, head.h * 0.24), [_call(page, notice)], page.look.on(page.look.accent))
-    place_code(page, middle.inset(middle.w * 0.06, middle.h * 0.05))
-    page.big(foot.inset(foot.w * 0.2, foot.h * 0.3), [notice.shop], page.look.on(page.look.accent))
+    page.fit_headline(
+        head.inset(head.width * 0.1, head.height * 0.24),
+        [_call(page, notice)],
+        page.look.on(page.look.accent),
+    )
+    place_code(page, middle.inset(middle.width * 0.06, middle.height * 0.05))
+    page.fit_headline(
+        foot.inset(foot.width * 0.2, foot.height * 0.3), [notice.shop], page.look.on(page.look.accent)
+    )
 
 
 def pair(page: Page, notice: Notice, busy: bool) -> None:
@@ -220,12 +226,12 @@ def pair(page: Page, notice: Notice, busy: bool) -> None:
     if busy:
         panel(page, page.whole.inset(page.width * 0.03), 0.95)
     head, body = inner.rows(0.8, page.between(3, 4.5), gap=12)
-    page.big(head, [notice.title], page.look.ink)
+    page.fit_headline(head, [notice.title], page.look.ink)
     cut = body.columns if page.width >= page.height * 0.8 else body.rows
     for cell in cut(1, 1, gap=24):
         code, foot = cell.rows(4, 0.8, gap=8)
         place_code(page, code)
-        page.flow(foot, page.words(_call(page, notice), page.look.ink), "center + horizon", 1)
+        page.fit_text(foot, page.words(_call(page, notice), page.look.ink), "center + horizon", 1)
 
 
 def seal(page: Page, notice: Notice, busy: bool) -> None:

@@ -12,7 +12,7 @@ def _cell(page: Page, words: str, colour: str, bold: bool = False) -> str:
 
 
 def _headline(page: Page, at: Region, notice: Notice, words: str) -> None:
-    page.big(at, [words if page.chance(0.7) else notice.title], page.look.ink)
+    page.fit_headline(at, [words if page.chance(0.7) else notice.title], page.look.ink)
 
 
 def measures(page: Page, notice: Notice, busy: bool) -> None:
@@ -50,8 +50,8 @@ def measures(page: Page, notice: Notice, busy: bool) -> None:
         f"#table(columns: ({columns}), align: center + horizon, inset: {page.between(7, 26):.0f}pt, "
         f"stroke: {line}, fill: {fill}, {', '.join(cells)})"
     )
-    page.flow(body, table, "center + horizon", 1.5)
-    page.flow(foot, paragraphs(page, notice.lines[:2], look.ink), "center + horizon", 0.8)
+    page.fit_text(body, table, "center + horizon", 1.5)
+    page.fit_text(foot, paragraphs(page, notice.lines[:2], look.ink), "center + horizon", 0.8)
 
 
 def prices(page: Page, notice: Notice, busy: bool) -> None:
@@ -78,8 +78,8 @@ def prices(page: Page, notice: Notice, busy: bool) -> None:
         f"#grid(columns: (auto, 1fr, auto), column-gutter: 8pt, row-gutter: {gutter:.0f}pt, "
         f"align: bottom, {', '.join(rows)})"
     )
-    page.flow(body, grid, "left + horizon", 1.6)
-    page.flow(foot, page.words(notice.shop, page.look.accent), "center + bottom", 1)
+    page.fit_text(body, grid, "left + horizon", 1.6)
+    page.fit_text(foot, page.words(notice.shop, page.look.accent), "center + bottom", 1)
 
 
 def coupon(page: Page, notice: Notice, busy: bool) -> None:
@@ -92,21 +92,26 @@ def coupon(page: Page, notice: Notice, busy: bool) -> None:
     page.rect(at, rgb(colour), f", radius: {page.between(0, 20):.0f}pt")
     main, stub = at.columns(page.between(2, 3.5), 1, gap=0)
     dash = f'stroke: (paint: {rgb(ink)}, thickness: 2pt, dash: "dashed")'
-    page.put(stub.x, at.y + 10, f"line(start: (0pt, 0pt), end: (0pt, {at.h - 20:.0f}pt), {dash})")
-    for y in (at.y, at.y + at.h):
-        page.put(stub.x - 16, y - 16, f"circle(radius: 16pt, fill: {rgb(page.look.ground)})")
-    top, amount, low = main.inset(main.w * 0.08, main.h * 0.1).rows(0.7, 2.2, 1.1, gap=8)
+    page.place(stub.x, at.y + 10, f"line(start: (0pt, 0pt), end: (0pt, {at.height - 20:.0f}pt), {dash})")
+    for y in (at.y, at.y + at.height):
+        page.place(stub.x - 16, y - 16, f"circle(radius: 16pt, fill: {rgb(page.look.ground)})")
+    top, amount, low = main.inset(main.width * 0.08, main.height * 0.1).rows(0.7, 2.2, 1.1, gap=8)
     share = int(page.rng.integers(1, 10)) * 5
     words = PHRASES.language(notice.japanese)
-    page.big(top, [pick(page.rng, words.coupon_titles)], ink)
-    page.big(amount, [pick(page.rng, words.coupon_values).format(yen=20 * share, percent=share)], ink)
-    page.flow(low, paragraphs(page, notice.lines[:2], ink), "center + horizon", 0.9)
-    code = "".join(page.rng.choice(list("ACDEFHKMNPRTWXY3479"), int(page.rng.integers(4, 9))))
-    turned = stub.inset(stub.w * 0.3, stub.h * 0.12)
-    over = Region(
-        turned.x + (turned.w - turned.h) / 2, turned.y + (turned.h - turned.w) / 2, turned.h, turned.w
+    page.fit_headline(top, [pick(page.rng, words.coupon_titles)], ink)
+    page.fit_headline(
+        amount, [pick(page.rng, words.coupon_values).format(yen=20 * share, percent=share)], ink
     )
-    page.big(over, [code], ink, turn=90 if page.chance(0.5) else -90)
+    page.fit_text(low, paragraphs(page, notice.lines[:2], ink), "center + horizon", 0.9)
+    code = "".join(page.rng.choice(list("ACDEFHKMNPRTWXY3479"), int(page.rng.integers(4, 9))))
+    turned = stub.inset(stub.width * 0.3, stub.height * 0.12)
+    over = Region(
+        turned.x + (turned.width - turned.height) / 2,
+        turned.y + (turned.height - turned.width) / 2,
+        turned.height,
+        turned.width,
+    )
+    page.fit_headline(over, [code], ink, turn=90 if page.chance(0.5) else -90)
 
 
 def sale(page: Page, notice: Notice, busy: bool) -> None:
@@ -128,29 +133,29 @@ def sale(page: Page, notice: Notice, busy: bool) -> None:
     else:
         page.rect(Region(0, foot.y - 8, page.width, page.height - foot.y + 8), rgb(colour))
         ink = page.look.ink
-    page.big(head.inset(head.w * 0.08, 0), [notice.title], ink)
+    page.fit_headline(head.inset(head.width * 0.08, 0), [notice.title], ink)
     share = int(page.rng.integers(1, 10)) * 10
     discount = pick(page.rng, PHRASES.language(notice.japanese).discounts)
-    page.big(
-        number.inset(number.w * 0.06, number.h * 0.05),
+    page.fit_headline(
+        number.inset(number.width * 0.06, number.height * 0.05),
         [discount.format(percent=share, tenths=share // 10)],
         ink,
         turn=page.between(-9, 9),
     )
-    page.flow(
-        foot.inset(foot.w * 0.08, 4),
+    page.fit_text(
+        foot.inset(foot.width * 0.08, 4),
         page.words(notice.lines[0], page.look.on(colour)),
         "center + horizon",
         1.3,
     )
     if page.chance(0.5):
         strip = Region(-page.width * 0.33, page.height * 0.01, page.width * 0.8, page.height * 0.05)
-        words = page.words(notice.kicker, page.look.ground, head=True, size=strip.h * 0.5)
+        words = page.words(notice.kicker, page.look.ground, head=True, size=strip.height * 0.5)
         ribbon = (
-            f"box(width: {strip.w:.0f}pt, height: {strip.h:.0f}pt, fill: {rgb(page.look.ink)}, "
+            f"box(width: {strip.width:.0f}pt, height: {strip.height:.0f}pt, fill: {rgb(page.look.ink)}, "
             f"align(center + horizon)[{words}])"
         )
-        page.put(strip.x, strip.y, f"rotate(-35deg, {ribbon})")
+        page.place(strip.x, strip.y, f"rotate(-35deg, {ribbon})")
 
 
 def month(page: Page, notice: Notice, busy: bool) -> None:
@@ -160,7 +165,7 @@ def month(page: Page, notice: Notice, busy: bool) -> None:
         panel(page, page.whole.inset(page.width * 0.03), 0.95)
     head, grid, foot = inner.rows(1, page.between(3, 4.5), 0.9, gap=12)
     number, words = int(page.rng.integers(1, 13)), PHRASES.language(notice.japanese)
-    page.big(head, [words.month_title.format(month=number)], page.look.ink)
+    page.fit_headline(head, [words.month_title.format(month=number)], page.look.ink)
     start, days = int(page.rng.integers(7)), int(page.rng.choice([28, 30, 31]))
     closed = set(page.rng.choice(days, int(page.rng.integers(3, 12)), replace=False).tolist())
     rows = grid.rows(*[1] * (1 + -(-(start + days) // 7)), gap=0)
@@ -168,17 +173,21 @@ def month(page: Page, notice: Notice, busy: bool) -> None:
         for column, cell in enumerate(row.columns(*[1] * 7, gap=0)):
             day = (row_index - 1) * 7 + column - start
             if row_index == 0:
-                page.big(cell.inset(cell.w * 0.3, cell.h * 0.3), [words.week[column]], page.look.accent)
+                page.fit_headline(
+                    cell.inset(cell.width * 0.3, cell.height * 0.3), [words.week[column]], page.look.accent
+                )
             elif 0 <= day < days:
-                side = min(cell.w, cell.h) * 0.86
-                spot = Region(cell.x + (cell.w - side) / 2, cell.y + (cell.h - side) / 2, side, side)
+                side = min(cell.width, cell.height) * 0.86
+                spot = Region(cell.x + (cell.width - side) / 2, cell.y + (cell.height - side) / 2, side, side)
                 if day in closed:
-                    page.put(
+                    page.place(
                         spot.x, spot.y, f"circle(radius: {side / 2:.1f}pt, fill: {rgb(page.look.accent)})"
                     )
                 ink = page.look.on(page.look.accent) if day in closed else page.look.ink
-                page.big(spot.inset(side * 0.2), [f"{day + 1:2d}".strip()], ink)
-    page.flow(foot, page.words(words.closed_legend + notice.lines[0], page.look.ink), "center + horizon", 0.9)
+                page.fit_headline(spot.inset(side * 0.2), [f"{day + 1:2d}".strip()], ink)
+    page.fit_text(
+        foot, page.words(words.closed_legend + notice.lines[0], page.look.ink), "center + horizon", 0.9
+    )
 
 
 def chat(page: Page, notice: Notice, busy: bool) -> None:
@@ -191,7 +200,7 @@ def chat(page: Page, notice: Notice, busy: bool) -> None:
     page.rect(page.whole, rgb(wall))
     bar, body, entry = page.whole.rows(1, 9, 0.8, gap=0)
     page.rect(bar, rgb("#232326" if dark else "#f8f8f8"))
-    page.flow(
+    page.fit_text(
         bar.inset(20, 8),
         page.words(f"<  {notice.shop}", "#f0f0f0" if dark else "#222222", bold=True),
         "left + horizon",
@@ -204,15 +213,15 @@ def chat(page: Page, notice: Notice, busy: bool) -> None:
         for _ in range(int(page.rng.integers(4, 9)))
     ]
     for row, line in zip(body.inset(16, 10).rows(*[1] * len(lines), gap=8), lines, strict=True):
-        wide = min(row.w * 0.75, 40 + 22 * len(line) * (1 if notice.japanese else 0.55))
+        wide = min(row.width * 0.75, 40 + 22 * len(line) * (1 if notice.japanese else 0.55))
         ours = page.chance(0.5)
-        bubble = Region(row.x + row.w - wide if ours else row.x + 44, row.y, wide, row.h * 0.85)
+        bubble = Region(row.x + row.width - wide if ours else row.x + 44, row.y, wide, row.height * 0.85)
         fill = mine if ours else "#3a3a3c" if dark else "#ffffff" if wall != "#ffffff" else "#ececee"
         ink = "#ffffff" if fill in {"#3a3a3c", "#0a84ff", "#d94f8a"} else "#111111"
         page.rect(bubble, rgb(fill), f", radius: {page.between(14, 24):.0f}pt")
-        page.flow(bubble.inset(12, 5), page.words(line, ink), "left + horizon", 1)
+        page.fit_text(bubble.inset(12, 5), page.words(line, ink), "left + horizon", 1)
         if not ours:
-            page.put(row.x, row.y, f"circle(radius: 17pt, fill: {rgb(page.look.accent)})")
+            page.place(row.x, row.y, f"circle(radius: 17pt, fill: {rgb(page.look.accent)})")
     page.rect(entry, rgb("#232326" if dark else "#f8f8f8"))
     page.rect(
         entry.inset(50, 9),
@@ -231,21 +240,21 @@ def mail(page: Page, notice: Notice, busy: bool) -> None:
     page.rect(page.whole, rgb(ground))
     inner = page.whole.inset(page.width * 0.06, page.height * 0.05)
     name, body, foot = inner.rows(1, page.between(5, 8), 0.6, gap=10)
-    side = min(name.h, 60)
-    page.put(name.x, name.y, f"circle(radius: {side / 2:.0f}pt, fill: {rgb(page.look.accent)})")
+    side = min(name.height, 60)
+    page.place(name.x, name.y, f"circle(radius: {side / 2:.0f}pt, fill: {rgb(page.look.accent)})")
     who = (
         page.words(notice.shop, ink, size=18, bold=True)
         + " \\ "
         + page.words(f"{int(page.rng.integers(8, 23))}:{int(page.rng.integers(10, 60))}", grey, size=14)
     )
-    page.flow(Region(name.x + side + 14, name.y, name.w - side - 14, side), who, "left + horizon", 1)
+    page.fit_text(Region(name.x + side + 14, name.y, name.width - side - 14, side), who, "left + horizon", 1)
     text = page.words(notice.title, ink, size=26, bold=True) + "\n\n" + paragraphs(page, notice.lines, ink)
-    page.flow(body, text, "left + top", page.between(0.9, 1.4))
-    page.put(foot.x, foot.y, f"line(length: {foot.w:.0f}pt, stroke: 0.7pt + {rgb(grey)})")
+    page.fit_text(body, text, "left + top", page.between(0.9, 1.4))
+    page.place(foot.x, foot.y, f"line(length: {foot.width:.0f}pt, stroke: 0.7pt + {rgb(grey)})")
     marks = "".join(
         f"#box(width: 25%, align(center, circle(radius: 7pt, stroke: 1.5pt + {rgb(grey)})))" for _ in range(4)
     )
-    page.put(foot.x, foot.y + 12, f"box(width: {foot.w:.0f}pt)[{marks}]")
+    page.place(foot.x, foot.y + 12, f"box(width: {foot.width:.0f}pt)[{marks}]")
 
 
 def listing(page: Page, notice: Notice, busy: bool) -> None:
@@ -260,12 +269,12 @@ def listing(page: Page, notice: Notice, busy: bool) -> None:
         f", stroke: {page.between(1.5, 6):.1f}pt + {rgb(page.look.accent)}"
         f", radius: {page.between(0, 30):.0f}pt",
     )
-    page.big(plate.inset(plate.w * 0.1, plate.h * 0.15), notice.headline, page.look.ink)
+    page.fit_headline(plate.inset(plate.width * 0.1, plate.height * 0.15), notice.headline, page.look.ink)
     value = int(page.rng.integers(8, 300)) * 55
-    page.rect(amount.inset(amount.w * 0.12, 0), rgb(page.look.second))
-    page.big(
-        amount.inset(amount.w * 0.2, amount.h * 0.2),
+    page.rect(amount.inset(amount.width * 0.12, 0), rgb(page.look.second))
+    page.fit_headline(
+        amount.inset(amount.width * 0.2, amount.height * 0.2),
         [PHRASES.language(notice.japanese).total.format(yen=value, pounds=value / 100)],
         page.look.ink,
     )
-    page.flow(rest, paragraphs(page, notice.lines[:3], page.look.ink), "center + horizon", 1.1)
+    page.fit_text(rest, paragraphs(page, notice.lines[:3], page.look.ink), "center + horizon", 1.1)
