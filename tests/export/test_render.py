@@ -216,7 +216,8 @@ def test_the_command_says_in_a_sentence_which_fonts_to_install(
     ("script", "sentence"),
     [
         ("", "apt-get install chromium"),
-        ("#!/bin/sh\necho no room left >&2\nexit 3\n", "with 3 and no screenshot: no room left"),
+        ("#!/bin/sh\necho no room left >&2\nexit 3\n", "failed with exit code 3: no room left"),
+        ("#!/bin/sh\n", "wrote no screenshot"),
     ],
 )
 def test_the_command_says_in_a_sentence_what_ails_the_browser(

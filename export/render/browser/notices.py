@@ -229,7 +229,7 @@ def render_browser_notices(seed: int, count: int, photos: Sequence[Path] = ()) -
 
     Raises:
         MissingBrowserError: no `chromium` on the path.
-        RenderError: it ended without a screenshot, or took minutes.
+        RenderError: it failed, wrote no screenshot, or took minutes over one.
 
     """
     browser = shutil.which("chromium")
@@ -263,6 +263,8 @@ def _screenshots(browser: str, page: str, width: int, height: int, count: int) -
         source.write_text(page, encoding="utf-8")
         _take(browser, f"--user-data-dir={folder}/profile", f"--window-size={width},{height * count}",
               f"--screenshot={shot}", source.as_uri())  # fmt: skip
+        if not shot.exists():
+            raise RenderError("Chromium ended without an error and wrote no screenshot")
         with Image.open(shot) as sheet:
             whole = sheet.convert("RGB")
         return [whole.crop((0, i * height, width, (i + 1) * height)) for i in range(count)]
@@ -277,6 +279,6 @@ def _take(browser: str, *arguments: str) -> None:
         subprocess.run(command, check=True, capture_output=True, timeout=_SECONDS)
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise RenderError(f"Chromium ended with {error.returncode} and no screenshot: {said[-1]}") from error
+        raise RenderError(f"Chromium failed with exit code {error.returncode}: {said[-1]}") from error
     except subprocess.TimeoutExpired as error:
         raise RenderError(f"Chromium took more than {_SECONDS} s for one screenshot") from error
