@@ -6,7 +6,10 @@ ExportError
 ├── WeightsError        a weights file is missing, damaged or of another network
 ├── RunFolderError      a run folder exists already, or is of another run than the one resumed
 ├── LossNotFinite       a loss became NaN or infinite
-└── ParityError         an exported graph gives other numbers than its network
+├── ParityError         an exported graph gives other numbers than its network
+└── RenderError         a renderer failed: its browser drew nothing, or a page ran over
+    ├── MissingFontsError     fonts that it draws with are not installed
+    └── MissingBrowserError   Chromium is not installed
 """
 
 from worker.errors import MekikiError
@@ -44,3 +47,15 @@ class LossNotFinite(ExportError):
 
 class ParityError(ExportError):
     """The ONNX graph gives other numbers than the network that it was made from; it must not be served."""
+
+
+class RenderError(ExportError):
+    """A renderer gave no image; the message says which part of it failed and what to do."""
+
+
+class MissingFontsError(RenderError):
+    """No font of a kind that a renderer needs is installed; the message names Debian's packages."""
+
+
+class MissingBrowserError(RenderError):
+    """Chromium is not on the path; the message names Debian's package."""

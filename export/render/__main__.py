@@ -1,13 +1,15 @@
 """`python -m export.render`: write a folder of rendered images."""
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
-from export.render.browser_notices import render_browser_notices
-from export.render.svg_notices import render_svg_notices
-from export.render.svg_posters import render_svg_qr_posters
+from export.errors import RenderError
+from export.render.browser.notices import render_browser_notices
+from export.render.svg.notices import render_svg_notices
+from export.render.svg.posters import render_svg_qr_posters
 from export.render.uploads import Kind, render_upload, suffix_of
 
 # Renderers that draw a whole set at once.
@@ -21,7 +23,10 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write `--count` images of one kind; the same arguments give the same files."""
+    """Write `--count` images of one kind; the same arguments give the same files.
+
+    Returns 2, after a sentence that says what to install, where fonts or Chromium are missing.
+    """
     parser = argparse.ArgumentParser(prog="python -m export.render", description=__doc__)
     parser.add_argument("--kind", choices=KINDS, required=True)
     parser.add_argument("--count", type=int, required=True)
@@ -41,13 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.photos and not photos:
         parser.error(f"--photos {options.photos} holds no image")
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.kind in _SETS:
-        uploads = iter(_SETS[options.kind](options.seed, options.count, photos))
-    else:
-        uploads = (render_upload(options.kind, options.seed, i, tuple(photos)) for i in range(options.count))
-    for index, data in enumerate(uploads):
-        (options.out / f"{options.kind}-{options.seed}-{index:05d}{suffix_of(data)}").write_bytes(data)
+    try:
+        for index, data in enumerate(_uploads(options, photos)):
+            name = f"{options.kind}-{options.seed}-{index:05d}{suffix_of(data)}"
+            (options.out / name).write_bytes(data)
+    except RenderError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201
+        return 2
     return 0
+
+
+def _uploads(options: argparse.Namespace, photos: Sequence[Path]) -> Iterator[bytes]:
+    if options.kind in _SETS:
+        yield from _SETS[options.kind](options.seed, options.count, photos)
+        return
+    for index in range(options.count):
+        yield render_upload(options.kind, options.seed, index, tuple(photos))
 
 
 if __name__ == "__main__":

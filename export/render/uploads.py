@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from export.render.camera import to_bytes
-from export.render.fonts import installed_fonts
-from export.render.notices import render_notice
-from export.render.products import render_hard_product
-from export.render.qr import render_qr_photo, render_qr_poster
-from export.render.typst_notices import draw_typst_notice
-from export.render.typst_page import training_fonts
-from export.render.typst_posters import draw_typst_qr_poster
+from export.render.pillow.fonts import installed_fonts
+from export.render.pillow.notices import render_notice
+from export.render.pillow.products import render_hard_product
+from export.render.pillow.qr import render_qr_photo, render_qr_poster
+from export.render.typst.fonts import training_fonts
+from export.render.typst.notices import draw_typst_notice
+from export.render.typst.posters import draw_typst_qr_poster
 
 Kind = Literal["notice", "qr_poster", "qr_photo", "product", "typst_notice", "typst_qr_poster"]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from export.render.fonts import installed_fonts
-from export.render.notices import render_notice
-from export.render.qr import render_qr_photo, render_qr_poster
+from export.render.pillow.fonts import installed_fonts
+from export.render.pillow.notices import render_notice
+from export.render.pillow.qr import render_qr_photo, render_qr_poster
 from export.starter.photos import excluded_photos
 
 PHOTOS, NOTICES, CODES = 100, 40, 25

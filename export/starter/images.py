@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.embedding.pixels import SIDE, WIDE, PixelSet
-from export.render.browser_notices import render_browser_notices
+from export.render.browser.notices import render_browser_notices
 from export.render.uploads import Kind, render_upload
 from worker.model.decode import ImageLimits, decode
 

@@ -15,8 +15,8 @@ from pydantic import JsonValue
 
 from export.bundle.manifest import GRAPH_FILE
 from export.graphs import run_onnx
-from export.render.svg_notices import render_svg_notices
-from export.render.svg_posters import render_svg_qr_posters
+from export.render.svg.notices import render_svg_notices
+from export.render.svg.posters import render_svg_qr_posters
 from export.render.uploads import Kind
 from export.starter.images import browser_pixels, photo_pixels, pixels_of_uploads, rendered_pixels
 from export.starter.measure import share_blocked

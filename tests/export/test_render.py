@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from export import cli
+from export.errors import MissingFontsError
 from export.render.__main__ import main
-from export.render.browser_notices import notice_html
-from export.render.browser_phrases import HEADS_EN, HEADS_JA, LINES_EN, LINES_JA
+from export.render.browser import phrases as browser_phrases
+from export.render.browser.notices import notice_html
 from export.render.camera import lay_down, photograph, texture, to_bytes
-from export.render.canvas import photo_background
-from export.render.fonts import FontBook, MissingFontsError, installed_fonts
-from export.render.notices import LAYOUTS, render_notice
-from export.render.phrases import random_notice, random_table
-from export.render.products import (
+from export.render.pillow.canvas import photo_background
+from export.render.pillow.fonts import FontBook, installed_fonts
+from export.render.pillow.notices import LAYOUTS, render_notice
+from export.render.pillow.phrases import random_notice, random_table
+from export.render.pillow.products import (
     close_up,
     cut_out,
     faded,
@@ -25,8 +27,12 @@ from export.render.products import (
     with_details,
     with_print,
 )
-from export.render.qr import draw_code, random_code, render_qr_photo, render_qr_poster
+from export.render.pillow.qr import draw_code, random_code, render_qr_photo, render_qr_poster
+from export.render.svg.fonts import held_out_faces
+from export.render.typst.fonts import training_fonts
 from export.render.uploads import suffix_of
+from export.starter import command
+from export.starter.images import rendered_pixels
 from worker.model.decode import ImageLimits, decode
 
 
@@ -169,7 +175,7 @@ def test_tables_are_rectangular() -> None:
 def test_second_renderer_shares_no_words_with_the_first() -> None:
     trained = {random_notice(_rng(s), bool(s % 2), 12).title for s in range(400)}
     trained |= {line for s in range(400) for line in random_notice(_rng(s), bool(s % 2), 12).lines}
-    assert not trained & {*HEADS_JA, *HEADS_EN, *LINES_JA, *LINES_EN}
+    assert not trained & browser_phrases.every_phrase()
 
 
 def test_second_renderer_writes_repeatable_pages() -> None:
@@ -180,6 +186,64 @@ def test_second_renderer_writes_repeatable_pages() -> None:
 def test_missing_fonts_say_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(MissingFontsError, match="apt-get install fonts-noto-cjk"):
         installed_fonts(tmp_path)
+
+
+FONTS = {
+    "notice": ("uploads.installed_fonts", installed_fonts, "fonts-noto-cjk"),
+    "typst_notice": ("uploads.training_fonts", training_fonts, "fonts-noto-cjk"),
+    "svg_notice": ("svg.notices.held_out_faces", held_out_faces, "fonts-sawarabi-gothic"),
+    "svg_qr_poster": ("svg.posters.held_out_faces", held_out_faces, "fonts-sawarabi-gothic"),
+}
+
+
+@pytest.mark.parametrize("kind", FONTS)
+def test_the_command_says_in_a_sentence_which_fonts_to_install(
+    kind: str, fonts: FontBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("export.render.uploads.installed_fonts", lambda: fonts)
+    name, find, package = FONTS[kind]
+    monkeypatch.setattr(f"export.render.{name}", lambda: find(tmp_path / "none"))
+    assert main(["--kind", kind, "--count", "1", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("python -m export.render: ")
+    assert said.count("\n") == 1
+    assert f"{tmp_path / 'none'}: apt-get install" in said
+    assert package in said
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("", "apt-get install chromium"),
+        ("#!/bin/sh\necho no room left >&2\nexit 3\n", "failed with exit code 3: no room left"),
+        ("#!/bin/sh\n", "wrote no screenshot"),
+    ],
+)
+def test_the_command_says_in_a_sentence_what_ails_the_browser(
+    script: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    if script:
+        (tmp_path / "chromium").write_text(script)
+        (tmp_path / "chromium").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["--kind", "browser_notice", "--count", "1", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert sentence in said
+
+
+def test_mekiki_bundle_says_in_a_sentence_which_fonts_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("export.render.uploads.installed_fonts", lambda: installed_fonts(tmp_path))
+    monkeypatch.setattr(command, "load_sources", lambda *_: rendered_pixels(tmp_path, "notice", 1, 2, ()))
+    assert cli.main(["bundle", "--data", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "mekiki: no fonts to render with" in said
+    assert "apt-get install fonts-noto-cjk" in said
+    assert "Traceback" not in said
 
 
 def test_upload_formats_vary() -> None:

@@ -10,26 +10,26 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from export.render import browser_phrases, phrases, typst_phrases
+from export.errors import MissingFontsError
 from export.render.__main__ import main
-from export.render.fonts import MissingFontsError
-from export.render.svg_grounds import GROUNDS, random_look
-from export.render.svg_notices import LAYOUTS, draw_svg_notice, render_svg_notices
-from export.render.svg_ornaments import PICTURES, picture
-from export.render.svg_page import (
-    Box,
-    Face,
+from export.render.browser import phrases as browser_phrases
+from export.render.pillow import phrases
+from export.render.region import Region
+from export.render.svg.fonts import Face, SvgFonts, held_out_faces
+from export.render.svg.grounds import GROUNDS, random_look
+from export.render.svg.notices import LAYOUTS, draw_svg_notice, render_svg_notices
+from export.render.svg.ornaments import PICTURES, picture
+from export.render.svg.page import (
     Page,
     Style,
-    SvgFonts,
     break_lines,
     fit_lines,
-    held_out_faces,
     width_of,
 )
-from export.render.svg_phrases import SUBJECTS, every_phrase, notice_of, poster_words
-from export.render.svg_posters import LAYOUTS as POSTER_LAYOUTS
-from export.render.svg_posters import code, draw_svg_qr_poster, render_svg_qr_posters
+from export.render.svg.phrases import SUBJECTS, every_phrase, notice_of, poster_words
+from export.render.svg.posters import LAYOUTS as POSTER_LAYOUTS
+from export.render.svg.posters import code, draw_svg_qr_poster, render_svg_qr_posters
+from export.render.typst import phrases as typst_phrases
 from worker.model.decode import ImageLimits, decode
 
 # Installed with matplotlib on every machine that trains; DejaVu has no Japanese, so pages are English.
@@ -127,7 +127,7 @@ def test_photos_are_laid_dimmed_under_the_whole_page(tmp_path: Path) -> None:
 
 def test_marks_of_xml_are_written_as_they_are() -> None:
     page = _page(1)
-    page.block(page.whole, '<b> & "x" </svg>', STYLE.but(size=100))
+    page.block(page.whole, '<b> & "x" </svg>', STYLE.replace(size=100))
     assert "&lt;b&gt; &amp; &quot;x&quot; &lt;/svg&gt;" in page.svg()
     assert (_pixels(page).max(axis=2) < 80).mean() > 0.01
 
@@ -143,8 +143,21 @@ def test_lines_break_between_words_and_never_before_a_closing_mark() -> None:
             assert line[-1] not in "「（"
 
 
+@pytest.mark.parametrize("gap", [None, 0, 12])
+def test_regions_are_cut_by_shares_with_gaps_between(gap: float | None) -> None:
+    first, second, third = Region(10, 20, 300, 424).rows(1, 2, 1, gap=gap)
+    room = 424 - 2 * (gap or 0)
+    assert [row.height for row in (first, second, third)] == pytest.approx([room / 4, room / 2, room / 4])
+    assert second.y - first.y - first.height == pytest.approx(gap or 0)
+    assert third.y + third.height == pytest.approx(444)
+    assert {(row.x, row.width) for row in (first, second, third)} == {(10, 300)}
+    left, right = Region(10, 20, 300, 424).columns(1, 2, gap=gap)
+    assert right.x == pytest.approx(left.x + left.width + (gap or 0))
+    assert right.width == pytest.approx(2 * left.width)
+
+
 def test_words_shrink_until_they_fit_their_box() -> None:
-    box = Box(0, 0, 300, 120)
+    box = Region(0, 0, 300, 120)
     lines, style = fit_lines(
         "a rather long sentence that cannot stand here at the size asked for", STYLE, box
     )
@@ -154,11 +167,8 @@ def test_words_shrink_until_they_fit_their_box() -> None:
 
 
 def test_no_words_are_shared_with_the_other_renderers() -> None:
-    others = {*phrases._JA_TITLES, *phrases._JA_LINES, *phrases._EN_TITLES, *phrases._EN_LINES}
-    others |= set(typst_phrases.every_phrase())
-    for name, value in vars(browser_phrases).items():
-        if name.isupper() and isinstance(value, tuple):
-            others |= {word for word in value if isinstance(word, str)}
+    others = phrases.every_phrase() | browser_phrases.every_phrase() | typst_phrases.every_phrase()
+    assert len(others) > 200
     ours = {phrase.casefold() for phrase in every_phrase()}
     assert len(ours) > 250
     assert not ours & {phrase.casefold() for phrase in others}
@@ -168,7 +178,7 @@ def test_no_words_are_shared_with_the_other_renderers() -> None:
 def test_every_subject_is_written_out_in_both_languages(japanese: bool) -> None:
     for words in (poster_words(_rng(4), japanese), *(notice_of(_rng(4), japanese, s) for s in SUBJECTS)):
         assert len(words.lines) >= 4
-        assert not set("{}|") & set(words.headline + words.under + "".join(words.lines))
+        assert not set("{}|") & set(words.headline + words.subtitle + "".join(words.lines))
 
 
 def test_missing_fonts_are_an_error(tmp_path: Path) -> None:
@@ -201,8 +211,8 @@ def test_each_layout_of_posters_holds_a_code(layout) -> None:
 
 
 def test_the_command_writes_both_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("svg_notices", "svg_posters"):
-        monkeypatch.setattr(f"export.render.{module}.held_out_faces", lambda: FONTS)
+    for module in ("notices", "posters"):
+        monkeypatch.setattr(f"export.render.svg.{module}.held_out_faces", lambda: FONTS)
     for kind in ("svg_notice", "svg_qr_poster"):
         assert main(["--kind", kind, "--count", "2", "--seed", "3", "--out", str(tmp_path / kind)]) == 0
         assert len(list((tmp_path / kind).iterdir())) == 2

@@ -9,18 +9,23 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from export.render import browser_phrases, phrases
+from export.errors import MissingFontsError
 from export.render.__main__ import main
-from export.render.fonts import FontBook, MissingFontsError
-from export.render.typst_grounds import GROUNDS, random_look
-from export.render.typst_notices import LAYOUTS, draw_typst_notice
-from export.render.typst_page import EMBEDDED_FONTS, Page, Region, training_fonts, typeset
-from export.render.typst_phrases import SUBJECTS, every_phrase, notice_of
-from export.render.typst_posters import LAYOUTS as POSTER_LAYOUTS
-from export.render.typst_posters import code_svg, draw_typst_qr_poster, random_matrix
+from export.render.browser import phrases as browser_phrases
+from export.render.pillow import phrases
+from export.render.pillow.fonts import FontBook
+from export.render.region import Region
+from export.render.typst.fonts import EMBEDDED_FAMILY, TypstFonts, training_fonts
+from export.render.typst.grounds import GROUNDS, random_look
+from export.render.typst.notices import LAYOUTS, draw_typst_notice
+from export.render.typst.page import Page, typeset
+from export.render.typst.phrases import SUBJECTS, every_phrase, notice_of
+from export.render.typst.posters import LAYOUTS as POSTER_LAYOUTS
+from export.render.typst.posters import code_svg, draw_typst_qr_poster, random_matrix
 from export.render.uploads import Kind, render_upload
 from worker.model.decode import ImageLimits, decode
 
+EMBEDDED_FONTS = TypstFonts((EMBEDDED_FAMILY,), (EMBEDDED_FAMILY, "New Computer Modern"), ())
 KINDS: tuple[Kind, ...] = ("typst_notice", "typst_qr_poster")
 
 
@@ -51,6 +56,7 @@ def test_uploads_are_repeatable_and_differ_by_seed(kind: Kind) -> None:
     first, again, other = ([render_upload(kind, seed, i) for i in range(4)] for seed in (5, 5, 6))
     assert first == again
     assert not set(first) & set(other)
+    assert len(set(first)) == len(first)
 
 
 @pytest.mark.usefixtures("without_fonts")
@@ -59,9 +65,16 @@ def test_uploads_decode_with_the_workers_decoder_and_differ_in_size(kind: Kind) 
     uploads = [render_upload(kind, 1, i) for i in range(12)]
     sizes = {Image.open(io.BytesIO(data)).size for data in uploads}
     assert len(sizes) > 3
-    assert max(max(size) for size in sizes) <= 1350
+    assert all(180 <= max(size) <= 1350 for size in sizes)  # some are saved smaller first
     for data in uploads:
         assert decode(data, 32, 32, ImageLimits()).pixels.shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("draw", [draw_typst_notice, draw_typst_qr_poster])
+def test_drawings_have_the_sides_that_shops_use(draw) -> None:
+    for seed in range(12):
+        image = draw(_rng(seed), EMBEDDED_FONTS)
+        assert 300 <= min(image.size) <= max(image.size) <= 1350
 
 
 def test_every_notice_has_something_written_on_it() -> None:
@@ -103,15 +116,13 @@ def test_photos_lie_where_they_are_put(tmp_path: Path) -> None:
 
 def test_marks_of_typst_are_taken_literally() -> None:
     page = _page(1)
-    page.flow(page.whole, page.words('#let "x" = $1 \\ *_@[', "#000000", size=90))
+    page.fit_text(page.whole, page.words('#let "x" = $1 \\ *_@[', "#000000", size=90))
     assert (_pixels(page).max(axis=2) < 80).mean() > 0.01
 
 
 def test_no_words_are_shared_with_the_renderers_that_train() -> None:
-    trained = {*phrases._JA_TITLES, *phrases._JA_LINES, *phrases._EN_TITLES, *phrases._EN_LINES}
-    for name, value in vars(browser_phrases).items():
-        if name.isupper() and isinstance(value, tuple):
-            trained |= {word for word in value if isinstance(word, str)}
+    trained = phrases.every_phrase() | browser_phrases.every_phrase()
+    assert len(trained) > 200
     ours = {phrase.casefold() for phrase in every_phrase()}
     assert len(ours) > 200
     assert not ours & {phrase.casefold() for phrase in trained}
@@ -134,7 +145,7 @@ def test_missing_fonts_are_an_error(tmp_path: Path) -> None:
 def test_every_shape_of_module_is_read(kind: str) -> None:
     page = _page(1)
     svg = code_svg(random_matrix(_rng(7)), kind, ("#000000", "#000000", "#ffffff"), 4, 0.2)
-    page.put(0, 0, f'image(bytes("{svg}"), format: "svg", width: 600pt)')
+    page.place(0, 0, f'image(bytes("{svg}"), format: "svg", width: 600pt)')
     assert zxingcpp.read_barcodes(typeset(page, EMBEDDED_FONTS, 500))
 
 

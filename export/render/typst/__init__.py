@@ -1,0 +1,1 @@
+"""Notices and QR posters set by Typst; the filter is trained on them."""
