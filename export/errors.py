@@ -7,6 +7,9 @@ ExportError
 ├── RunFolderError      a run folder exists already, or is of another run than the one resumed
 ├── LossNotFinite       a loss became NaN or infinite
 ├── ParityError         an exported graph gives other numbers than its network
+├── PartError           a Part is missing, damaged, or cannot be made as asked
+├── PartsDoNotFit       Parts that cannot stand in one bundle
+├── EncoderError        an ONNX file cannot serve as an image encoder
 └── RenderError         a renderer failed: its browser drew nothing, or a page ran over
     ├── MissingFontsError     fonts that it draws with are not installed
     └── MissingBrowserError   Chromium is not installed
@@ -47,6 +50,18 @@ class LossNotFinite(ExportError):
 
 class ParityError(ExportError):
     """The ONNX graph gives other numbers than the network that it was made from; it must not be served."""
+
+
+class PartError(ExportError):
+    """A Part is missing, damaged, or of another shape."""
+
+
+class PartsDoNotFit(ExportError):
+    """These Parts cannot stand in one bundle; the message says which, and why."""
+
+
+class EncoderError(ExportError):
+    """An ONNX file cannot serve as an image encoder as asked."""
 
 
 class RenderError(ExportError):
