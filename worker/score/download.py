@@ -4,7 +4,7 @@ Whose fault is it?
 
 | what happens                                             | outcome                                  |
 |----------------------------------------------------------|------------------------------------------|
-| bad URL, scheme, user name, Content-Encoding             | `source.unsupported`                     |
+| bad URL, scheme or user name; a compressed answer        | `source.unsupported`                     |
 | no such name, bad certificate                            | `fetch.unreachable`                      |
 | refused, reset, unreachable host, not HTTP, 429, 5xx     | `fetch.unreachable`, after retries       |
 | no permitted address, here or after a redirect           | `fetch.forbidden_address`                |
@@ -40,6 +40,11 @@ USER_AGENT: Final = "mekiki"
 _REDIRECTS = {301, 302, 303, 307, 308}
 _GONE = {404, 410}
 _TOO_MANY_REQUESTS = 429
+# Codings that change the bytes (IANA's HTTP Content Coding Registry). As in browsers, every other word says
+# nothing: no word at all, `aws-chunked` (of the upload, kept by stores of the AWS SDKs' objects), `utf-8`.
+_COMPRESSIONS = set(
+    b"gzip x-gzip deflate compress x-compress br zstd dcb dcz exi pack200-gzip aes128gcm".split()
+)
 _FIRST_PAUSE = 0.1
 # Of a message that may quote what the server sent.
 _SHOWN_LENGTH = 200
@@ -170,7 +175,7 @@ class Downloader:
         headers = {name.lower(): value for name, value in response.headers}
         status = response.status
         if status in _REDIRECTS and b"location" in headers:
-            return url.join(headers[b"location"].decode("latin-1"), self._limits.schemes)
+            return url.join(_location(headers[b"location"]), self._limits.schemes)
         if status == _TOO_MANY_REQUESTS or status >= 500:
             raise _TryAgainError(f"its server answers with status {status}")
         if status in _GONE:
@@ -183,10 +188,10 @@ class Downloader:
                 RejectionReason.FETCH_HTTP_STATUS,
                 f"{url} answers with status {status}, not 200: send a URL that needs no permission",
             )
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        if compressed := _compressions(response):
             raise Rejection(
                 RejectionReason.SOURCE_UNSUPPORTED,
-                f"{url} answers with Content-Encoding {headers[b'content-encoding']!r} unasked: "
+                f"{url} answers with Content-Encoding {', '.join(compressed)} unasked: "
                 "serve the image as it is",
             )
         return self._body(url, response, int(headers.get(b"content-length", b"0")))
@@ -215,6 +220,21 @@ def _headers(url: ImageUrl) -> list[tuple[str, str]]:
         ("Accept", "image/*"),
         ("Accept-Encoding", "identity"),
     ]
+
+
+def _compressions(response: httpcore.Response) -> list[str]:
+    """The compressions that the answer says it is under; the header is a list and may come several times."""
+    fields = [value for name, value in response.headers if name.lower() == b"content-encoding"]
+    words = [word.strip() for word in b",".join(fields).lower().split(b",")]
+    return [word.decode("ascii") for word in words if word in _COMPRESSIONS]
+
+
+def _location(value: bytes) -> str:
+    """A Location as browsers and curl read it: UTF-8, else bytes that are escaped as they are."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in value)
 
 
 def _judged(url: ImageUrl, error: Exception) -> Exception:

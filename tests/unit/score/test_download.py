@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
+from urllib.parse import quote
 
 import httpcore
 import pytest
@@ -158,6 +159,36 @@ def test_each_bad_answer_has_its_reason(server: HostileServer, path: str, reason
     assert len(rejection.detail) < 500
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "as=",
+        "as=aws-chunked",
+        "as=AWS-Chunked",
+        "as=aws-chunked,",
+        "as=,",
+        "as=identity,aws-chunked",
+        "as=identity&as=aws-chunked",
+        "as=utf-8",
+        "as=none",
+    ],
+)
+def test_a_content_encoding_that_leaves_the_bytes_alone_is_no_hindrance(
+    server: HostileServer, query: str
+) -> None:
+    assert downloader().download(server.url(f"/coded/shirt.jpg?{query}")) == PHOTO
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["as=gzip", "as=aws-chunked,gzip", "as=GZip", "as=br", "as=aws-chunked&as=zstd", "as=identity,deflate"],
+)
+def test_a_compressed_answer_is_refused_whatever_stands_beside(server: HostileServer, query: str) -> None:
+    rejection = rejected(downloader(), server.url(f"/coded/shirt.jpg?{query}"))
+    assert rejection.reason is RejectionReason.SOURCE_UNSUPPORTED
+    assert "Content-Encoding" in rejection.detail
+
+
 def test_a_page_called_jpg_is_left_to_the_decoder(server: HostileServer) -> None:
     assert downloader().download(server.url("/html.jpg")).startswith(b"<!doctype html>")
 
@@ -295,6 +326,30 @@ def test_redirects_are_followed_up_to_the_limit(server: HostileServer) -> None:
 
 def test_a_relative_redirect_is_resolved(server: HostileServer) -> None:
     assert downloader().download(server.url("/redirect?to=../ok/shirt.jpg")) == PHOTO
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        ("/ok/写真.jpg".encode(), "/ok/%E5%86%99%E7%9C%9F.jpg"),
+        ("/ok/é à.jpg".encode(), "/ok/%C3%A9%20%C3%A0.jpg"),
+        ("写真.jpg?q=靴".encode(), "/%E5%86%99%E7%9C%9F.jpg"),
+        ("/ok/🎽.jpg#上".encode(), "/ok/%F0%9F%8E%BD.jpg"),
+        (b"/ok/caf\xe9.jpg", "/ok/caf%E9.jpg"),
+        (b"/ok/\x8e\xca\x90^.jpg", "/ok/%8E%CA%90%5E.jpg"),  # Shift JIS
+        (b"/ok/%E5%86%99.jpg", "/ok/%E5%86%99.jpg"),
+    ],
+)
+def test_a_location_outside_ascii_is_followed_as_browsers_do(location: bytes, asked: str) -> None:
+    with HostileServer({}, SERVER) as own:
+        rejected(downloader(), own.url(f"/moved?to={quote(location)}"))
+        assert own.requests[asked] == 1, own.requests
+
+
+def test_a_location_may_name_a_host_outside_ascii(server: HostileServer) -> None:
+    location = f"http://例え.test:{server.port}/ok/shirt.jpg".encode()
+    parts = downloader(names={"xn--r8jz45g.test": [SERVER]})
+    assert parts.download(server.url(f"/moved?to={quote(location)}")) == PHOTO
 
 
 @pytest.mark.parametrize(
