@@ -15,7 +15,7 @@ from schemas.vector import Vector
 from worker.dead_letter import dead_letter_record
 from worker.kafka import Headers, InputRecord, OutputRecord
 from worker.score.decide import policy_sha256
-from worker.score.outcome import Outcome, Rejected, Removal, Verdict
+from worker.score.outcome import Outcome, PassedOver, Rejected, Removal, Verdict
 from worker.settings import TopicSettings
 
 PREFERENCE = "preference"
@@ -34,6 +34,8 @@ class Publisher:
         """The records that make `outcome` of `record` known."""
         if isinstance(outcome, Rejected):
             return [dead_letter_record(self._topics.dead_letter, record, outcome.rejection)]
+        if isinstance(outcome, PassedOver):
+            return []
         if isinstance(outcome, Removal):
             return [self._tombstone(outcome.event.event_id, outcome.event.image_id)]
         return self._verdict(record, outcome)
@@ -50,6 +52,7 @@ class Publisher:
                 topic=record.topic,
                 partition=record.partition,
                 offset=record.offset,
+                entry=record.entry,
             ),
             "uploaded_at": event.uploaded_at,
             "decided_at": verdict.decided_at,
