@@ -69,6 +69,34 @@ def test_the_body_comes_back_unchanged(server: HostileServer, path: str) -> None
     assert downloader().download(server.url(path)) == PHOTO
 
 
+@pytest.mark.parametrize(
+    "path", ["/ok/shirt.jpg", "/announced", "/gzip/shirt.jpg", "/redirect?to=/ok/shirt.jpg"]
+)
+def test_a_look_gives_the_header_and_reads_no_body(server: HostileServer, path: str) -> None:
+    """What is there may be too large, or of another form: it is there."""
+    header = downloader().look(server.url(path))
+    assert int(header["content-length"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/404", RejectionReason.FETCH_NOT_FOUND),
+        ("/410", RejectionReason.FETCH_NOT_FOUND),
+        ("/403", RejectionReason.FETCH_HTTP_STATUS),
+        ("/503", RejectionReason.FETCH_UNREACHABLE),
+        ("/never", RejectionReason.FETCH_TIMEOUT),
+        ("/loop", RejectionReason.FETCH_TOO_MANY_REDIRECTS),
+    ],
+)
+def test_a_look_is_refused_as_a_download_is(
+    server: HostileServer, path: str, reason: RejectionReason
+) -> None:
+    with pytest.raises(Rejection) as raised:
+        downloader(timeout=0.5).look(server.url(path))
+    assert raised.value.reason is reason
+
+
 def test_a_body_of_exactly_the_limit_is_taken(server: HostileServer) -> None:
     assert downloader().download(server.url("/ok/limit")) == bytes(LIMIT)
 

@@ -125,9 +125,11 @@ def test_bucket_removal():
         (b"{}", [("ce_specversion", b"1.0")], RejectionReason.ENVELOPE_INVALID),
         ({"Records": []}, (), RejectionReason.ENVELOPE_INVALID),
         ({"Records": [{}]}, (), RejectionReason.ENVELOPE_INVALID),
-        ({"Records": notification()["Records"] * 2}, (), RejectionReason.ENVELOPE_INVALID),
+        ({"Records": notification()["Records"][0]}, (), RejectionReason.ENVELOPE_INVALID),
         (notification(s3=3), (), RejectionReason.ENVELOPE_INVALID),
         (notification("s3:Replication:Done"), (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
+        (notification("ObjectSold:Now"), (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
+        (notification(""), (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
     ],
 )
 def test_refused(value, headers, reason):
