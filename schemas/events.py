@@ -84,7 +84,14 @@ class ImageDeleted(_Input):
 class InputPosition(_Output):
     """The Kafka record that an outcome belongs to, and the entry of it where it holds several events."""
 
-    event_id: str
+    event_id: Annotated[
+        str,
+        Field(
+            description="of the input event: its own event_id; source#id of a CloudEvent; of a bucket "
+            "notification bucket/key#sequencer#eventName, with the time where there is no sequencer. "
+            "Ids of results derive from it: each entry of a record has its own"
+        ),
+    ]
     topic: str
     partition: int
     offset: int

@@ -74,7 +74,7 @@ def from_binary(headers: Mapping[str, str], value: bytes | None) -> CloudEvent:
     """
     attributes = {name[3:]: text for name, text in headers.items() if name.startswith("ce_") and text}
     _require(attributes, "CloudEvents header ce_")
-    kind = media_type(headers.get("content-type", ""))
+    kind = media_type(headers.get("content-type") or attributes.get("datacontenttype", ""))
     if kind.startswith("image/"):
         return CloudEvent(attributes, image=base64.b64encode(value or b"").decode("ascii"))
     return CloudEvent(attributes, json_value(value) if value else None)

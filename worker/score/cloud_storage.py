@@ -67,7 +67,7 @@ def _google(kind: str, event: CloudEvent, data: Json, time: str, object_url: str
 
 
 def _azure(kind: str, event: CloudEvent, data: Json, time: str) -> Parsed:
-    if kind in _AZURE_UNCHANGED or (kind == "BlobCreated" and data.get("api") in _AZURE_INCOMPLETE):
+    if kind in _AZURE_UNCHANGED or (kind == "BlobCreated" and str(data.get("api")) in _AZURE_INCOMPLETE):
         return PassedOver(PassOverReason.IMAGE_UNCHANGED)
     if kind not in {"BlobCreated", "BlobDeleted"}:
         raise unknown_type(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from schemas.events import DELETED, ImageDeleted, ImageUploaded
+from schemas.events import DELETED, ImageDeleted, ImageReference, ImageUploaded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
 from worker.score.parsed import PerhapsDeleted
@@ -61,7 +61,8 @@ class ObjectChange:
             Rejection: its URL cannot be told or asked for.
 
         """
-        return PerhapsDeleted(self.deleted(), self._asked_at(object_url), header, version, gone_if_unnamed)
+        url = validated(ImageReference, {"url": self._asked_at(object_url)}).url or ""
+        return PerhapsDeleted(self.deleted(), url, header, version, gone_if_unnamed)
 
     def _asked_at(self, object_url: str | None) -> str:
         """The object's URL.

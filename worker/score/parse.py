@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.events import DELETED, UPLOADED, ImageDeleted, ImageUploaded
+from schemas.rejection import RejectionReason
+from worker.errors import Rejection
 from worker.kafka import UNREADABLE_HEADERS, InputRecord
 from worker.score.cloud_events import CloudEvent, from_binary, from_structured, is_structured, with_data
 from worker.score.cloud_storage import is_storage_event, storage_event
@@ -34,6 +36,12 @@ class Parser:
             Rejection: not JSON, another shape, or a type that is not known.
 
         """
+        try:
+            return self._parsed(record)
+        except RecursionError as error:  # what could just be read may be too deep to be written again
+            raise Rejection(RejectionReason.ENVELOPE_NOT_JSON, "the value is nested too deep") from error
+
+    def _parsed(self, record: InputRecord) -> Parsed:
         headers = {name.lower(): (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         if UNREADABLE_HEADERS in headers:
             raise invalid(f"the name of a header is not UTF-8: {headers[UNREADABLE_HEADERS]}")
