@@ -1,5 +1,7 @@
 """CloudEvents 1.0 in the two modes of the Kafka binding: headers with the data as value, or all in one JSON.
 
+Events of Azure Event Grid in its own, older schema have the same parts under other names.
+
 Rules: cloudevents/spec v1.0.2, kafka-protocol-binding.md (content modes), json-format.md (data, nulls,
 batches), spec.md (types of attributes).
 """
@@ -19,6 +21,9 @@ _JSON_FORMATS = {"", "+json", "-batch", "-batch+json"}
 
 # Extension attributes (lower case letters and digits) that are fields of an image.
 _EXTENSIONS = {"category": "category", "listingid": "listing_id"}
+
+
+_EVENT_GRID = {"id": "id", "source": "topic", "type": "eventType", "subject": "subject", "time": "eventTime"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,15 @@ class CloudEvent:
 def media_type(content_type: str) -> str:
     """The type without its parameters, in lower case: media types know no case (RFC 9110, 8.3.1)."""
     return content_type.partition(";")[0].strip().lower()
+
+
+def is_cloud_event(body: Any) -> bool:
+    """Whether a JSON value is a whole event."""
+    return isinstance(body, Mapping) and ("specversion" in body or _is_of_event_grid(body))
+
+
+def _is_of_event_grid(body: Json) -> bool:
+    return "eventType" in body and "eventTime" in body and "data" in body
 
 
 def is_structured(content_type: str) -> bool:
@@ -87,6 +101,8 @@ def from_structured(body: Json) -> CloudEvent:
         Rejection: an attribute is missing, or the data is neither an image nor JSON.
 
     """
+    if _is_of_event_grid(body):
+        body = {name: body.get(given) for name, given in _EVENT_GRID.items()} | {"data": body["data"]}
     names = body.keys() - {"data", "data_base64"}
     attributes = {name: text for name in names if (text := _as_text(body[name]))}
     _require(attributes, "CloudEvents attribute ")
@@ -102,7 +118,7 @@ def from_structured(body: Json) -> CloudEvent:
 def with_data(value: bytes | None, data: Json) -> bytes:
     """The value of a record like one of `value`, with other JSON as the event's data."""
     body = json.loads(value or b"{}")
-    if "specversion" not in body:
+    if not is_cloud_event(body):
         return json.dumps(data).encode()
     return json.dumps({**body, "data": data, "data_base64": None}).encode()
 

@@ -1,7 +1,7 @@
 """What Google Cloud Storage and Azure Blob Storage say about an object, as CloudEvents.
 
 Google: cloud.google.com/eventarc/docs/cloudevents (google.cloud.storage.object.v1). Azure: "Azure Blob
-Storage as an Event Grid source", with the CloudEvents schema.
+Storage as an Event Grid source", in both schemas.
 """
 
 import re

@@ -14,13 +14,20 @@ from schemas.events import DELETED, UPLOADED, ImageDeleted, ImageUploaded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
 from worker.kafka import UNREADABLE_HEADERS, InputRecord
-from worker.score.cloud_events import CloudEvent, from_binary, from_structured, is_structured, with_data
+from worker.score.cloud_events import (
+    CloudEvent,
+    from_binary,
+    from_structured,
+    is_cloud_event,
+    is_structured,
+    with_data,
+)
 from worker.score.cloud_storage import is_storage_event, storage_event
 from worker.score.notifications import is_notification, notification
 from worker.score.outcome import Several
 from worker.score.parsed import Parsed
 from worker.score.validate import Json, invalid, json_value, unknown_type, validated
-from worker.score.wrappers import unwrapped
+from worker.score.wrappers import converted, unwrapped
 
 
 @dataclass(frozen=True)
@@ -48,16 +55,16 @@ class Parser:
         structured = is_structured(headers.get("content-type", ""))
         if "ce_specversion" in headers and not (structured and record.value and _is_whole(record.value)):
             return self._cloud_event(from_binary(headers, record.value), record)
-        return self._json(json_value(record.value), record)
+        return self._json(converted(json_value(record.value)), record)
 
     def _json(self, body: Any, record: InputRecord) -> Parsed:
-        if isinstance(body, list) and body and all(_is_cloud_event(event) for event in body):
+        if isinstance(body, list) and body and all(is_cloud_event(event) for event in body):
             if len(body) > 1:
                 return _several([[event] for event in body])
             (body,) = body
         if not isinstance(body, dict):
             raise invalid(f"the value is a JSON {type(body).__name__}, not an object")
-        if _is_cloud_event(body):
+        if is_cloud_event(body):
             return self._cloud_event(from_structured(body), record)
         if not is_notification(body):
             return _own_event(body)
@@ -70,7 +77,7 @@ class Parser:
         """What came out of a notification's wrappers: any form of JSON."""
         if is_notification(body):
             return notification(body, self.object_url)
-        if _is_cloud_event(body):
+        if is_cloud_event(body):
             return self._cloud_event(from_structured(body), record)
         return _own_event(body)
 
@@ -91,14 +98,10 @@ class Parser:
         raise _unknown(kind)
 
 
-def _is_cloud_event(body: Any) -> bool:
-    return isinstance(body, Mapping) and "specversion" in body
-
-
 def _is_whole(value: bytes) -> bool:
     """Whether a value is a CloudEvent in structured mode, or several, and not the data of one."""
     body = json_value(value)
-    return _is_cloud_event(body[0] if isinstance(body, list) and body else body)
+    return is_cloud_event(body[0] if isinstance(body, list) and body else body)
 
 
 def _several(bodies: Sequence[Any]) -> Several:

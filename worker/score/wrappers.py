@@ -1,11 +1,12 @@
 """Wrappers: what queues and topics put around a notification on its way, taken off.
 
-| sender                | around it                                                   |
-|-----------------------|-------------------------------------------------------------|
-| Amazon SQS, to Lambda | `Records[]` of `eventSource` aws:sqs, each with a `body`    |
-| Amazon SNS, to Lambda | `Records[]` of `EventSource` aws:sns, each with `Sns.Message` |
-| Amazon SNS            | `Type` Notification, with a `Message`                       |
-| Amazon SQS, received  | `Messages[]`, or one of it: `MessageId` and `Body`          |
+| sender                        | around it                                                     |
+|-------------------------------|---------------------------------------------------------------|
+| Amazon SQS, to Lambda         | `Records[]` of `eventSource` aws:sqs, each with a `body`      |
+| Amazon SNS, to Lambda         | `Records[]` of `EventSource` aws:sns, each with `Sns.Message` |
+| Amazon SNS                    | `Type` Notification, with a `Message`                         |
+| Amazon SQS, received          | `Messages[]`, or one of it: `MessageId` and `Body`            |
+| Kafka Connect's JsonConverter | `schema` and `payload`; text is a JSON string                 |
 
 They are found in one another: S3 tells SNS, SNS tells SQS. Sources: "Using Lambda with Amazon SQS", "Using
 Lambda with Amazon SNS", "Amazon SNS message formats", "ReceiveMessage" in the guides of AWS.
@@ -15,7 +16,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.score.validate import Json, invalid
+from worker.score.validate import Json, invalid, json_value
 
 _MAX_DEPTH = 5
 _MAX_EVENTS = 10_000  # a batch of SQS at its largest; each may become a dead letter with headers of its own
@@ -32,6 +33,18 @@ def unwrapped(body: Json) -> list[Json]:
     if len(found) > _MAX_EVENTS:
         raise invalid(f"the record holds {len(found)} events, more than {_MAX_EVENTS}")
     return found
+
+
+def converted(body: Any) -> Any:
+    """What Kafka Connect's JsonConverter, with schemas or without, made `body` of; else `body` itself.
+
+    Raises:
+        Rejection: it was text, and no JSON.
+
+    """
+    if isinstance(body, Mapping) and body.keys() == {"schema", "payload"}:
+        body = body["payload"]
+    return json_value(body, "the string") if isinstance(body, str) else body
 
 
 def is_wrapper(entry: object) -> bool:

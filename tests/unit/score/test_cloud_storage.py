@@ -143,6 +143,30 @@ def test_azure_created_is_an_upload_from_the_url_that_it_names(blob, url):
         assert event.event_id.endswith("/storageAccounts/acct#9aeb0fdf-c01e-0131-0922-9eb54906e209")
 
 
+def event_grid(event):
+    """The same event in Event Grid's own schema."""
+    names = {"source": "topic", "type": "eventType", "time": "eventTime", "specversion": "metadataVersion"}
+    return {names.get(name, name): value for name, value in event.items()} | {"dataVersion": ""}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        azure(),
+        azure("BlobDeleted"),
+        azure(api="CreateFile"),
+        azure("BlobDeleted", url="https://a/b?snapshot=1"),
+    ],
+)
+def test_azure_says_the_same_in_event_grids_own_schema(event):
+    """A list of one, as it comes to Event Hubs; several are several."""
+    parse, plain = Parser(None), both_modes(event)
+    for body in (event_grid(event), [event_grid(event)]):
+        assert parse(record(json.dumps(body).encode())) == plain
+    several = parse(record(json.dumps([event_grid(event), event_grid(azure())]).encode()))
+    assert [parse(record(value)) for value in several.values] == [plain, both_modes(azure())]
+
+
 @pytest.mark.parametrize("api", ["PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose", "SftpCommit"])
 def test_azure_files_are_uploads_when_they_are_complete(api):
     assert isinstance(both_modes(azure(api=api)), ImageUploaded)

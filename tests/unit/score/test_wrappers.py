@@ -99,6 +99,34 @@ def test_our_own_events_may_be_wrapped_too(wrapper):
         assert parsed(WRAPPERS[wrapper](event)) == parsed(event)
 
 
+@pytest.mark.parametrize("inner", [S3, bridge(), sqs(S3), sns(S3)])
+def test_what_kafka_connect_converted_is_read_as_if_it_were_not(inner):
+    """A source connector whose records are text, or JSON, and its JsonConverter with and without schemas."""
+    text = json.dumps(inner)
+    for body in (
+        text,
+        {"schema": {"type": "string", "optional": False}, "payload": text},
+        {"schema": None, "payload": inner},
+    ):
+        assert parsed(body) == parsed(inner)
+
+
+@pytest.mark.parametrize("body", ["text", "", "[", {"schema": None, "payload": "text"}])
+def test_text_that_is_no_json_is_rejected(body):
+    with pytest.raises(Rejection, match="the string") as raised:
+        parsed(body)
+    assert raised.value.reason == RejectionReason.ENVELOPE_NOT_JSON
+
+
+@pytest.mark.parametrize(
+    "body", [{"schema": None, "payload": 7}, {"schema": None, "payload": None}, '"{}"', 7]
+)
+def test_what_is_converted_from_no_object_is_rejected(body):
+    with pytest.raises(Rejection, match="not an object") as raised:
+        parsed(body)
+    assert raised.value.reason == RejectionReason.ENVELOPE_INVALID
+
+
 def test_events_are_counted_through_all_envelopes():
     """Two messages of SQS, one of them with two entries, and one that is no JSON."""
     two = {"Records": [entry(key="a.jpg"), entry("ObjectRemoved:Delete", "b.jpg")]}
