@@ -6,7 +6,7 @@ are (`notifications.py`, `cloud_storage.py`), and those inside messages of SQS a
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ from worker.score.notifications import is_notification, notification
 from worker.score.outcome import Several
 from worker.score.parsed import Parsed
 from worker.score.validate import Json, invalid, json_value, unknown_type, validated
-from worker.score.wrappers import converted, unwrapped
+from worker.score.wrappers import MAX_EVENTS, converted, unwrapped
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,25 @@ class Parser:
 
         """
         try:
-            return self._parsed(record)
+            parsed = self._parsed(record)
+            return self._flat(parsed, record) if isinstance(parsed, Several) else parsed
         except RecursionError as error:  # what could just be read may be too deep to be written again
             raise Rejection(RejectionReason.ENVELOPE_NOT_JSON, "the value is nested too deep") from error
+
+    def _flat(self, several: Several, record: InputRecord) -> Several:
+        """All events, where one of several holds several again: they are counted through all envelopes."""
+        if record.entry is not None:
+            raise invalid("one of several events of a record cannot be several")
+        values: list[bytes] = []
+        for value in several.values:
+            try:
+                parsed = self._parsed(replace(record, value=value))
+            except Rejection:  # found again when it is an event of its own
+                parsed = None
+            values += self._flat(parsed, record).values if isinstance(parsed, Several) else (value,)
+        if len(values) > MAX_EVENTS:
+            raise invalid(f"the record holds {len(values)} events, more than {MAX_EVENTS}")
+        return Several(tuple(values))
 
     def _parsed(self, record: InputRecord) -> Parsed:
         headers = {name.lower(): (value or b"").decode("utf-8", "replace") for name, value in record.headers}

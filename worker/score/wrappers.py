@@ -19,7 +19,7 @@ from typing import Any
 from worker.score.validate import Json, invalid, json_value
 
 _MAX_DEPTH = 5
-_MAX_EVENTS = 10_000  # a batch of SQS at its largest; each may become a dead letter with headers of its own
+MAX_EVENTS = 10_000  # a batch of SQS at its largest; each may become a dead letter with headers of its own
 
 
 def unwrapped(body: Json) -> list[Json]:
@@ -30,8 +30,8 @@ def unwrapped(body: Json) -> list[Json]:
 
     """
     found = _unwrapped(body, 0)
-    if len(found) > _MAX_EVENTS:
-        raise invalid(f"the record holds {len(found)} events, more than {_MAX_EVENTS}")
+    if len(found) > MAX_EVENTS:
+        raise invalid(f"the record holds {len(found)} events, more than {MAX_EVENTS}")
     return found
 
 

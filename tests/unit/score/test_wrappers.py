@@ -7,7 +7,7 @@ import pytest
 from schemas.events import UPLOADED, ImageDeleted, ImageUploaded
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
-from tests.unit.score.test_notifications import bridge, entry
+from tests.unit.score.test_notifications import CEPH, bridge, entry
 from worker.errors import Rejection
 from worker.score.outcome import Several
 from worker.score.parse import Parser
@@ -144,6 +144,30 @@ def test_events_are_counted_through_all_envelopes():
     with pytest.raises(Rejection) as raised:
         PARSE(record(several.values[3]))
     assert raised.value.reason == RejectionReason.ENVELOPE_NOT_JSON
+
+
+CEPH_TWO = {**CEPH, "data": {"Records": [entry(key="a.jpg"), entry(key="b.jpg")]}}
+
+
+@pytest.mark.parametrize(
+    ("body", "keys"),
+    [
+        (sqs(CEPH_TWO, S3), ["a.jpg", "b.jpg", "a b.jpg"]),
+        ([CEPH_TWO, CEPH_TWO], ["a.jpg", "b.jpg"] * 2),
+        (sqs(S3, sns(sqs(sns(sqs(sns(sqs(S3, S3))))))), ["a b.jpg"] * 3),
+    ],
+)
+def test_several_in_several_are_as_many_events(body, keys):
+    several = parsed(body)
+    found = [PARSE(record(value, entry=number)) for number, value in enumerate(several.values)]
+    assert [event.image_id for event in found] == [f"shop/{key}" for key in keys]
+
+
+def test_one_of_several_is_never_several():
+    """It would have no place of its own, and its record would never be finished."""
+    with pytest.raises(Rejection) as raised:
+        PARSE(record(json.dumps(CEPH_TWO).encode(), entry=0))
+    assert raised.value.reason == RejectionReason.ENVELOPE_INVALID
 
 
 @pytest.mark.parametrize(
