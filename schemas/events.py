@@ -15,7 +15,8 @@ ENRICHED: Final = "listing.image.enriched.v1"
 EMBEDDED: Final = "listing.image.embedded.v1"
 INDEX_UPDATED: Final = "listing.index.updated.v1"
 
-Identifier = Annotated[str, Field(min_length=1, max_length=1024)]
+# Room for a bucket and an object key of 1,024 bytes, which is what S3 and Google Cloud Storage allow.
+Identifier = Annotated[str, Field(min_length=1, max_length=2048)]
 
 _EVENT_NAMESPACE = UUID("5a6d7f2e-2f0b-5c1e-9a53-6d656b696b69")
 
@@ -38,10 +39,15 @@ class _Output(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _is_none(value: int | None) -> bool:
+    return value is None
+
+
 class ImageReference(_Input):
     """Where the image is: one of `url` (https), `path` (in the configured folder), `data` (base64)."""
 
-    url: Annotated[str, Field(max_length=8192)] | None = None
+    # A blob's name may have 1,024 characters of 4 bytes (Azure), each byte escaped as three.
+    url: Annotated[str, Field(max_length=16384)] | None = None
     path: Annotated[str, Field(max_length=4096)] | None = None
     data: str | None = None
 
@@ -76,12 +82,29 @@ class ImageDeleted(_Input):
 
 
 class InputPosition(_Output):
-    """The Kafka record that an outcome belongs to."""
+    """The Kafka record that an outcome belongs to, and the entry of it where it holds several events."""
 
-    event_id: str
+    event_id: Annotated[
+        str,
+        Field(
+            description="of the input event: its own event_id; source#id of a CloudEvent; of a bucket "
+            "notification bucket/key#sequencer#eventName, with the time where there is no sequencer. "
+            "Ids of results derive from it: each entry of a record has its own"
+        ),
+    ]
     topic: str
     partition: int
     offset: int
+    # Left out where there is one event, so that such outcomes are what they were before there were several.
+    entry: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="which of the record's several events, counted from 0 through all of its envelopes; "
+            "left out where the record holds one",
+            exclude_if=_is_none,
+        ),
+    ] = None
 
 
 class _Result(_Output):

@@ -48,7 +48,17 @@ _DEAD_LETTER_HEADERS = {
         "__streams.errors.partition": {"type": "string", "description": "its partition, as decimal text"},
         "__streams.errors.offset": {"type": "string", "description": "its offset, as decimal text"},
         "mekiki.reason": {"type": "string", "description": "typed reason, such as image.corrupt"},
-        "mekiki.event_id": {"type": "string", "format": "uuid"},
+        "mekiki.event_id": {
+            "type": "string",
+            "format": "uuid",
+            "description": "UUID version 5 of topic/partition/offset, and /entry where the record held "
+            "several events: the same rejection has the same id",
+        },
+        "mekiki.entry": {
+            "type": "string",
+            "description": "where the record held several events: which of them, counted from 0. The value "
+            "is then an envelope of this event alone, so that it can be sent back",
+        },
     },
 }
 

@@ -5,6 +5,8 @@
 | /ok/NAME               | serves `files[NAME]`                                             |
 | /chunked/NAME          | the same without Content-Length                                  |
 | /gzip/NAME             | the same with Content-Encoding: gzip, unasked                    |
+| /coded/NAME?as=CODING  | the same with that Content-Encoding; several `as`: several headers |
+| /moved?to=LOCATION     | redirects to these bytes as they are (escaped in the query)      |
 | /flaky/COUNT/NAME      | status 503 COUNT times, then as /ok/NAME                         |
 | /STATUS                | that status: /404, /410, /403, /429, /500, ...                   |
 | /html.jpg, /empty      | a page called .jpg; a body of no bytes                           |
@@ -27,7 +29,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 _PAGE = b"<!doctype html><title>Not found</title><p>This is not a photo.</p>"
 
@@ -120,6 +122,10 @@ class _Handler(BaseHTTPRequestHandler):
         first, *rest = parts.path.removeprefix("/").split("/")
         if first.isdigit():
             self._answer(int(first), b"no")
+        elif first == "moved":
+            self._move(unquote_to_bytes(parts.query.removeprefix("to=")))
+        elif first == "coded":
+            self._coded(rest[0], parse_qs(parts.query, keep_blank_values=True)["as"])
         elif first == "redirect":
             self._redirect(parse_qs(parts.query).get("to", [None])[0])
         else:
@@ -191,6 +197,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def serve_hang_up(self) -> None:
         self.close_connection = True
+
+    def _move(self, to: bytes) -> None:
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: " + to + b"\r\nContent-Length: 0\r\n\r\n")
+
+    def _coded(self, name: str, codings: list[str]) -> None:
+        data = self._hostile.files[name]
+        self.send_response(200)
+        for coding in codings:
+            self.send_header("Content-Encoding", coding)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def _redirect(self, to: str | None) -> None:
         self._answer(302, b"", {} if to is None else {"Location": to})

@@ -1,6 +1,6 @@
 """The composition root: the one place that builds the real parts and joins them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from worker.model.room import PixelRoom
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
+from worker.score.outcome import PassOverReason
 from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline
 from worker.score.prepare import Preparer
@@ -39,6 +40,7 @@ from worker.stream.kafka import create_consumer
 from worker.stream.limit import RejectionLimit
 
 Fetch = Callable[[ImageReference], bytes]
+Look = Callable[[str], Mapping[str, str]]
 BuildFetcher = Callable[[FetchSettings], Fetcher]
 Ticket = TypeVar("Ticket")
 
@@ -73,7 +75,12 @@ def create_metrics(role: str, bundle: Bundle) -> Metrics:
 
 
 def build_pipeline(
-    settings: Settings, bundle: Bundle, policy: Policy, metrics: Metrics, fetch: Fetch
+    settings: Settings,
+    bundle: Bundle,
+    policy: Policy,
+    metrics: Metrics,
+    fetch: Fetch,
+    look: Look | None = None,
 ) -> Pipeline[Ticket]:
     """The stages from parse to decide.
 
@@ -88,8 +95,10 @@ def build_pipeline(
         read_codes = CodeReader(settings.codes)
         for name in settings.codes.formats:
             metrics.codes_read.labels(name)  # shown from the start, as 0
+    for reason in PassOverReason:
+        metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
     return Pipeline(
-        Preparer(fetch, bundle.manifest.image_inputs(), limits, metrics, room, read_codes),
+        Preparer(fetch, bundle.manifest.image_inputs(), limits, metrics, room, read_codes, look),
         Judge(bundle, policy, metrics),
         threads=settings.fetch.threads,
         batch_size=settings.model.batch_size,
@@ -98,10 +107,10 @@ def build_pipeline(
 
 
 def _score_role(
-    settings: Settings, bundle: Bundle, metrics: Metrics, health: Health, fetch: Fetch, stack: ExitStack
+    settings: Settings, bundle: Bundle, metrics: Metrics, health: Health, fetcher: Fetcher, stack: ExitStack
 ) -> ScoreRole:
     policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
-    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetch)
+    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetcher.fetch, fetcher.look)
     return ScoreRole(
         consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),
         topic=settings.topics.uploaded,
@@ -154,7 +163,7 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
         if "score" in names:
             fetcher = stack.enter_context(build_fetcher(settings.fetch))
             health = healths["score"] = Health(settings.http.liveness_timeout, (ASSIGNED,))
-            roles["score"] = _score_role(settings, bundle, metrics, health, fetcher.fetch, stack)
+            roles["score"] = _score_role(settings, bundle, metrics, health, fetcher, stack)
         if "index" in names:
             if head is None:
                 raise ConfigurationError(

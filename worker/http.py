@@ -2,9 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
@@ -14,6 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from worker.errors import ConfigurationError
 from worker.health import HealthReport
 
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
 
 def create_app(
     health: HealthReport, registry: CollectorRegistry, routers: Iterable[APIRouter] = ()
@@ -21,17 +23,25 @@ def create_app(
     """The application of one role."""
     app = FastAPI(title="mekiki", docs_url=None, redoc_url=None)
 
-    @app.get("/metrics")
+    # HEAD as well as GET (RFC 9110, 9.1): load balancers and `wget --spider` ask with it.
+    def read_only(path: str) -> Callable[[Endpoint], Endpoint]:
+        def serve(endpoint: Endpoint) -> Endpoint:
+            app.head(path, include_in_schema=False)(endpoint)
+            return app.get(path)(endpoint)
+
+        return serve
+
+    @read_only("/metrics")
     def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     # Not in the thread pool, where a probe would wait behind searches and end a pod that works.
-    @app.get("/healthz")
+    @read_only("/healthz")
     async def healthz() -> JSONResponse:
         alive, why = health.alive()
         return JSONResponse({"alive": alive, "detail": why}, 200 if alive else 503)
 
-    @app.get("/readyz")
+    @read_only("/readyz")
     async def readyz() -> JSONResponse:
         ready, missing = health.ready()
         return JSONResponse({"ready": ready, "missing": missing}, 200 if ready else 503)

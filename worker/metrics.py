@@ -87,6 +87,10 @@ class Metrics:
             "mekiki_decide_removals", "Image deletions passed on.", registry=registry
         )
 
+        self.decide_passed_over = Counter(
+            "mekiki_decide_passed_over", "Events that change no image.", ["reason"], registry=registry
+        )
+
         # commit: outcomes made durable, and how long after the upload.
         self.commit_outcomes = Counter(
             "mekiki_commit_outcomes", "Outcomes committed.", ["role"], registry=registry

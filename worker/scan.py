@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from schemas.events import UPLOADED, ImageReference, ImageUploaded
 from schemas.vector import Vector
 from worker.errors import ConfigurationError
-from worker.score.outcome import Outcome, Rejected, Verdict
+from worker.score.outcome import Outcome, Rejected, Several, Verdict
 from worker.score.pipeline import Pipeline
 
 
@@ -57,6 +57,7 @@ def scan(
             waiting.append(scanned)
             pipeline.submit(scanned, partial(_upload, folder, path))
         for completed in pipeline.completed(timeout=0.5):
+            assert not isinstance(completed.outcome, Several)  # a file is one event
             completed.ticket.outcome = completed.outcome
         while waiting and (outcome := waiting[0].outcome) is not None:
             line = _line(waiting.popleft().path, outcome, vectors)

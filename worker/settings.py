@@ -91,7 +91,9 @@ class FetchSettings(_Section):
 
     folder: Path | None = Field(None, description="the folder that `path` references are read from")
     object_url: str | None = Field(
-        None, description="URL of an S3 or MinIO object, with {bucket} and {key}; needed for S3 notifications"
+        None,
+        description="URL of an object, with {bucket} and {key}; needed for notifications of S3, MinIO, Ceph "
+        "and Google Cloud Storage (https://storage.googleapis.com/{bucket}/{key})",
     )
     schemes: list[Literal["https", "http"]] = Field(["https"], description="URL schemes allowed")
     allowed_networks: list[IPvAnyNetwork] = Field(

@@ -123,6 +123,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 Query(_rate("mekiki_poll_events_total", labels=_SCORE), "polled"),
                 Query(_rate("mekiki_commit_outcomes_total", labels=_SCORE), "committed"),
                 Query(_rate("mekiki_decide_removals_total"), "deletions"),
+                Query(_rate("mekiki_decide_passed_over_total"), "passed over"),
             ),
             "Polled above committed for long: work is repeated.",
         ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -16,6 +17,10 @@ from worker.stream import dead_letter
 # The first part of a path says what the hostile server does: these are bucket names too.
 BUCKET, EMPTY_BUCKET = "ok", "404"
 
+# Longest keys, and keys that not every store escapes; each with how the server is asked for it.
+LONG = "靴" * 340 + ".jpg"
+RAW = {"a+b.jpg": "a%2Bb.jpg", "a%20b.jpg": "a%2520b.jpg"}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -29,6 +34,64 @@ def _aws(record: Record) -> Record:
     entries = body(record)["Records"]
     entries[0]["eventName"] = entries[0]["eventName"].removeprefix("s3:")
     return events.as_json({"Records": entries}, (record.key or b"").decode())
+
+
+def _store(key: str, event: str, source: str = "aws:s3", bucket: str = BUCKET, **item: str) -> Record:
+    """A notification whose key stands as it is given."""
+    notified = body(events.notification(bucket, key, event))
+    (one,) = notified["Records"]
+    one["eventSource"] = source
+    one["s3"]["object"] |= item
+    return events.as_json({"Records": [one]}, f"{bucket}/{key}")
+
+
+def _cloud(kind: str, subject: str, data: dict[str, object], source: str) -> Record:
+    attributes = {**events.cloud_event_attributes(subject, kind), "source": source, "subject": subject}
+    return events.as_json({**attributes, "data": data}, subject)
+
+
+def _google(kind: str, bucket: str, name: str) -> Record:
+    data = {"bucket": bucket, "name": name, "generation": "17"}
+    source = f"//storage.googleapis.com/projects/_/buckets/{bucket}"
+    return _cloud(f"google.cloud.storage.object.v1.{kind}", f"objects/{name}", data, source)
+
+
+def _azure(kind: str, name: str, url: str) -> Record:
+    data: dict[str, object] = {"api": "PutBlob", "url": url}
+    subject = f"/blobServices/default/containers/azure/blobs/{name}"
+    return _cloud(f"Microsoft.Storage.{kind}", subject, data, "/storageAccounts/acct")
+
+
+def _event_bridge(key: str) -> Record:
+    detail = {"bucket": {"name": BUCKET}, "object": {"key": key, "sequencer": "1"}}
+    return events.as_json(
+        {"source": "aws.s3", "detail-type": "Object Created", "time": events.WHEN, "detail": detail}, key
+    )
+
+
+def stores(url: str) -> list[Record]:
+    """What object stores send; `url` is that of a good image."""
+    removed, expired = "ObjectRemoved:Delete", "LifecycleExpiration:Delete"
+    test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": events.WHEN, "Bucket": BUCKET}
+    attributes = events.cloud_event_attributes("deleted-without-data", events.DELETED)
+    headers = tuple((f"ce_{name}", value.encode()) for name, value in attributes.items())
+    return [
+        *(_store(key, "ObjectCreated:Put", "ceph:s3") for key in RAW),
+        _store("a+b.jpg", removed, "ceph:s3"),
+        _store(quote_plus(LONG), "ObjectCreated:CompleteMultipartUpload"),
+        _store("live.jpg", "ObjectCreated:Put", versionId="v2"),
+        _store("live.jpg", removed, versionId="v1"),
+        _store("live.jpg", "ObjectTagging:Put", versionId="v2"),
+        _store("all-versions.jpg", removed, bucket=EMPTY_BUCKET, versionId="v1"),
+        _store("expired.jpg", expired),
+        events.as_json(test, BUCKET),
+        _event_bridge("bridged.jpg"),
+        _google("finalized", BUCKET, "google.jpg"),
+        _google("deleted", EMPTY_BUCKET, "google.jpg"),
+        _azure("BlobCreated", "azure.jpg", url),
+        _azure("BlobDeleted", "gone.jpg", url),
+        Record(None, b"deleted-without-data", headers),
+    ]
 
 
 def stream() -> list[Record]:
@@ -73,7 +136,10 @@ def run(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
         with inputs.world(workplace.folder) as world:
             object_url = world.server.url("/{bucket}/{key}", host="images.test")
             settings = workplace.changed(fetch={"object_url": object_url})
-            sent = kafka.send(topics.uploaded, stream())
+            for name in (*RAW.values(), quote(LONG), "live.jpg", "bridged.jpg", "google.jpg"):
+                world.server.files[name] = images.jpeg(9)
+            good = world.server.url("/ok/jpeg.jpg", host="images.test")
+            sent = kafka.send(topics.uploaded, [*stores(good), *stream()])
             with workplace.running("score", settings=settings):
                 kafka.wait_until_done(settings.kafka.group, topics.uploaded)
         yield Run(workplace, sent, Results.read(kafka, topics))
@@ -161,6 +227,37 @@ def test_a_cloudevents_extensions_say_listing_and_category(run: Run) -> None:
     assert body(moderated)["listing_id"] == "listing-9"
     assert body(moderated)["category"] == "shoes"
     assert body(moderated)["input"]["event_id"] == "shop/uploads#event-of-listed"
+
+
+@pytest.mark.parametrize(
+    "image_id",
+    [
+        *(f"{BUCKET}/{key}" for key in (*RAW, LONG, "live.jpg", "bridged.jpg", "google.jpg")),
+        "azure/azure.jpg",
+    ],
+)
+def test_an_object_of_any_store_is_judged_once(run: Run, image_id: str) -> None:
+    assert len(of_key(run.results.moderated, image_id)) == 1
+    assert embedded(run, image_id)[0] is not None
+
+
+@pytest.mark.parametrize(
+    "image_id",
+    [
+        f"{BUCKET}/a+b.jpg",
+        f"{BUCKET}/expired.jpg",
+        f"{EMPTY_BUCKET}/all-versions.jpg",
+        f"{EMPTY_BUCKET}/google.jpg",
+        "azure/gone.jpg",
+        "deleted-without-data",
+    ],
+)
+def test_an_object_that_is_gone_from_any_store_leaves_the_index(run: Run, image_id: str) -> None:
+    assert embedded(run, image_id)[-1] is None
+
+
+def test_an_old_version_and_tags_leave_the_live_image_alone(run: Run) -> None:
+    assert [event is not None for event in embedded(run, f"{BUCKET}/live.jpg")] == [True]
 
 
 def test_the_event_after_all_of_them_is_judged_and_nothing_else_is_rejected(run: Run) -> None:

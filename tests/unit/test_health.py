@@ -1,5 +1,6 @@
 """Liveness, readiness and metrics, asked over HTTP."""
 
+import http.client
 import json
 import threading
 import time
@@ -23,6 +24,15 @@ def get(port, path):
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
+
+
+def head(port, path, client="test", method="HEAD"):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, headers={"User-Agent": client})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
 
 
 def test_alive_while_the_loop_moves():
@@ -58,6 +68,28 @@ def test_the_three_addresses():
         assert 'mekiki_poll_events_total{role="score"} 3.0' in get(server.port, "/metrics")[1]
         with pytest.raises(ConfigurationError, match="cannot listen"):
             HttpServer(app, "127.0.0.1", server.port)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("client", ["Wget/1.21", "kube-probe/1.31", "ELB-HealthChecker/2.0", "curl/8.5"])
+def test_head_answers_as_get_does_without_a_body(path, client):
+    app = create_app(CombinedHealth({"score": Health(60, ())}), CollectorRegistry())
+    with HttpServer(app, "127.0.0.1", 0) as server:
+        assert get(server.port, path)[0] == 200
+        assert head(server.port, path, client) == (200, b"")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/readyz", 503), ("/healthz", 503), ("/other", 404)])
+def test_head_tells_what_is_wrong_too(path, status):
+    app = create_app(CombinedHealth({"score": Health(0, ("assigned",))}), CollectorRegistry())
+    with HttpServer(app, "127.0.0.1", 0) as server:
+        assert head(server.port, path) == (status, b"")
+
+
+def test_what_is_neither_get_nor_head_is_refused():
+    app = create_app(CombinedHealth({"score": Health(60, ())}), CollectorRegistry())
+    with HttpServer(app, "127.0.0.1", 0) as server:
+        assert head(server.port, "/healthz", method="DELETE")[0] == 405
 
 
 def test_probes_are_answered_while_every_thread_of_the_server_is_busy():

@@ -113,9 +113,10 @@ def _broken_envelopes(topic: str) -> Iterator[Broken]:
         invalid,
         json.dumps({"type": UPLOADED, "event_id": "x"}).encode(),
     )
-    entries = [forms.bucket_entry("broken", key, "ObjectCreated:Put", now) for key in ("1.jpg", "2.jpg")]
+    entry = forms.bucket_entry("broken", "1.jpg", "ObjectCreated:Put", now)
+    del entry["s3"]
     yield envelope(
-        "two", "a bucket notification of two objects", invalid, json.dumps({"Records": entries}).encode()
+        "no-object", "a bucket notification of no object", invalid, json.dumps({"Records": [entry]}).encode()
     )
     unknown = forms.structured_cloud_event(topic, "broken/unknown", "unknown", "shop.opened.v1", {}, now)
     assert unknown.value is not None

@@ -4,7 +4,7 @@ Whose fault is it?
 
 | what happens                                             | outcome                                  |
 |----------------------------------------------------------|------------------------------------------|
-| bad URL, scheme, user name, Content-Encoding             | `source.unsupported`                     |
+| bad URL, scheme or user name; a compressed answer        | `source.unsupported`                     |
 | no such name, bad certificate                            | `fetch.unreachable`                      |
 | refused, reset, unreachable host, not HTTP, 429, 5xx     | `fetch.unreachable`, after retries       |
 | no permitted address, here or after a redirect           | `fetch.forbidden_address`                |
@@ -23,10 +23,10 @@ import io
 import random
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 import httpcore
 
@@ -40,9 +40,18 @@ USER_AGENT: Final = "mekiki"
 _REDIRECTS = {301, 302, 303, 307, 308}
 _GONE = {404, 410}
 _TOO_MANY_REQUESTS = 429
+# Codings that change the bytes (IANA's HTTP Content Coding Registry). As in browsers, every other word says
+# nothing: no word at all, `aws-chunked` (of the upload, kept by stores of the AWS SDKs' objects), `utf-8`.
+_COMPRESSIONS = set(
+    b"gzip x-gzip deflate compress x-compress br zstd dcb dcz exi pack200-gzip aes128gcm".split()
+)
 _FIRST_PAUSE = 0.1
 # Of a message that may quote what the server sent.
 _SHOWN_LENGTH = 200
+
+
+_Taken = TypeVar("_Taken")
+_Take = Callable[[ImageUrl, httpcore.Response], _Taken]  # what is taken from the answer of a status 200
 
 
 @dataclass(frozen=True)
@@ -105,11 +114,26 @@ class Downloader:
             StageError: this machine is at fault.
 
         """
+        return self._follow(url, self._body)
+
+    def look(self, url: str) -> Mapping[str, str]:
+        """The header of the answer at `url`, names in lower case; its body is not read.
+
+        By GET: what serves images need not answer HEAD.
+
+        Raises:
+            Rejection: as `download`.
+            StageError: as `download`.
+
+        """
+        return self._follow(url, _header)
+
+    def _follow(self, url: str, take: _Take[_Taken]) -> _Taken:
         attempts = _Attempts(self._limits, self._closing)
         at = first = ImageUrl.parse(url, self._limits.schemes)
         for _ in range(self._limits.max_redirects + 1):
-            found = self._visit(at, attempts)
-            if isinstance(found, bytes):
+            found = self._visit(at, attempts, take)
+            if not isinstance(found, ImageUrl):
                 return found
             at = found
         raise Rejection(
@@ -125,11 +149,11 @@ class Downloader:
             if connection.is_idle():
                 connection.close()
 
-    def _visit(self, url: ImageUrl, attempts: _Attempts) -> bytes | ImageUrl:
-        """Ask for one URL until it answers: its body, or where it redirects to."""
+    def _visit(self, url: ImageUrl, attempts: _Attempts, take: _Take[_Taken]) -> _Taken | ImageUrl:
+        """Ask for one URL until it answers: what is taken from it, or where it redirects to."""
         while True:
             try:
-                return self._ask(url, attempts.deadline)
+                return self._ask(url, attempts.deadline, take)
             except (_TryAgainError, NameServerError) as error:
                 if not attempts.another():
                     raise self._given_up(url, error) from error
@@ -147,7 +171,7 @@ class Downloader:
             f"{error}, nor about other names: mend the worker's DNS (/etc/resolv.conf) and start it again"
         )
 
-    def _ask(self, url: ImageUrl, deadline: float) -> bytes | ImageUrl:
+    def _ask(self, url: ImageUrl, deadline: float, take: _Take[_Taken]) -> _Taken | ImageUrl:
         try:
             with self._pool.stream(
                 "GET",
@@ -155,7 +179,7 @@ class Downloader:
                 headers=_headers(url),
                 extensions={"timeout": dict.fromkeys(("connect", "read", "write"), deadline)},
             ) as response:
-                return self._judge(url, response)
+                return self._judge(url, response, take)
         except httpcore.TimeoutException as error:
             late = "within its time" if monotonic() >= deadline else "with a connection in time"
             raise Rejection(
@@ -166,11 +190,11 @@ class Downloader:
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
             raise _judged(url, error) from error
 
-    def _judge(self, url: ImageUrl, response: httpcore.Response) -> bytes | ImageUrl:
+    def _judge(self, url: ImageUrl, response: httpcore.Response, take: _Take[_Taken]) -> _Taken | ImageUrl:
         headers = {name.lower(): value for name, value in response.headers}
         status = response.status
         if status in _REDIRECTS and b"location" in headers:
-            return url.join(headers[b"location"].decode("latin-1"), self._limits.schemes)
+            return url.join(_location(headers[b"location"]), self._limits.schemes)
         if status == _TOO_MANY_REQUESTS or status >= 500:
             raise _TryAgainError(f"its server answers with status {status}")
         if status in _GONE:
@@ -183,15 +207,16 @@ class Downloader:
                 RejectionReason.FETCH_HTTP_STATUS,
                 f"{url} answers with status {status}, not 200: send a URL that needs no permission",
             )
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        return take(url, response)
+
+    def _body(self, url: ImageUrl, response: httpcore.Response) -> bytes:
+        if compressed := _compressions(response):
             raise Rejection(
                 RejectionReason.SOURCE_UNSUPPORTED,
-                f"{url} answers with Content-Encoding {headers[b'content-encoding']!r} unasked: "
+                f"{url} answers with Content-Encoding {', '.join(compressed)} unasked: "
                 "serve the image as it is",
             )
-        return self._body(url, response, int(headers.get(b"content-length", b"0")))
-
-    def _body(self, url: ImageUrl, response: httpcore.Response, announced: int) -> bytes:
+        announced = int(_header(url, response).get("content-length", "0"))
         limit = self._limits.max_bytes
         if announced <= limit:
             body = io.BytesIO()
@@ -215,6 +240,25 @@ def _headers(url: ImageUrl) -> list[tuple[str, str]]:
         ("Accept", "image/*"),
         ("Accept-Encoding", "identity"),
     ]
+
+
+def _header(_: ImageUrl, response: httpcore.Response) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+
+
+def _compressions(response: httpcore.Response) -> list[str]:
+    """The compressions that the answer says it is under; the header is a list and may come several times."""
+    fields = [value for name, value in response.headers if name.lower() == b"content-encoding"]
+    words = [word.strip() for word in b",".join(fields).lower().split(b",")]
+    return [word.decode("ascii") for word in words if word in _COMPRESSIONS]
+
+
+def _location(value: bytes) -> str:
+    """A Location as browsers and curl read it: UTF-8, else bytes that are escaped as they are."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in value)
 
 
 def _judged(url: ImageUrl, error: Exception) -> Exception:

@@ -2,6 +2,7 @@
 
 import binascii
 import ssl
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -43,6 +44,16 @@ class Fetcher:
         if not data:
             raise Rejection(RejectionReason.SOURCE_EMPTY, "the image has no bytes: upload it again")
         return data
+
+    def look(self, url: str) -> Mapping[str, str]:
+        """Ask whether something is at `url`: the header of the answer, names in lower case.
+
+        Raises:
+            Rejection: nothing is there (`fetch.not_found`), or the URL or its server is at fault.
+            StageError: this machine is at fault.
+
+        """
+        return self._downloader.look(url)
 
     def close(self) -> None:
         """Close idle connections; no attempt is begun from now on, and those under way end in their time."""

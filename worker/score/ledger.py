@@ -1,12 +1,12 @@
 """The ledger: which offsets are between poll and commit, and how far each partition may advance.
 
 Outcomes come in any order; a partition's offset advances only over an unbroken run of finished
-events.
+events. A record of several events is finished when each of them is.
 """
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from confluent_kafka import TopicPartition
 
@@ -18,10 +18,39 @@ Partition = tuple[str, int]
 
 @dataclass(eq=False)
 class Entry:
-    """One polled record, and its outcome once there is one."""
+    """One polled record, and its outcome once there is one; or, in `parts`, those of its several events.
+
+    `is_ours` is False once the partition was revoked.
+    """
 
     record: InputRecord
     outcome: Outcome | None = None
+    parts: list["Entry"] = field(default_factory=list)
+    is_ours: bool = True
+
+    @property
+    def event_count(self) -> int:
+        """Events in the record."""
+        return len(self.parts) or 1
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values that are held."""
+        return self.record.size + sum(part.size for part in self.parts)
+
+    def outcomes(self) -> list[tuple[InputRecord, Outcome]] | None:
+        """Every event's outcome, in their order; None while one is missing."""
+        outcomes = []
+        for entry in self.parts or (self,):
+            if entry.outcome is None:
+                return None
+            outcomes.append((entry.record, entry.outcome))
+        return outcomes
+
+    def revoke(self) -> None:
+        """The partition is not ours any more."""
+        for entry in (self, *self.parts):
+            entry.is_ours = False
 
 
 @dataclass
@@ -60,8 +89,9 @@ class Ledger:
         """These are not ours any more: whatever is still in flight counts for nothing."""
         for partition in partitions:
             gone = self._partitions.pop((partition.topic, partition.partition), _PartitionLedger())
-            self.in_flight -= len(gone.entries)
-            self.in_flight_bytes -= sum(entry.record.size for entry in gone.entries)
+            for entry in gone.entries:
+                entry.revoke()
+                self._forget(entry)
 
     def track(self, record: InputRecord) -> Entry | None:
         """Enter a polled record. None: its partition is not ours, or it was seen already."""
@@ -75,16 +105,36 @@ class Ledger:
         self.in_flight_bytes += record.size
         return entry
 
+    def split(self, entry: Entry, values: Iterable[bytes]) -> list[Entry]:
+        """Enter the several events of a record, one of `values` each; none where the record is not ours.
+
+        Its own value is not needed any more, and is let go.
+        """
+        if not entry.is_ours:
+            return []
+        self._forget(entry)
+        entry.parts = [
+            Entry(replace(entry.record, value=value, entry=number)) for number, value in enumerate(values)
+        ]
+        entry.record = replace(entry.record, value=None)
+        self.in_flight += entry.event_count
+        self.in_flight_bytes += entry.size
+        return entry.parts
+
     def finished(self, limit: int) -> Finished:
-        """Up to `limit` finished events that no unfinished one precedes in their partition."""
+        """Up to `limit` finished events that no unfinished one precedes in their partition.
+
+        Those of one record stay together, and may be more.
+        """
         entries: list[tuple[InputRecord, Outcome]] = []
         offsets: list[TopicPartition] = []
         for (topic, number), partition in self._partitions.items():
             next_offset = None
             for entry in partition.entries:
-                if entry.outcome is None or len(entries) == limit:
+                outcomes = entry.outcomes()
+                if outcomes is None or len(entries) >= limit:
                     break
-                entries.append((entry.record, entry.outcome))
+                entries += outcomes
                 next_offset = entry.record.offset + 1
             if next_offset is not None:
                 offsets.append(TopicPartition(topic, number, next_offset))
@@ -95,9 +145,12 @@ class Ledger:
         for committed in offsets:
             entries = self._partitions[committed.topic, committed.partition].entries
             while entries and entries[0].record.offset < committed.offset:
-                self.in_flight -= 1
-                self.in_flight_bytes -= entries.popleft().record.size
+                self._forget(entries.popleft())
+
+    def _forget(self, entry: Entry) -> None:
+        self.in_flight -= entry.event_count
+        self.in_flight_bytes -= entry.size
 
     def waiting(self, topic: str, partition: int) -> int:
-        """Events of one partition between poll and commit."""
+        """Records of one partition between poll and commit."""
         return len(self._partitions.get((topic, partition), _PartitionLedger()).entries)

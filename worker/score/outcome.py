@@ -1,8 +1,9 @@
-"""What becomes of an input event: a verdict, a removal, or a rejection."""
+"""What becomes of an input event: a verdict, a removal, nothing, or a rejection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,21 @@ class Removal:
     event: ImageDeleted
 
 
+class PassOverReason(StrEnum):
+    """Why an event has no outcome on any topic: nothing of it concerns what an image shows."""
+
+    TEST = "test"
+    IMAGE_UNCHANGED = "image_unchanged"
+    OBJECT_STILL_THERE = "object_still_there"
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """The event is right, and there is nothing to do: it is counted, and its offset advances."""
+
+    reason: PassOverReason
+
+
 @dataclass(frozen=True)
 class Rejected:
     """The event is at fault and goes to the dead-letter topic."""
@@ -44,4 +60,11 @@ class Rejected:
     rejection: Rejection
 
 
-Outcome = Verdict | Removal | Rejected
+@dataclass(frozen=True)
+class Several:
+    """No outcome yet: the record holds several events, and these are the values of a record for each."""
+
+    values: tuple[bytes, ...]
+
+
+Outcome = Verdict | Removal | PassedOver | Rejected

@@ -1,207 +1,168 @@
-"""Parse: a Kafka record to an upload or a deletion.
+"""Parse: a Kafka record to what it says about an image, or to the several events that it holds.
 
-Three forms are understood: our own JSON, CloudEvents 1.0 (binary and structured mode of the Kafka
-binding), and S3 or MinIO bucket notifications (`Records[]`).
+Understood are our own JSON, CloudEvents 1.0 (`cloud_events.py`), the notifications of object stores as they
+are (`notifications.py`, `cloud_storage.py`), and those inside messages of SQS and SNS (`wrappers.py`).
 """
 
-import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
-from urllib.parse import quote, unquote_plus
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from schemas.events import DELETED, UPLOADED, ImageDeleted, ImageReference, ImageUploaded
+from schemas.events import DELETED, UPLOADED, ImageDeleted, ImageUploaded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
+from worker.score.cloud_events import (
+    CloudEvent,
+    from_binary,
+    from_structured,
+    is_cloud_event,
+    is_structured,
+    with_data,
+)
+from worker.score.cloud_storage import is_storage_event, storage_event
+from worker.score.notifications import is_notification, notification
+from worker.score.outcome import Several
+from worker.score.parsed import Parsed
+from worker.score.validate import Json, invalid, json_value, unknown_type, validated
+from worker.score.wrappers import MAX_EVENTS, converted, unwrapped
 from worker.stream.kafka import UNREADABLE_HEADERS, InputRecord
-
-InputEvent = ImageUploaded | ImageDeleted
-
-_Model = TypeVar("_Model", bound=BaseModel)
-_Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Parser:
-    """`object_url` is the URL of an S3 object with {bucket} and {key}, or None where there is none."""
+    """`object_url` is the URL of an object with {bucket} and {key}, or None where there is none."""
 
     object_url: str | None
 
-    def __call__(self, record: InputRecord) -> InputEvent:
-        """The event in `record`.
+    def __call__(self, record: InputRecord) -> Parsed:
+        """What `record` says; where it holds several events, one record's value for each.
 
         Raises:
             Rejection: not JSON, another shape, or a type that is not known.
 
         """
+        try:
+            parsed = self._parsed(record)
+            return self._flat(parsed, record) if isinstance(parsed, Several) else parsed
+        except RecursionError as error:  # what could just be read may be too deep to be written again
+            raise Rejection(RejectionReason.ENVELOPE_NOT_JSON, "the value is nested too deep") from error
+
+    def _flat(self, several: Several, record: InputRecord) -> Several:
+        """All events, where one of several holds several again: they are counted through all envelopes."""
+        if record.entry is not None:
+            raise invalid("one of several events of a record cannot be several")
+        values: list[bytes] = []
+        for value in several.values:
+            try:
+                parsed = self._parsed(replace(record, value=value))
+            except Rejection:  # found again when it is an event of its own
+                parsed = None
+            values += self._flat(parsed, record).values if isinstance(parsed, Several) else (value,)
+        if len(values) > MAX_EVENTS:
+            raise invalid(f"the record holds {len(values)} events, more than {MAX_EVENTS}")
+        return Several(tuple(values))
+
+    def _parsed(self, record: InputRecord) -> Parsed:
         headers = {name.lower(): (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         if UNREADABLE_HEADERS in headers:
-            raise Rejection(
-                RejectionReason.ENVELOPE_INVALID,
-                f"the name of a header is not UTF-8: {headers[UNREADABLE_HEADERS]}",
-            )
-        if "ce_specversion" in headers:
-            return self._binary_cloud_event(record, headers)
-        body = _json_object(record.value)
-        if "specversion" in body:
-            return self._structured_cloud_event(record, body)
-        if "Records" in body:
-            return self._notification(body)
+            raise invalid(f"the name of a header is not UTF-8: {headers[UNREADABLE_HEADERS]}")
+        structured = is_structured(headers.get("content-type", ""))
+        if "ce_specversion" in headers and not (structured and record.value and _is_whole(record.value)):
+            return self._cloud_event(from_binary(headers, record.value), record)
+        return self._json(converted(json_value(record.value)), record)
+
+    def _json(self, body: Any, record: InputRecord) -> Parsed:
+        if isinstance(body, list) and body and all(is_cloud_event(event) for event in body):
+            if len(body) > 1:
+                return _several([[event] for event in body])
+            (body,) = body
+        if not isinstance(body, dict):
+            raise invalid(f"the value is a JSON {type(body).__name__}, not an object")
+        if is_cloud_event(body):
+            return self._cloud_event(from_structured(body), record)
+        if not is_notification(body):
+            return _own_event(body)
+        found = unwrapped(body)
+        if len(found) > 1:
+            return _several(found)
+        return self._one(found[0], record)
+
+    def _one(self, body: Json, record: InputRecord) -> Parsed:
+        """What came out of a notification's wrappers: any form of JSON."""
+        if is_notification(body):
+            return notification(body, self.object_url)
+        if is_cloud_event(body):
+            return self._cloud_event(from_structured(body), record)
         return _own_event(body)
 
-    def _binary_cloud_event(self, record: InputRecord, headers: Mapping[str, str]) -> InputEvent:
-        attributes = {
-            name.removeprefix("ce_"): value for name, value in headers.items() if name.startswith("ce_")
-        }
-        _require(attributes, ("id", "source", "type"), "CloudEvents header ce_")
-        content_type = headers.get("content-type", "application/json")
-        if content_type.startswith("image/"):
-            return _image_body(attributes, record, base64.b64encode(record.value or b"").decode("ascii"))
-        return _cloud_event(attributes, _json_object(record.value), record)
-
-    def _structured_cloud_event(self, record: InputRecord, body: _Json) -> InputEvent:
-        _require(body, ("id", "source", "type"), "CloudEvents attribute ")
-        if "data_base64" in body:
-            content_type = str(body.get("datacontenttype", ""))
-            if content_type.startswith("image/"):
-                return _image_body(body, record, str(body["data_base64"]))
-            data = _json_object(_decoded(str(body["data_base64"])))
-        else:
-            data = body.get("data", {})
-        if not isinstance(data, dict):
-            raise Rejection(
-                RejectionReason.ENVELOPE_INVALID, "the data of the CloudEvent is not a JSON object"
-            )
-        return _cloud_event(body, data, record)
-
-    def _notification(self, body: _Json) -> InputEvent:
-        entries = body["Records"]
-        if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
-            raise Rejection(
-                RejectionReason.ENVELOPE_INVALID,
-                "a bucket notification must hold exactly one entry in Records: "
-                "configure the bucket to send one event a message",
-            )
-        entry = entries[0]
-        try:
-            name, bucket = str(entry["eventName"]), str(entry["s3"]["bucket"]["name"])
-            item, time = entry["s3"]["object"], str(entry["eventTime"])
-            key = unquote_plus(str(item["key"]))
-        except (KeyError, TypeError) as error:
-            raise Rejection(
-                RejectionReason.ENVELOPE_INVALID, f"the bucket notification lacks {error}"
-            ) from error
-        event_id = f"{bucket}/{key}#{item.get('sequencer', time)}#{name}"
-        identity = {"event_id": event_id, "image_id": f"{bucket}/{key}"}
-        event = name.removeprefix("s3:")
-        if event.startswith("ObjectCreated:"):
-            return _validated(
-                ImageUploaded, {**identity, "uploaded_at": time, "image": self._object(bucket, key)}
-            )
-        if event.startswith("ObjectRemoved:"):
-            return _validated(ImageDeleted, {**identity, "type": DELETED, "deleted_at": time})
-        raise Rejection(
-            RejectionReason.ENVELOPE_UNKNOWN_TYPE,
-            f"bucket event {name!r} is neither ObjectCreated nor ObjectRemoved",
-        )
-
-    def _object(self, bucket: str, key: str) -> _Json:
-        if self.object_url is None:
-            raise Rejection(
-                RejectionReason.SOURCE_UNSUPPORTED,
-                "a bucket notification came, but fetch.object_url, the URL of its objects, is not set",
-            )
-        try:
-            return {"url": self.object_url.format(bucket=quote(bucket, safe=""), key=quote(key))}
-        except UnicodeEncodeError as error:  # JSON can escape half of a surrogate pair
-            raise Rejection(
-                RejectionReason.ENVELOPE_INVALID, f"the bucket or key of the object is not Unicode: {error}"
-            ) from error
+    def _cloud_event(self, event: CloudEvent, record: InputRecord) -> Parsed:
+        kind, data = event.attributes["type"], event.data
+        if kind in {UPLOADED, DELETED}:
+            return _our_cloud_event(event, record)
+        if is_storage_event(kind):
+            return storage_event(event, _time(event, record), self.object_url)
+        if isinstance(data, Mapping):
+            # As Ceph and Knative send them: the notification, or one of its Records, as data.
+            inner = {"Records": [data]} if "eventName" in data and "s3" in data else data
+            if is_notification(inner):
+                found = unwrapped(inner)
+                if len(found) > 1:
+                    return Several(tuple(with_data(record.value, one) for one in found))
+                return notification(found[0], self.object_url)
+        raise _unknown(kind)
 
 
-def _own_event(body: _Json) -> InputEvent:
+def _is_whole(value: bytes) -> bool:
+    """Whether a value is a CloudEvent in structured mode, or several, and not the data of one."""
+    body = json_value(value)
+    return is_cloud_event(body[0] if isinstance(body, list) and body else body)
+
+
+def _several(bodies: Sequence[Any]) -> Several:
+    return Several(tuple(json.dumps(body).encode() for body in bodies))
+
+
+def _own_event(body: Json) -> ImageUploaded | ImageDeleted:
     kind = body.get("type", UPLOADED)
-    model = _model_of(kind)
-    return _validated(model, body)
-
-
-def _cloud_event(attributes: _Json, data: _Json, record: InputRecord) -> InputEvent:
-    """Envelope attributes fill what `data` leaves out: id, time and, from the subject, the image id."""
-    model = _model_of(str(attributes["type"]))
-    time = attributes.get("time") or _record_time(record)
-    filled = {"uploaded_at": time, "deleted_at": time, **data}
-    if subject := attributes.get("subject"):
-        filled.setdefault("image_id", subject)
-    identity = {"type": attributes["type"], "event_id": f"{attributes['source']}#{attributes['id']}"}
-    return _validated(model, {**filled, **identity})
-
-
-def _image_body(attributes: _Json, record: InputRecord, data: str) -> InputEvent:
-    """A CloudEvent whose data is the image itself: its subject is the image id."""
-    _require(attributes, ("subject",), "the CloudEvent carries an image and needs its id in ")
-    image = {"image": ImageReference(data=data)}
-    extensions = {name: attributes[name] for name in ("category",) if name in attributes}
-    if "listingid" in attributes:  # extension attributes are lower case letters and digits
-        extensions["listing_id"] = attributes["listingid"]
-    return _cloud_event(attributes, {**extensions, **image}, record)
-
-
-def _model_of(kind: str) -> type[ImageUploaded] | type[ImageDeleted]:
     if kind == UPLOADED:
-        return ImageUploaded
+        return validated(ImageUploaded, body)
     if kind == DELETED:
-        return ImageDeleted
-    raise Rejection(
-        RejectionReason.ENVELOPE_UNKNOWN_TYPE, f"type {kind!r} is neither {UPLOADED!r} nor {DELETED!r}"
-    )
+        return validated(ImageDeleted, body)
+    raise _unknown(kind)
 
 
-def _record_time(record: InputRecord) -> datetime:
+def _our_cloud_event(event: CloudEvent, record: InputRecord) -> ImageUploaded | ImageDeleted:
+    """Attributes fill what the data leaves out: id, time, the image id from the subject, and extensions.
+
+    Many serializers write what is left out as null. A deletion needs no data.
+    """
+    if event.data is not None and not isinstance(event.data, Mapping):
+        raise invalid("the data of the CloudEvent is not a JSON object")
+    time = _time(event, record)
+    body: dict[str, Any] = {"uploaded_at": time, "deleted_at": time, **event.extensions}
+    if subject := event.attributes.get("subject"):
+        body["image_id"] = subject
+    elif event.image is not None:
+        raise invalid("the CloudEvent carries an image and needs its id in subject")
+    body |= {name: value for name, value in (event.data or {}).items() if value is not None}
+    if event.image is not None:
+        body["image"] = {"data": event.image}
+    return _own_event({**body, "type": event.attributes["type"], "event_id": event.event_id})
+
+
+def _time(event: CloudEvent, record: InputRecord) -> str:
+    """The event's time, else the record's."""
+    if given := event.attributes.get("time"):
+        return given
     try:
-        return datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC)
+        return datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC).isoformat()
     except (ValueError, OverflowError, OSError) as error:  # a producer may set any 64-bit number
-        raise Rejection(
-            RejectionReason.ENVELOPE_INVALID,
-            f"the CloudEvent has no time, and the record's timestamp {record.timestamp_ms} ms is no time",
+        raise invalid(
+            f"the CloudEvent has no time, and the record's timestamp {record.timestamp_ms} ms is no time"
         ) from error
 
 
-def _require(mapping: _Json, names: tuple[str, ...], what: str) -> None:
-    for name in names:
-        if not mapping.get(name):
-            raise Rejection(RejectionReason.ENVELOPE_INVALID, f"{what}{name} is missing")
-
-
-def _json_object(value: bytes | None) -> dict[str, Any]:
-    if not value:
-        raise Rejection(RejectionReason.ENVELOPE_NOT_JSON, "the record has no value")
-    try:
-        body = json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise Rejection(RejectionReason.ENVELOPE_NOT_JSON, f"the value is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise Rejection(
-            RejectionReason.ENVELOPE_INVALID, f"the value is a JSON {type(body).__name__}, not an object"
-        )
-    return body
-
-
-def _decoded(data: str) -> bytes:
-    try:
-        return base64.b64decode(data, validate=True)
-    except ValueError as error:
-        raise Rejection(RejectionReason.SOURCE_BAD_BASE64, f"data_base64: {error}") from error
-
-
-def _validated(model: type[_Model], body: _Json) -> _Model:
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'event'}: {e['msg']}" for e in error.errors()[:5]
-        )
-        raise Rejection(RejectionReason.ENVELOPE_INVALID, problems) from error
+def _unknown(kind: object) -> Exception:
+    return unknown_type(f"type {str(kind)[:100]!r} is neither {UPLOADED!r} nor {DELETED!r}")

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from worker.errors import Rejection, StageError
-from worker.score.outcome import Outcome, Rejected, Removal, Verdict
-from worker.score.parse import InputEvent
+from worker.score.outcome import Outcome, PassedOver, Rejected, Removal, Several, Verdict
+from worker.score.parsed import Parsed
 from worker.score.prepare import Prepared
 
 Ticket = TypeVar("Ticket")
@@ -23,10 +23,10 @@ Ticket = TypeVar("Ticket")
 
 @dataclass(frozen=True)
 class Completed(Generic[Ticket]):
-    """What became of the event that was submitted with `ticket`."""
+    """What became of the event that was submitted with `ticket`, or that it is several."""
 
     ticket: Ticket
-    outcome: Outcome
+    outcome: Outcome | Several
 
 
 class Pipeline(Generic[Ticket]):
@@ -34,7 +34,7 @@ class Pipeline(Generic[Ticket]):
 
     def __init__(
         self,
-        prepare: Callable[[Callable[[], InputEvent]], Prepared | Removal],
+        prepare: Callable[[Callable[[], Parsed]], Prepared | Removal | PassedOver | Several],
         judge: Callable[[Sequence[Prepared]], list[Verdict]],
         *,
         threads: int,
@@ -62,7 +62,7 @@ class Pipeline(Generic[Ticket]):
         self._prepared.put(None)
         self._judging.join(10)
 
-    def submit(self, ticket: Ticket, read: Callable[[], InputEvent]) -> None:
+    def submit(self, ticket: Ticket, read: Callable[[], Parsed]) -> None:
         """Take in an event; `read` parses it, in a thread of the pipeline. Does not block."""
         self._executor.submit(self._prepare_one, ticket, read)
 
@@ -81,7 +81,7 @@ class Pipeline(Generic[Ticket]):
         except queue.Empty:
             return finished
 
-    def _prepare_one(self, ticket: Ticket, read: Callable[[], InputEvent]) -> None:
+    def _prepare_one(self, ticket: Ticket, read: Callable[[], Parsed]) -> None:
         try:
             prepared = self._prepare(read)
         except Rejection as rejection:
@@ -89,10 +89,10 @@ class Pipeline(Generic[Ticket]):
         except BaseException as error:  # noqa: BLE001 - raised again by completed()
             self._completed.put(error)
         else:
-            if isinstance(prepared, Removal):
-                self._completed.put(Completed(ticket, prepared))
-            else:
+            if isinstance(prepared, Prepared):
                 self._prepared.put((ticket, prepared))
+            else:
+                self._completed.put(Completed(ticket, prepared))
 
     def _judge_batches(self) -> None:
         try:

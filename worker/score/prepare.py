@@ -1,4 +1,7 @@
-"""Prepare: what happens to one event before it meets the model: parse, fetch, decode, read codes."""
+"""Prepare: what happens to one event before it meets the model: parse, fetch, decode, read codes.
+
+Or it never meets the model: a deletion, one that the store is asked about, and what changes no image.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,12 +12,14 @@ from numpy.typing import NDArray
 
 from schemas.bundle import ImageInput, Measure
 from schemas.events import Code, ImageDeleted, ImageReference, ImageUploaded
+from schemas.rejection import RejectionReason
+from worker.errors import Rejection
 from worker.metrics import Metrics
 from worker.model.decode import ImageLimits, decode_inputs
 from worker.model.room import PixelRoom
 from worker.score.codes import CodeReader
-from worker.score.outcome import Removal
-from worker.score.parse import InputEvent
+from worker.score.outcome import PassedOver, PassOverReason, Removal, Several
+from worker.score.parsed import Parsed, PerhapsDeleted
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,10 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Preparer:
-    """The stages before the model. Called from many threads at once. Without `read_codes` none are read."""
+    """The stages before the model. Called from many threads at once. Without `read_codes` none are read.
+
+    `look` gives the header of the answer at a URL; without it no bucket notification can be taken in.
+    """
 
     fetch: Callable[[ImageReference], bytes]
     inputs: Sequence[ImageInput]
@@ -41,8 +49,9 @@ class Preparer:
     metrics: Metrics
     room: PixelRoom | None = None
     read_codes: CodeReader | None = None
+    look: Callable[[str], Mapping[str, str]] | None = None
 
-    def __call__(self, read: Callable[[], InputEvent]) -> Prepared | Removal:
+    def __call__(self, read: Callable[[], Parsed]) -> Prepared | Removal | PassedOver | Several:
         """`read` gives the parsed event; a deletion needs no image.
 
         Raises:
@@ -55,6 +64,11 @@ class Preparer:
             event = read()
         if isinstance(event, ImageDeleted):
             return Removal(event)
+        if isinstance(event, PerhapsDeleted):
+            with stage("fetch").time():
+                return self._asked(event)
+        if not isinstance(event, ImageUploaded):
+            return event
         with stage("fetch").time():
             data = self.fetch(event.image)
         self.metrics.fetch_bytes.inc(len(data))
@@ -68,3 +82,13 @@ class Preparer:
             for code in codes:
                 self.metrics.codes_read.labels(code.format).inc()
         return Prepared(event, hashlib.sha256(data).hexdigest(), decoded.sizes, codes, decoded.measured)
+
+    def _asked(self, event: PerhapsDeleted) -> Removal | PassedOver:
+        assert self.look is not None
+        try:
+            gone = event.is_gone(self.look(event.url))
+        except Rejection as rejection:
+            if rejection.reason is not RejectionReason.FETCH_NOT_FOUND:
+                raise
+            gone = True
+        return Removal(event.deleted) if gone else PassedOver(PassOverReason.OBJECT_STILL_THERE)

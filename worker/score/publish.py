@@ -13,7 +13,7 @@ from schemas.events import (
 from schemas.policy import Policy
 from schemas.vector import Vector
 from worker.score.decide import policy_sha256
-from worker.score.outcome import Outcome, Rejected, Removal, Verdict
+from worker.score.outcome import Outcome, PassedOver, Rejected, Removal, Verdict
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import dead_letter_record
 from worker.stream.kafka import Headers, InputRecord, OutputRecord
@@ -37,6 +37,8 @@ class Publisher:
         """The records that make `outcome` of `record` known."""
         if isinstance(outcome, Rejected):
             return [dead_letter_record(self._topics.dead_letter, record, outcome.rejection)]
+        if isinstance(outcome, PassedOver):
+            return []
         if isinstance(outcome, Removal):
             return [self._tombstone(outcome.event.event_id, outcome.event.image_id)]
         return self._verdict(record, outcome)
@@ -53,6 +55,7 @@ class Publisher:
                 topic=record.topic,
                 partition=record.partition,
                 offset=record.offset,
+                entry=record.entry,
             ),
             "uploaded_at": event.uploaded_at,
             "decided_at": verdict.decided_at,

@@ -7,6 +7,7 @@ time, paused while the pipeline is full: slow work never costs the worker its pa
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -16,8 +17,8 @@ from worker.errors import BrokerError, RejectionLimitExceeded
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.ledger import Entry, Ledger
-from worker.score.outcome import Outcome, Rejected, Removal
-from worker.score.parse import InputEvent
+from worker.score.outcome import Outcome, PassedOver, Rejected, Removal, Several
+from worker.score.parsed import Parsed
 from worker.score.pipeline import Pipeline
 from worker.settings import ScoreSettings
 from worker.stream.delivery import Delivery, NotDelivered
@@ -44,7 +45,7 @@ class ScoreRole:
         consumer: Consumer,
         topic: str,
         pipeline: Pipeline[Entry],
-        parse: Callable[[InputRecord], InputEvent],
+        parse: Callable[[InputRecord], Parsed],
         publish: Callable[[InputRecord, Outcome], list[OutputRecord]],
         delivery: Delivery,
         limit: RejectionLimit,
@@ -67,6 +68,7 @@ class ScoreRole:
         self._ledger = Ledger()
         self._inside = 0  # events in the pipeline, those of revoked partitions among them, and their bytes
         self._inside_bytes = 0
+        self._parts: deque[Entry] = deque()  # events of records of several that the pipeline has no room for
         self._stopping = threading.Event()
         self._paused = False
         self._assignment_moved = False
@@ -127,9 +129,12 @@ class ScoreRole:
             entry = self._ledger.track(record)
             if entry is not None:
                 self._metrics.poll_events.labels("score").inc()
-                self._inside += 1
-                self._inside_bytes += record.size
-                self._pipeline.submit(entry, partial(self._parse, record))
+                self._submit(entry)
+
+    def _submit(self, entry: Entry) -> None:
+        self._inside += 1
+        self._inside_bytes += entry.record.size
+        self._pipeline.submit(entry, partial(self._parse, entry.record))
 
     def _pause_or_resume(self) -> None:
         paused = self._should_pause()
@@ -154,9 +159,16 @@ class ScoreRole:
 
     def _collect(self, timeout: float) -> None:
         for completed in self._pipeline.completed(timeout):
-            completed.ticket.outcome = completed.outcome
+            entry, outcome = completed.ticket, completed.outcome
             self._inside -= 1
-            self._inside_bytes -= completed.ticket.record.size
+            self._inside_bytes -= entry.record.size
+            if isinstance(outcome, Several):
+                self._parts.extend(self._ledger.split(entry, outcome.values))
+            else:
+                entry.outcome = outcome
+        while self._parts and self._inside < self._settings.max_in_flight:
+            if (part := self._parts.popleft()).is_ours:
+                self._submit(part)
         self._metrics.commit_in_flight.set(self._ledger.in_flight)
 
     def _commit(self) -> None:
@@ -186,7 +198,7 @@ class ScoreRole:
         self._ledger.committed(finished.offsets)
         self._limit.add(rejected)
         self._count(finished.entries)
-        if len(finished.entries) == self._settings.commit_records:
+        if len(finished.entries) >= self._settings.commit_records:
             self._next_commit = 0.0  # there is more
 
     def _not_delivered(self, error: NotDelivered) -> None:
@@ -209,6 +221,8 @@ class ScoreRole:
                 metrics.decide_rejections.labels(outcome.rejection.reason).inc()
             elif isinstance(outcome, Removal):
                 metrics.decide_removals.inc()
+            elif isinstance(outcome, PassedOver):
+                metrics.decide_passed_over.labels(outcome.reason).inc()
 
     def _halt(self, why: str) -> None:
         """Stay alive, not ready, with nothing committed, until a person restarts the worker.

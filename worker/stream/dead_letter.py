@@ -1,5 +1,7 @@
 """The dead-letter record of a rejected event: its original key, bytes and headers, and why.
 
+One of several events of a record is rejected alone: its bytes are then a notification of that one entry.
+
 Header names are those of Kafka Streams' dead-letter queues (KIP-1034), so that tools for them
 work here too; `mekiki.reason` carries the typed reason.
 """
@@ -16,8 +18,9 @@ PARTITION = "__streams.errors.partition"
 OFFSET = "__streams.errors.offset"
 REASON = "mekiki.reason"
 EVENT_ID = "mekiki.event_id"
+ENTRY = "mekiki.entry"
 
-OWN_HEADERS = frozenset({EXCEPTION, MESSAGE, STACKTRACE, TOPIC, PARTITION, OFFSET, REASON, EVENT_ID})
+OWN_HEADERS = frozenset({EXCEPTION, MESSAGE, STACKTRACE, TOPIC, PARTITION, OFFSET, REASON, EVENT_ID, ENTRY})
 
 _REJECTED = "listing.image.rejected.v1"
 _MAX_DETAIL_BYTES = 2000
@@ -33,6 +36,10 @@ def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) ->
     empty: the fault is in the input, and `message` says which.
     """
     position = f"{record.topic}/{record.partition}/{record.offset}"
+    entry: Headers = ()
+    if record.entry is not None:
+        position += f"/{record.entry}"
+        entry = ((ENTRY, str(record.entry).encode()),)
     why: Headers = (
         (EXCEPTION, type(rejection).__name__.encode()),
         (MESSAGE, _shortened(rejection.detail)),
@@ -47,7 +54,7 @@ def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) ->
         topic=topic,
         key=record.key,
         value=record.value,
-        headers=original_headers(record.headers) + why,
+        headers=original_headers(record.headers) + why + entry,
         timestamp_ms=record.timestamp_ms if record.timestamp_ms > 0 else None,
     )
 

@@ -31,7 +31,11 @@ _SECRET_KEY = re.compile(
 
 @dataclass(frozen=True)
 class InputRecord:
-    """A consumed Kafka record. `timestamp_ms` is Unix time in milliseconds, by the topic's own clock."""
+    """A consumed Kafka record. `timestamp_ms` is Unix time in milliseconds, by the topic's own clock.
+
+    One of several events of a record is a record of its own, at the same place: `entry` counts them from 0,
+    and `value` holds it alone. None: the record holds one event.
+    """
 
     topic: str
     partition: int
@@ -40,6 +44,7 @@ class InputRecord:
     value: bytes | None
     headers: Headers
     timestamp_ms: int
+    entry: int | None = None
 
     @property
     def size(self) -> int:

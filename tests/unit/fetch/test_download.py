@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
+from urllib.parse import quote
 
 import httpcore
 import pytest
@@ -66,6 +67,34 @@ def rejected(parts: Downloader, url: str) -> Rejection:
 @pytest.mark.parametrize("path", ["/ok/shirt.jpg", "/chunked/shirt.jpg", "/ok/shirt.jpg?size=full#top"])
 def test_the_body_comes_back_unchanged(server: HostileServer, path: str) -> None:
     assert downloader().download(server.url(path)) == PHOTO
+
+
+@pytest.mark.parametrize(
+    "path", ["/ok/shirt.jpg", "/announced", "/gzip/shirt.jpg", "/redirect?to=/ok/shirt.jpg"]
+)
+def test_a_look_gives_the_header_and_reads_no_body(server: HostileServer, path: str) -> None:
+    """What is there may be too large, or of another form: it is there."""
+    header = downloader().look(server.url(path))
+    assert int(header["content-length"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/404", RejectionReason.FETCH_NOT_FOUND),
+        ("/410", RejectionReason.FETCH_NOT_FOUND),
+        ("/403", RejectionReason.FETCH_HTTP_STATUS),
+        ("/503", RejectionReason.FETCH_UNREACHABLE),
+        ("/never", RejectionReason.FETCH_TIMEOUT),
+        ("/loop", RejectionReason.FETCH_TOO_MANY_REDIRECTS),
+    ],
+)
+def test_a_look_is_refused_as_a_download_is(
+    server: HostileServer, path: str, reason: RejectionReason
+) -> None:
+    with pytest.raises(Rejection) as raised:
+        downloader(timeout=0.5).look(server.url(path))
+    assert raised.value.reason is reason
 
 
 def test_a_body_of_exactly_the_limit_is_taken(server: HostileServer) -> None:
@@ -156,6 +185,36 @@ def test_each_bad_answer_has_its_reason(server: HostileServer, path: str, reason
     assert rejection.reason is reason
     assert f"{SERVER}:{server.port}{path}" in rejection.detail
     assert len(rejection.detail) < 500
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "as=",
+        "as=aws-chunked",
+        "as=AWS-Chunked",
+        "as=aws-chunked,",
+        "as=,",
+        "as=identity,aws-chunked",
+        "as=identity&as=aws-chunked",
+        "as=utf-8",
+        "as=none",
+    ],
+)
+def test_a_content_encoding_that_leaves_the_bytes_alone_is_no_hindrance(
+    server: HostileServer, query: str
+) -> None:
+    assert downloader().download(server.url(f"/coded/shirt.jpg?{query}")) == PHOTO
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["as=gzip", "as=aws-chunked,gzip", "as=GZip", "as=br", "as=aws-chunked&as=zstd", "as=identity,deflate"],
+)
+def test_a_compressed_answer_is_refused_whatever_stands_beside(server: HostileServer, query: str) -> None:
+    rejection = rejected(downloader(), server.url(f"/coded/shirt.jpg?{query}"))
+    assert rejection.reason is RejectionReason.SOURCE_UNSUPPORTED
+    assert "Content-Encoding" in rejection.detail
 
 
 def test_a_page_called_jpg_is_left_to_the_decoder(server: HostileServer) -> None:
@@ -295,6 +354,30 @@ def test_redirects_are_followed_up_to_the_limit(server: HostileServer) -> None:
 
 def test_a_relative_redirect_is_resolved(server: HostileServer) -> None:
     assert downloader().download(server.url("/redirect?to=../ok/shirt.jpg")) == PHOTO
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        ("/ok/写真.jpg".encode(), "/ok/%E5%86%99%E7%9C%9F.jpg"),
+        ("/ok/é à.jpg".encode(), "/ok/%C3%A9%20%C3%A0.jpg"),
+        ("写真.jpg?q=靴".encode(), "/%E5%86%99%E7%9C%9F.jpg"),
+        ("/ok/🎽.jpg#上".encode(), "/ok/%F0%9F%8E%BD.jpg"),
+        (b"/ok/caf\xe9.jpg", "/ok/caf%E9.jpg"),
+        (b"/ok/\x8e\xca\x90^.jpg", "/ok/%8E%CA%90%5E.jpg"),  # Shift JIS
+        (b"/ok/%E5%86%99.jpg", "/ok/%E5%86%99.jpg"),
+    ],
+)
+def test_a_location_outside_ascii_is_followed_as_browsers_do(location: bytes, asked: str) -> None:
+    with HostileServer({}, SERVER) as own:
+        rejected(downloader(), own.url(f"/moved?to={quote(location)}"))
+        assert own.requests[asked] == 1, own.requests
+
+
+def test_a_location_may_name_a_host_outside_ascii(server: HostileServer) -> None:
+    location = f"http://例え.test:{server.port}/ok/shirt.jpg".encode()
+    parts = downloader(names={"xn--r8jz45g.test": [SERVER]})
+    assert parts.download(server.url(f"/moved?to={quote(location)}")) == PHOTO
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,50 @@ def test_records_of_foreign_partitions_and_repeats_are_not_tracked():
     assert track(ledger, 0, partition=3) is None
 
 
+def test_a_record_of_several_events_is_finished_when_each_of_them_is():
+    ledger = Ledger()
+    ledger.assign(partitions(0))
+    whole, behind = track(ledger, 3, value=b"123456"), track(ledger, 4, value=b"1")
+    parts = ledger.split(whole, [b"12", b"34", b"5678"])
+    assert (ledger.in_flight, ledger.in_flight_bytes) == (4, 9), "the events, and the bytes that are held"
+    assert [(part.record.offset, part.record.entry) for part in parts] == [(3, 0), (3, 1), (3, 2)]
+    behind.outcome = parts[2].outcome = parts[0].outcome = OUTCOME
+    assert next_offsets(ledger) == {}
+    parts[1].outcome = OUTCOME
+    finished = ledger.finished(100)
+    assert [(r.offset, r.entry, r.value) for r, _ in finished.entries] == [
+        (3, 0, b"12"),
+        (3, 1, b"34"),
+        (3, 2, b"5678"),
+        (4, None, b"1"),
+    ]
+    ledger.committed(finished.offsets)
+    assert (ledger.in_flight, ledger.in_flight_bytes) == (0, 0)
+
+
+def test_the_events_of_one_record_are_committed_together_whatever_the_limit():
+    ledger = Ledger()
+    ledger.assign(partitions(0))
+    first, second = track(ledger, 0), track(ledger, 1)
+    second.outcome = OUTCOME
+    for part in ledger.split(first, [b"1"] * 5):
+        part.outcome = OUTCOME
+    finished = ledger.finished(2)
+    assert [record.offset for record, _ in finished.entries] == [0] * 5
+    assert next_offsets(ledger, 2) == {0: 1}
+
+
+def test_a_record_that_turns_out_as_several_after_its_revocation_is_nobodys():
+    ledger = Ledger()
+    ledger.assign(partitions(0))
+    late, split = track(ledger, 0), track(ledger, 1)
+    parts = ledger.split(split, [b"1", b"2"])
+    ledger.revoke(partitions(0))
+    assert ledger.split(late, [b"1", b"2"]) == []
+    assert not any(part.is_ours for part in parts)
+    assert (ledger.in_flight, ledger.in_flight_bytes) == (0, 0)
+
+
 def test_what_finishes_after_a_revocation_is_not_committed_by_us():
     ledger = Ledger()
     ledger.assign(partitions(0))

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import random
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +11,9 @@ import pytest
 from schemas.events import DELETED, UPLOADED, ImageDeleted, ImageUploaded
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
+from tests.unit.score import test_cloud_storage as cloud_storage
+from tests.unit.score import test_notifications as notifications
+from tests.unit.score import test_wrappers as wrappers
 from worker.errors import Rejection
 from worker.score.parse import Parser
 
@@ -125,9 +130,11 @@ def test_bucket_removal():
         (b"{}", [("ce_specversion", b"1.0")], RejectionReason.ENVELOPE_INVALID),
         ({"Records": []}, (), RejectionReason.ENVELOPE_INVALID),
         ({"Records": [{}]}, (), RejectionReason.ENVELOPE_INVALID),
-        ({"Records": notification()["Records"] * 2}, (), RejectionReason.ENVELOPE_INVALID),
+        ({"Records": notification()["Records"][0]}, (), RejectionReason.ENVELOPE_INVALID),
         (notification(s3=3), (), RejectionReason.ENVELOPE_INVALID),
         (notification("s3:Replication:Done"), (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
+        (notification("ObjectSold:Now"), (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
+        (notification(""), (), RejectionReason.ENVELOPE_UNKNOWN_TYPE),
     ],
 )
 def test_refused(value, headers, reason):
@@ -158,3 +165,67 @@ def test_a_notification_without_object_url_says_what_to_set():
     with pytest.raises(Rejection, match=r"fetch\.object_url") as raised:
         parse(notification(), object_url=None)
     assert raised.value.reason == RejectionReason.SOURCE_UNSUPPORTED
+
+
+JUNK = [None, True, 0, -1, 1e400, "", "\ud800", "..", "x" * 3000, [], {}, [1], {"a": 1}, "[" * 50, 10**30]
+
+
+def nodes(tree, path=()):
+    """Where something stands in a tree of JSON."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for name, child in items:
+        yield (*path, name)
+        yield from nodes(child, (*path, name))
+
+
+def with_junk(tree, rng):
+    """A copy with one to three values replaced or left out."""
+    tree = json.loads(json.dumps(tree))
+    for _ in range(rng.randint(1, 3)):
+        *way, last = rng.choice(list(nodes(tree)) or [("x",)])
+        at = tree
+        for name in way:
+            at = at[name]
+        if rng.random() < 0.2:
+            del at[last]
+        else:
+            at[last] = json.loads(json.dumps(rng.choice(JUNK)))
+        if not tree:
+            break
+    return tree
+
+
+BODIES = {
+    "own": OWN,
+    "cloud event": {**STRUCTURED, "subject": "i", "data": {"image": {"path": "a.jpg"}}, "listingid": 4},
+    "notification": notification(),
+    "version": {"Records": [notifications.entry("ObjectRemoved:Delete", versionId="v1")]},
+    "event bridge": notifications.bridge("Object Deleted", deletion_type="Permanently Deleted"),
+    "sqs": wrappers.sqs(wrappers.sns(notification()), notification()),
+    "google": cloud_storage.google("deleted"),
+    "azure": cloud_storage.azure("BlobDeleted", url="https://a.blob.core.windows.net/s/a.jpg?versionid=1"),
+    "ceph": {**notifications.CEPH, "data": notification()},
+}
+
+
+def outcome_of(value):
+    """What becomes of a value: the kind of event, or the reason of its rejection."""
+    try:
+        return type(parse(value)).__name__
+    except Rejection as rejection:
+        return str(rejection.reason)
+
+
+@pytest.mark.parametrize("form", BODIES)
+def test_whatever_is_wrong_with_an_event_is_a_rejection(form):
+    """Anything else would stop the worker, and the next one, which would read the same record."""
+    rng = random.Random(form)
+    outcomes = Counter(outcome_of(with_junk(BODIES[form], rng)) for _ in range(600))
+    assert outcomes["envelope.invalid"] > 0
+    assert len(outcomes) > 1
+
+
+def test_nesting_of_any_depth_is_a_rejection_or_several_events():
+    depths = range(600, 1100)  # about where the interpreter's limit is, wherever the test is called from
+    values = [b'{"Records":[1,' + b"[" * depth + b"]" * depth + b"]}" for depth in depths]
+    assert {outcome_of(value) for value in values} == {"Several", "envelope.not_json"}

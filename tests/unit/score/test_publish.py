@@ -23,10 +23,10 @@ from schemas.policy import Policy
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
 from worker.errors import Rejection
-from worker.score.outcome import Rejected, Removal, Verdict
+from worker.score.outcome import PassedOver, PassOverReason, Rejected, Removal, Verdict
 from worker.score.publish import Publisher
 from worker.settings import TopicSettings
-from worker.stream.dead_letter import OWN_HEADERS, dead_letter_record
+from worker.stream.dead_letter import ENTRY, OWN_HEADERS, dead_letter_record
 
 TOPICS = TopicSettings()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -128,4 +128,34 @@ def test_a_second_rejection_replaces_the_headers_of_the_first():
         name
         for name, _ in dead_letter_record("dlq", again, Rejection(RejectionReason.SOURCE_EMPTY, "b")).headers
     ]
-    assert sorted(names) == sorted(OWN_HEADERS)
+    assert sorted(names) == sorted(OWN_HEADERS - {ENTRY})
+
+
+def test_each_of_several_events_of_a_record_is_rejected_by_itself():
+    """A place of its own makes an id of its own; what is rejected again as one event has none any more."""
+    rejection = Rejection(RejectionReason.SOURCE_EMPTY, "a")
+    whole, *parts = (
+        dict(dead_letter_record("dlq", record(b"{}", offset=4, entry=entry), rejection).headers)
+        for entry in (None, 0, 1, 10)
+    )
+    assert ENTRY not in whole
+    assert [part[ENTRY] for part in parts] == [b"0", b"1", b"10"]
+    assert len({letter["mekiki.event_id"] for letter in (whole, *parts)}) == 4
+    again = dead_letter_record("dlq", record(b"{}", offset=4, entry=1), rejection)
+    assert dict(again.headers) == parts[1]
+    replayed = dead_letter_record("dlq", record(b"{}", headers=again.headers, offset=9), rejection)
+    assert ENTRY not in dict(replayed.headers)
+
+
+def test_a_result_names_the_entry_of_a_record_of_several_alone():
+    for entry, stands in ((None, False), (0, True), (7, True)):
+        out = by_topic(PUBLISH(record(offset=4, entry=entry), verdict("accept")))
+        for topic, model in ((TOPICS.moderated, ImageModerated), (TOPICS.embedded, ImageEmbedded)):
+            body = json.loads(out[topic].value)
+            assert ("entry" in body["input"]) == stands
+            assert body["input"].get("entry") == entry
+            jsonschema.validate(body, json_schema(model))
+
+
+def test_what_is_passed_over_leaves_no_record():
+    assert PUBLISH(record(), PassedOver(PassOverReason.TEST)) == []
