@@ -22,8 +22,8 @@ _TRAINING_PACKAGES = {
 
 def main(arguments: list[str]) -> int:
     """Run `train`, `evaluate` or `bundle` with its arguments; returns the exit code."""
-    if arguments[:1] == ["bundle"]:  # has a parser of its own
-        return _run("export.starter.command:main", arguments[1:])
+    if arguments[:2] == ["bundle", "starter"]:  # has a parser of its own
+        return _run("export.starter.command:main", arguments[2:])
     parser = argparse.ArgumentParser(prog="mekiki")
     add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
     options = parser.parse_args(arguments)
@@ -40,8 +40,35 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_evaluate_alocc(kinds)
     _add_evaluate_mnist(kinds)
     _add_evaluate_starter(kinds)
-    bundle = subparsers.add_parser("bundle", help="train and assemble the starter bundle", add_help=False)
-    bundle.set_defaults(func=lambda _: _run("export.starter.command:main", []))
+    bundle = subparsers.add_parser("bundle", help="put trained heads together, and look at what was put")
+    _add_bundle(bundle.add_subparsers(metavar="WHAT", required=True))
+
+
+def _add_bundle(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    assemble = kinds.add_parser("assemble", help="a bundle of trained heads, for the worker")
+    assemble.add_argument(
+        "--part",
+        action="append",
+        required=True,
+        metavar="[NAME=]PATH[:WHAT]",
+        help="the run folder of a training, or heads of another bundle (DIR:tags,embedding); once for each",
+    )
+    assemble.add_argument("--name", required=True, help="letters, digits and -; stands on every result")
+    assemble.add_argument("--version", required=True, help="letters, digits, - and .")
+    assemble.add_argument("--out", required=True, metavar="DIR", help="bundle folder to write")
+    assemble.add_argument(
+        "--no-check", action="store_true", help="leave out the checks of parity and of rows in a batch"
+    )
+    assemble.set_defaults(func=partial(_run, "export.bundle.command:assemble_bundle"))
+    show = kinds.add_parser("show", help="heads, graphs, thresholds, files and figures of a bundle")
+    show.add_argument("bundle", metavar="DIR")
+    show.set_defaults(func=partial(_run, "export.bundle.command:show_bundle"))
+    diff = kinds.add_parser("diff", help="what sets two bundles apart; exits 1 if anything does")
+    diff.add_argument("first", metavar="A")
+    diff.add_argument("second", metavar="B")
+    diff.set_defaults(func=partial(_run, "export.bundle.command:diff_bundles"))
+    starter = kinds.add_parser("starter", help="train and assemble the starter bundle", add_help=False)
+    starter.set_defaults(func=lambda _: _run("export.starter.command:main", []))
 
 
 def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

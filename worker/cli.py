@@ -18,7 +18,7 @@ from worker.settings import Settings, load_settings
 _TRAINING = {
     "train": "train a model",
     "evaluate": "measure a model",
-    "bundle": "assemble a bundle from trained models",
+    "bundle": "put trained heads together; look at a bundle",
 }
 
 
@@ -100,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
         help="whose dead letters (score)",
     )
     for name, text in _TRAINING.items():
-        commands.add_parser(name, help=f"{text} (needs the train extra)", add_help=False)
+        needs = "" if name == "bundle" else " (needs the train extra)"
+        commands.add_parser(name, help=f"{text}{needs}", add_help=False)
     return parser
 
 
@@ -112,7 +113,8 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def _training(arguments: list[str]) -> int:
-    if importlib.util.find_spec("torch") is None:
+    # Bundles are put together and looked at without torch; what needs it says so itself.
+    if arguments[0] != "bundle" and importlib.util.find_spec("torch") is None:
         print("mekiki: training needs torch: install mekiki[train] (make train-setup)", file=sys.stderr)  # noqa: T201
         return 2
     training: Callable[[list[str]], int] = importlib.import_module("export.cli").main
