@@ -92,10 +92,13 @@ def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument(
         "--spaces",
         nargs="+",
-        choices=["pixel", "feature", "verdict"],
-        help="pixels, a mobilenet_v2's features, the starter's verdict space; default: pixel, "
-        "and feature with --weights",
+        choices=["pixel", "feature", "verdict", "encoder"],
+        help="pixels, a mobilenet_v2's features, the starter's verdict space, an encoder's vectors; default: "
+        "encoder with --encoder, else pixel, and feature with --weights",
     )
+    parser.add_argument("--encoder", metavar="RUN", help="the --out of mekiki train embedding")
+    parser.add_argument("--name", help="of the score; default: that of the first --positive folder")
+    parser.add_argument("--description", default="", help="of the score, for the model card")
     parser.add_argument(
         "--weights", default="none", help="of the feature or verdict space's trunk: FILE, torchvision or none"
     )

@@ -1,4 +1,4 @@
-"""Pixels: a `Dataset` decoded by the very function that serves, `worker.model.decode.decode`."""
+"""Pixels: a `Dataset` decoded by the very function that serves."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from export.data import Dataset, Example, Skipped, SkipReason
 from export.errors import DatasetError
+from schemas.bundle import ImageInput
 from worker.errors import Rejection
-from worker.model.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode_inputs
 
 _IN_MEMORY_BYTES = 4 * 2**30
 
@@ -30,15 +31,14 @@ class DecodedSet:
 
 def decode_dataset(
     dataset: Dataset,
-    height: int,
-    width: int,
+    wanted: ImageInput,
     *,
     storage: Path,
     max_broken_share: float = 0.1,
     limits: ImageLimits | None = None,
     workers: int = 2,
 ) -> DecodedSet:
-    """Decode and stretch every image; broken ones are left out and counted.
+    """Decode every image to the pixels of a graph input; broken ones are left out and counted.
 
     Sets over 4 GiB of pixels go to the file `storage` (mapped, not read), smaller ones stay in memory.
 
@@ -46,7 +46,7 @@ def decode_dataset(
         DatasetError: more than `max_broken_share` of the images do not decode.
 
     """
-    shape = (len(dataset), height, width, 3)
+    shape = (len(dataset), wanted.height, wanted.width, 3)
     if int(np.prod(shape)) > _IN_MEMORY_BYTES:
         storage.parent.mkdir(parents=True, exist_ok=True)
         images: NDArray[np.uint8] = np.lib.format.open_memmap(storage, "w+", np.uint8, shape)
@@ -54,7 +54,7 @@ def decode_dataset(
         images = np.empty(shape, np.uint8)
     kept: list[Example] = []
     broken: list[Skipped] = []
-    for example, pixels in _decoded(dataset, height, width, limits or ImageLimits(), workers):
+    for example, pixels in _decoded(dataset, wanted, limits or ImageLimits(), workers):
         if isinstance(pixels, Skipped):
             broken.append(pixels)
             continue
@@ -65,11 +65,11 @@ def decode_dataset(
 
 
 def _decoded(
-    dataset: Dataset, height: int, width: int, limits: ImageLimits, workers: int
+    dataset: Dataset, wanted: ImageInput, limits: ImageLimits, workers: int
 ) -> Iterator[tuple[Example, NDArray[np.uint8] | Skipped]]:
     def load(example: Example) -> NDArray[np.uint8] | Skipped:
         try:
-            return decode(example.path.read_bytes(), height, width, limits).pixels
+            return decode_inputs(example.path.read_bytes(), [wanted], limits).pixels
         except Rejection as rejection:
             return Skipped(example.name, SkipReason.BROKEN_IMAGE, str(rejection))
 

@@ -12,9 +12,11 @@ from pydantic import ValidationError
 
 from export.alocc.evaluation import evaluate_run
 from export.alocc.model import ModelSettings
+from export.alocc.part import score_name, write_first_part
 from export.alocc.report import write_alocc_report
 from export.alocc.sets import AloccSets, read_sets, with_other_tests
 from export.alocc.settings import (
+    ENCODER_MODEL,
     FEATURE_MODEL,
     PIXEL_MODEL,
     VERDICT_MODEL,
@@ -27,6 +29,7 @@ from export.alocc.smoke import SMOKE_MODELS, draw_smoke_images
 from export.alocc.step import StepSettings
 from export.alocc.training import train_space
 from export.errors import DatasetError, ExportError
+from export.parts import PART_FILE, PARTS_FOLDER
 from export.pixels import DecodedSet, decode_dataset
 from export.processes import Processes, join_processes
 from export.run import RunFolder, open_run
@@ -93,10 +96,9 @@ def decode_sets(settings: AloccSettings, sets: AloccSets, run: RunFolder) -> Dec
     for space, asked in settings.spaces.items():
         chosen = {}
         for name, dataset in sets.by_name().items():
-            side = asked.model.side
             storage = run.path / "pixels" / f"{space}-{name}.npy"
             chosen[name] = decode_dataset(
-                dataset, side, side, storage=storage, max_broken_share=settings.data.max_broken
+                dataset, asked.model.pixels(), storage=storage, max_broken_share=settings.data.max_broken
             )
             if not len(chosen[name]):
                 raise DatasetError(f"the set {name!r} has no image that decodes")
@@ -112,6 +114,7 @@ def _measure(
     report: Path,
 ) -> None:
     results = evaluate_run(settings, decoded, run, processes)
+    part = write_first_part(settings, decoded, results, run)
     for result in results:
         for name, measured in result.measured.items():
             run.log(
@@ -124,6 +127,7 @@ def _measure(
             )
     write_alocc_report(report, settings, decoded, results, run, processes.device)
     print(f"report: {report}")  # noqa: T201 - what the command answers
+    print(f"part: {part.path}, the score {part.part.name!r} for `mekiki bundle assemble --part {run.path}`")  # noqa: T201
 
 
 def _say_what_was_left_out(decoded: Decoded) -> None:
@@ -146,11 +150,16 @@ def _settings(arguments: argparse.Namespace) -> AloccSettings:
         raise DatasetError("--positive and --product name the images to train on (or --smoke)")
     models: dict[Space, ModelSettings] = {
         "pixel": PIXEL_MODEL, "feature": FEATURE_MODEL, "verdict": VERDICT_MODEL,
+        "encoder": _encoder_model(arguments.encoder),
         **(SMOKE_MODELS if arguments.smoke else {}),
     }  # fmt: skip
     spaces: list[Space] = arguments.spaces or (
-        ["pixel"] if arguments.weights == "none" and not arguments.smoke else ["pixel", "feature"]
-    )
+        ["encoder"] if arguments.encoder
+        else ["pixel"] if arguments.weights == "none" and not arguments.smoke
+        else ["pixel", "feature"]
+    )  # fmt: skip
+    if "encoder" in spaces and not arguments.encoder:
+        raise ExportError("--spaces encoder needs --encoder RUN, the --out of `mekiki train embedding`")
     if {"feature", "verdict"} <= set(spaces):
         raise ExportError("--spaces feature and verdict have different trunks, so --weights cannot fit both")
     preprocess = arguments.preprocess or (
@@ -172,11 +181,21 @@ def _settings(arguments: argparse.Namespace) -> AloccSettings:
             },
             seeds=arguments.seeds,
             weights=arguments.weights,
+            name=arguments.name or score_name(arguments.positive[0]),
+            description=arguments.description,
             false_positive_rate=arguments.false_positive_rate,
         )
     except ValidationError as error:
         shown = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ExportError(f"the training cannot be done as asked: {shown}") from None
+
+
+def _encoder_model(encoder: str | None) -> ModelSettings:
+    if encoder is None:
+        return ENCODER_MODEL
+    path = Path(encoder)
+    folder = path if (path / PART_FILE).is_file() else path / PARTS_FOLDER / "embedding"
+    return ENCODER_MODEL.model_copy(update={"encoder": str(folder.resolve())})
 
 
 def _use_smoke_images(arguments: argparse.Namespace, folder: Path) -> None:

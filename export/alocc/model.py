@@ -1,6 +1,7 @@
 """The whole classifier of one target class: trunk, standardised maps, R, D and its scores."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,8 +18,10 @@ from export.alocc.networks import (
     dense_code,
     local_code,
 )
-from export.alocc.trunks import MobileNetV2, Pixels, Preprocess
+from export.alocc.trunks import EncoderSpace, MobileNetV2, Pixels, Preprocess
 from export.embedding.trunk import VerdictSpace
+from export.parts import read_part
+from schemas.bundle import ImageInput
 
 Images = NDArray[np.uint8]
 # Higher means more of the target class; float64 [n] each.
@@ -35,7 +38,8 @@ _CLASS_QUANTILE = 0.25
 class ModelSettings(BaseModel):
     """Everything that the networks' shapes hang on. Sides in pixels; strides one a width.
 
-    `trunk` gives the space of the maps; `trunk_blocks` and `trunk_pool` cut and pool it.
+    `trunk` gives the space of the maps; `trunk_blocks` and `trunk_pool` cut and pool it. `encoder` is the
+    folder of an embedding's Part, whose vectors are the maps of the trunk `encoder`.
     `code` is the bottleneck: `code_size` numbers for the whole image or for each place.
     `restored` is where R's output may lie: pixels within [-1, 1], features anywhere, or within the
     middle half of the class's own, channel by channel. `error` is the mean square of X - R(X), or its
@@ -45,7 +49,8 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     side: int = 64
-    trunk: Literal["grey", "pixels", "mobilenet_v2", "starter"] = "pixels"
+    trunk: Literal["grey", "pixels", "mobilenet_v2", "starter", "encoder"] = "pixels"
+    encoder: str = ""
     trunk_blocks: int = 6
     trunk_pool: int = 1
     preprocess: Preprocess = "tensorflow"
@@ -57,6 +62,12 @@ class ModelSettings(BaseModel):
     error: Literal["share", "mean_square"] = "share"
     discriminator_widths: tuple[int, ...] = (16, 32, 64)
     discriminator_strides: tuple[int, ...] = (2, 2, 2)
+
+    def pixels(self) -> ImageInput:
+        """What images are decoded to."""
+        if self.trunk == "encoder":
+            return EncoderSpace(read_part(Path(self.encoder))).pixels
+        return ImageInput(height=self.side, width=self.side)
 
 
 class AloccModel(nn.Module):
@@ -70,7 +81,7 @@ class AloccModel(nn.Module):
         super().__init__()
         self.settings = settings
         self.trunk = trunk
-        shape = map_shape(self.trunk, settings.side)
+        shape = map_shape(self.trunk, settings.pixels())
         code = {"dense": dense_code, "local": local_code}[settings.code]
         inside = shape.after(settings.widths, settings.strides)
         self.reinforcer = Reinforcer(
@@ -201,9 +212,9 @@ def in_batches(images: Images, device: torch.device, size: int = 64) -> Iterator
 
 
 @torch.no_grad()
-def map_shape(trunk: nn.Module, side: int) -> MapShape:
+def map_shape(trunk: nn.Module, pixels: ImageInput) -> MapShape:
     """The shape of the maps that a trunk makes of one image."""
-    maps = trunk.eval()(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+    maps = trunk.eval()(torch.zeros(1, pixels.height, pixels.width, 3, dtype=torch.uint8))
     return MapShape(*maps.shape[1:])
 
 
@@ -219,4 +230,6 @@ def new_trunk(settings: ModelSettings) -> nn.Module:
         return MobileNetV2(settings.trunk_blocks, settings.trunk_pool, settings.preprocess)
     if settings.trunk == "starter":
         return VerdictSpace()
+    if settings.trunk == "encoder":
+        return EncoderSpace(read_part(Path(settings.encoder)))
     return Pixels(channels=1 if settings.trunk == "grey" else 3)

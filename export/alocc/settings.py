@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from export.alocc.model import ModelSettings
 from export.alocc.step import StepSettings
 
-Space = Literal["pixel", "feature", "verdict"]
+Space = Literal["pixel", "feature", "verdict", "encoder"]
 
 PIXEL_MODEL = ModelSettings()
 # The deepest block that still has 7 x 7 places at 224 px: the earlier the block, the more cartons
@@ -32,6 +32,19 @@ VERDICT_MODEL = ModelSettings(
     strides=(1,),
     code="dense",
     code_size=4,
+    restored="within_class",
+    error="mean_square",
+    discriminator_widths=(32,),
+    discriminator_strides=(1,),
+)
+
+# An encoder's own vectors (`mekiki train embedding`); `encoder` is filled in.
+ENCODER_MODEL = ModelSettings(
+    trunk="encoder",
+    widths=(128,),
+    strides=(1,),
+    code="dense",
+    code_size=16,
     restored="within_class",
     error="mean_square",
     discriminator_widths=(32,),
@@ -75,6 +88,8 @@ class AloccSettings(BaseModel):
     spaces: dict[Space, SpaceSettings]
     seeds: Annotated[list[int], Field(min_length=1)]
     weights: str = "none"
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "novelty"
+    description: str = ""
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.003
 
     @model_validator(mode="after")

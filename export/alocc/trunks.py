@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.errors import WeightsError
+from export.errors import PartError, WeightsError
+from export.parts import PartFolder, output_of
+from worker.model.infer import Model
 
 # How pixels in [0, 255] become a network's input: (scale, mean, deviation) in units of 1 / 255.
 Preprocess = Literal["tensorflow", "torchvision"]
@@ -79,6 +81,33 @@ class MobileNetV2(nn.Module):
         return super().train(False)
 
 
+class EncoderSpace(nn.Module):
+    """The vectors of an embedding's Part, by ONNX Runtime as the worker runs it: float32 [n, dim, 1, 1]."""
+
+    def __init__(self, part: PartFolder) -> None:
+        """Take the Part of an embedding.
+
+        Raises:
+            PartError: it is of another head, or takes more than one size of pixels.
+
+        """
+        super().__init__()
+        manifest = part.part.manifest()
+        inputs = manifest.image_inputs()
+        if manifest.embedding is None or len(inputs) != 1:
+            raise PartError(
+                f"{part.origin} is no embedding of one size of pixels: name the --out of a "
+                "`mekiki train embedding`"
+            )
+        self.part, self.pixels = part, inputs[0]
+        self._manifest, self._model = manifest, Model(manifest, part.path, "cpu", 0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        vectors = output_of(self._model, self._manifest, [images.cpu().numpy()])
+        return torch.from_numpy(vectors)[:, :, None, None].to(images.device)
+
+
 def load_trunk_weights(trunk: nn.Module, weights: str) -> None:
     """Fill a trunk: `weights` is a file of a state dict, `torchvision` or `none`.
 
@@ -86,7 +115,7 @@ def load_trunk_weights(trunk: nn.Module, weights: str) -> None:
         WeightsError: the file is missing or of another network, or the download failed.
 
     """
-    if weights == "none":
+    if weights == "none" or isinstance(trunk, EncoderSpace):
         return
     state = _downloaded() if weights == "torchvision" else _read_state(Path(weights))
     wanted = trunk.state_dict()

@@ -7,6 +7,7 @@ import pytest
 from export.data import Columns, Dataset, parse_source, read_source
 from export.errors import DatasetError
 from export.pixels import decode_dataset
+from schemas.bundle import ImageInput
 from worker.model.decode import ImageLimits, decode
 
 Draw = Callable[..., Path]
@@ -22,19 +23,19 @@ def images(tmp_path: Path, draw: Draw, count: int, broken: int) -> Dataset:
 
 def test_pixels_are_those_of_the_worker_and_broken_images_are_counted(tmp_path: Path, draw: Draw) -> None:
     dataset = images(tmp_path, draw, 20, 1)
-    decoded = decode_dataset(dataset, 8, 12, storage=tmp_path / "x.npy")
-    assert decoded.images.shape == (20, 8, 12, 3)
+    decoded = decode_dataset(dataset, ImageInput(height=16, width=24), storage=tmp_path / "x.npy")
+    assert decoded.images.shape == (20, 16, 24, 3)
     assert decoded.dataset.skips() == {"broken image": 1}
     for row, example in enumerate(decoded.dataset.examples):
-        expected = decode(example.path.read_bytes(), 8, 12, ImageLimits()).pixels
+        expected = decode(example.path.read_bytes(), 16, 24, ImageLimits()).pixels
         np.testing.assert_array_equal(decoded.images[row], expected)
 
 
 def test_large_sets_go_to_a_file(tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = images(tmp_path, draw, 5, 0)
-    in_memory = decode_dataset(dataset, 8, 8, storage=tmp_path / "x.npy")
+    in_memory = decode_dataset(dataset, ImageInput(height=16, width=16), storage=tmp_path / "x.npy")
     monkeypatch.setattr("export.pixels._IN_MEMORY_BYTES", 10)
-    mapped = decode_dataset(dataset, 8, 8, storage=tmp_path / "pixels/x.npy")
+    mapped = decode_dataset(dataset, ImageInput(height=16, width=16), storage=tmp_path / "pixels/x.npy")
     assert (tmp_path / "pixels/x.npy").stat().st_size > mapped.images.nbytes
     np.testing.assert_array_equal(mapped.images, in_memory.images)
 
@@ -44,4 +45,4 @@ def test_too_many_broken_images_are_an_error(tmp_path: Path, draw: Draw) -> None
     with pytest.raises(
         DatasetError, match=r"2 of 7 images do not decode, over the limit of 10%.*broken0.jpg"
     ):
-        decode_dataset(dataset, 8, 8, storage=tmp_path / "x.npy")
+        decode_dataset(dataset, ImageInput(height=16, width=16), storage=tmp_path / "x.npy")
