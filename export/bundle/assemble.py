@@ -42,6 +42,7 @@ def assemble(
     card: str | None = None,
     figures: Mapping[str, JsonValue] | None = None,
     check: bool = True,
+    replace: bool = False,
 ) -> BundleManifest:
     """Write the bundle of these Parts to the folder `out`, whole or not at all.
 
@@ -53,6 +54,7 @@ def assemble(
         card: the model card; by default one is written of what the Parts say.
         figures: of the bundle as a whole, beside those of each head.
         check: run every head, and compare it with its Part's examples and with itself, row by row.
+        replace: a bundle that is in `out` gives way.
 
     Raises:
         PartsDoNotFit: two Parts are of one name, the folder is not empty, or the whole contradicts itself.
@@ -60,7 +62,8 @@ def assemble(
 
     """
     _require_one_of_each(found)
-    if out.exists() and any(out.iterdir()):
+    replaced = replace and (out / MANIFEST_FILE).is_file()
+    if out.exists() and any(out.iterdir()) and not replaced:
         raise PartsDoNotFit(f"{out} is not empty: name another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as working:
@@ -73,7 +76,7 @@ def assemble(
         if check:
             check_bundle(folder, manifest, found)
         if out.exists():
-            out.rmdir()
+            out.rename(Path(working) / "replaced")
         folder.rename(out)
     return manifest
 

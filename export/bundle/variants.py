@@ -19,9 +19,11 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from export.errors import DatasetError
+from export.errors import DatasetError, ExportError
+from schemas.bundle import BundleManifest, ImageInput
 from worker.errors import Rejection
-from worker.model.decode import ImageLimits, decode
+from worker.model.bundle import read_manifest
+from worker.model.decode import ImageLimits, decode_inputs
 
 Outputs = dict[str, NDArray[np.float32]]
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -128,7 +130,7 @@ def cost_of(variant: Path, reference: Path, images: NDArray[np.uint8], threshold
     )
 
 
-def read_images(folder: Path, height: int, width: int, most: int) -> NDArray[np.uint8]:
+def read_images(folder: Path, size: ImageInput, most: int) -> NDArray[np.uint8]:
     """Up to `most` images under `folder`, spread evenly over it; what does not decode is left out.
 
     Raises:
@@ -139,7 +141,7 @@ def read_images(folder: Path, height: int, width: int, most: int) -> NDArray[np.
     found = []
     for path in files[:: max(1, len(files) // most)][:most]:
         try:
-            found.append(decode(path.read_bytes(), height, width, ImageLimits()).pixels)
+            found.append(decode_inputs(path.read_bytes(), [size], ImageLimits()).pixels)
         except Rejection:
             continue
     if not found:
@@ -147,12 +149,25 @@ def read_images(folder: Path, height: int, width: int, most: int) -> NDArray[np.
     return np.stack(found)
 
 
+def _manifest(bundle: Path) -> BundleManifest:
+    """The manifest of a bundle of one graph.
+
+    Raises:
+        ExportError: it has several, of which each wants a variant of its own.
+
+    """
+    manifest, _ = read_manifest(bundle)
+    if len(manifest.graphs) != 1 or len(manifest.image_inputs()) != 1:
+        raise ExportError(f"{bundle} has {len(manifest.graphs)} graphs: variants are made of a bundle of one")
+    return manifest
+
+
 def write_variants(bundle: Path, images: NDArray[np.uint8], out: Path) -> dict[str, Cost]:
     """Write scorer.fp16.onnx and scorer.int8.onnx to `out` and measure them beside fp32."""
-    manifest = json.loads((bundle / "manifest.json").read_bytes())
-    source = bundle / manifest["graphs"][0]["file"]
+    manifest = _manifest(bundle)
+    source = bundle / manifest.graphs[0].file
     thresholds = {
-        k: v["block"] for k, v in manifest["policy"]["thresholds"].items() if v["block"] is not None
+        name: own.block for name, own in manifest.policy.thresholds.items() if own.block is not None
     }
     out.mkdir(parents=True, exist_ok=True)
     half, eight = out / "scorer.fp16.onnx", out / "scorer.int8.onnx"
@@ -172,8 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--most", type=int, default=512)
     arguments = parser.parse_args(argv)
-    size = json.loads((arguments.bundle / "manifest.json").read_bytes())["input"]
-    images = read_images(arguments.images, size["height"], size["width"], arguments.most)
+    (size,) = _manifest(arguments.bundle).image_inputs()
+    images = read_images(arguments.images, size, arguments.most)
     costs = {
         name: vars(cost) for name, cost in write_variants(arguments.bundle, images, arguments.out).items()
     }

@@ -51,8 +51,8 @@ score and a photo-quality preference; tags are boosted trees over the embedding.
 - **preference**: RankNet over controlled degradations. It means photo quality, not taste.
 - **embedding**: 128 numbers of length 1; edited copies of one photo lie close.
 
-Made by `mekiki bundle --data ../shared/data --out worker/bundles/starter`: seed {figures["seed"]}, the first
-named. No seed was picked by its figures.
+Made by `mekiki bundle starter --data ../shared/data --out worker/bundles/starter`: seed {figures["seed"]},
+the first named. No seed was picked by its figures.
 
 ## Data
 

@@ -1,4 +1,4 @@
-"""`mekiki bundle` or `python -m export.starter`: train, measure and write the starter bundle."""
+"""`mekiki bundle starter` or `python -m export.starter`: train, measure and write the starter bundle."""
 
 import argparse
 import logging
@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from export.bundle.manifest import CARD_FILE, GRAPH_FILE, TAGS_FILE, write_manifest
+from export.bundle.assemble import assemble
 from export.embedding.training import features_of
 from export.embedding.trunk import Trunk
-from export.errors import ParityError
+from export.errors import ExportError, ParityError
 from export.graphs import largest_difference
+from export.parts import Examples
 from export.preference.head import PreferenceHead, pair_accuracy
 from export.processes import Processes
 from export.starter.card import model_card
-from export.starter.graph import Scorer, export_scorer, scorer_mega_flops
-from export.starter.measure import copy_distances, near_duplicate_distance, policy_thresholds
+from export.starter.graph import OUTPUTS, Scorer, export_scorer, scorer_mega_flops
+from export.starter.measure import copy_distances, near_duplicate_distance
+from export.starter.parts import GRAPH_FILE, MAX_BYTES, TAGS_FILE, Trait, write_parts
 from export.starter.reach import held_groups
 from export.starter.recipe import (
     Recipe,
@@ -38,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="mekiki bundle", description=__doc__)
+    parser = argparse.ArgumentParser(prog="mekiki bundle starter", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with clothing/ and grocery/")
     parser.add_argument("--out", type=Path, help="bundle folder to write, from the first of --seeds")
     parser.add_argument("--run", type=Path, default=Path("runs/starter"), help="a run folder for each seed")
@@ -93,21 +95,36 @@ def _write_bundle(
     recipe: Recipe,
     arguments: argparse.Namespace,
 ) -> None:
-    out: Path = arguments.out
-    out.mkdir(parents=True, exist_ok=True)
-    scorer, trunk = trained.scorer(), trained.trunk
-    export_scorer(scorer, out / GRAPH_FILE)
+    scorer, trunk, run = trained.scorer(), trained.trunk, trained.run.path
+    export_scorer(scorer, run / GRAPH_FILE)
     figures["seed"] = seed
     figures["mega_flops"] = round(scorer_mega_flops(scorer), 1)
-    figures["parity"] = dict(_parity(scorer, out / GRAPH_FILE, sources))
-    figures |= _tags(trunk, sources, recipe, seed, out)
-    figures |= _preference_figures(trunk, trained.preference, sources, seed)
-    distance, copies = _copies(trunk, sources)
-    figures["near_duplicate"] = copies
-    (out / CARD_FILE).write_text(model_card(arguments.version, figures, recipe), encoding="utf-8")
-    thresholds = policy_thresholds(distance, MINIMUM_TAG_SCORE)
-    write_manifest(out, arguments.version, thresholds, sources.names, figures)
-    _log.info("%s: %s", out, figures)
+    figures["parity"] = dict(_parity(scorer, run / GRAPH_FILE, sources))
+    own: dict[str, dict[str, JsonValue]] = {
+        "tags": _tags(trunk, sources, recipe, seed, run),
+        "preference": _preference_figures(trunk, trained.preference, sources, seed),
+    }
+    distance, own["embedding"] = _copies(trunk, sources)
+    trait = Trait(f"starter-{arguments.version}", distance, sources.names, MINIMUM_TAG_SCORE)
+    examples = _examples(scorer, sources)
+    parts = write_parts(run, trait, examples, seed, trained.run.config()["data_digest"], own)
+    card = model_card(arguments.version, {**figures, **own}, recipe)
+    manifest = assemble(
+        parts, "starter", arguments.version, arguments.out, card=card, figures=figures, replace=True
+    )
+    if (total := sum(file.bytes for file in manifest.files)) > MAX_BYTES:
+        raise ExportError(
+            f"the bundle has {total} bytes, more than {MAX_BYTES}: fewer tag rounds make it smaller"
+        )
+    _log.info("%s: %s", arguments.out, manifest.figures)
+
+
+@torch.no_grad()
+def _examples(scorer: Scorer, sources: Sources) -> dict[str, Examples]:
+    """A few calibration photos, and what the network gives of them."""
+    images = sources.pixels["clothing-calibration"].exact[:8]
+    given = (tensor.numpy() for tensor in scorer(torch.from_numpy(images)))
+    return {name: Examples([images], values) for name, values in zip(OUTPUTS, given, strict=True)}
 
 
 def _preference_figures(
@@ -143,7 +160,7 @@ def _parity(scorer: Scorer, graph: Path, sources: Sources) -> dict[str, float]:
     return differences
 
 
-def _tags(trunk: Trunk, sources: Sources, recipe: Recipe, seed: int, out: Path) -> dict[str, JsonValue]:
+def _tags(trunk: Trunk, sources: Sources, recipe: Recipe, seed: int, run: Path) -> dict[str, JsonValue]:
     """Train the tags on photos of the training split, and measure them on held ones."""
     embedding, labels = {}, {}
     for split in ("train", "test"):
@@ -154,6 +171,6 @@ def _tags(trunk: Trunk, sources: Sources, recipe: Recipe, seed: int, out: Path) 
         labels[split] = tag_matrix([photo.tags for photo in sources.products(split)], sources.names)
     known = labels["train"].sum(axis=1) > 0
     booster = train_tags(embedding["train"][known], labels["train"][known], seed, recipe.tag_rounds)
-    save_tags(booster, out / TAGS_FILE)
+    save_tags(booster, run / TAGS_FILE)
     measured = tag_figures(predict_tags(booster, embedding["test"]), labels["test"])
-    return {"tags": dict(measured)}
+    return dict(measured)

@@ -9,14 +9,13 @@ from PIL import Image
 from pydantic import JsonValue
 from sklearn.metrics import roc_auc_score
 
-from export.bundle.manifest import Thresholds
 from export.embedding.duplicates import distance_between, pairs_of_copies
 from export.embedding.training import features_of
 from export.embedding.trunk import Trunk
+from export.starter.parts import THRESHOLD
 from export.starter.photos import Photo
 
 Scores = Mapping[str, NDArray[np.float32]]
-THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,3 @@ def copy_distances(
 def near_duplicate_distance(copies: NDArray[np.float32], others: NDArray[np.float32]) -> float:
     """The manifest's distance: one photo in a hundred may have a false neighbour under it."""
     return distance_between(copies, others, 0.01)
-
-
-def policy_thresholds(near_duplicate: float, minimum_tag_score: float) -> Thresholds:
-    """The scores are cut at their half, by construction."""
-    return Thresholds(THRESHOLD, THRESHOLD, near_duplicate, minimum_tag_score)

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from export.bundle.manifest import GRAPH_FILE
 from export.graphs import run_onnx
 from export.render.svg.notices import render_svg_notices
 from export.render.svg.posters import render_svg_qr_posters
 from export.render.uploads import Kind
 from export.starter.images import browser_pixels, photo_pixels, pixels_of_uploads, rendered_pixels
 from export.starter.measure import share_blocked
+from export.starter.parts import GRAPH_FILE
 from export.starter.photos import of_split, read_clothing, read_grocery
 from export.starter.recipe import SEED_HELD
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import xgboost
 
-from export.bundle.manifest import GRAPH_FILE, MANIFEST_FILE, MAX_BYTES, TAGS_FILE
+from export.bundle.assemble import MANIFEST_FILE
 from export.graphs import run_onnx
+from export.starter.parts import GRAPH_FILE, MAX_BYTES, TAGS_FILE
 from export.starter.photos import excluded_photos
 from schemas.bundle import BundleManifest
 from worker.model.decode import ImageLimits, decode

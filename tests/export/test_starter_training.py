@@ -1,5 +1,6 @@
 """The starter's training, run small: it learns, it repeats, and its graph equals the network."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from export.alocc.model import RESTORED, score_images
 from export.alocc.score import joint_cuts, slope_of
+from export.bundle.assemble import assemble
 from export.bundle.variants import cost_of, to_fp16, to_int8
 from export.embedding.augment import augment, colour, random_crop, spoil, warp
 from export.embedding.pixels import SIDE, WIDE, PixelSet
@@ -20,15 +22,20 @@ from export.embedding.training import (
     train_trunk,
 )
 from export.embedding.trunk import QUALITY_WIDTH, Trunk, to_input
-from export.errors import LossNotFinite
+from export.errors import LossNotFinite, PartsDoNotFit
 from export.graphs import largest_difference, run_onnx
+from export.parts import Examples
 from export.preference.head import PreferenceHead, pair_accuracy, train_preference
 from export.preference.ladder import DEGRADATIONS, LEVELS, ladder
 from export.processes import Processes
 from export.run import RunFolder
 from export.starter.filtering import CLASSES, Filter, FilterSettings, train_filter
 from export.starter.graph import OUTPUTS, Scorer, export_scorer, scorer_mega_flops
+from export.starter.parts import GRAPH_FILE, TAGS_FILE, Trait, write_parts
 from export.starter.sides import side_by_side
+from export.tags.booster import save_tags, train_tags
+from schemas.bundle import head_name
+from worker.model.bundle import read_manifest
 
 _QUICK = TrunkSettings(epochs=6, batch_size=32, pairs=8, averaging=0.8)
 _CPU = Processes(torch.device("cpu"))
@@ -178,6 +185,32 @@ def test_graph_equals_network_in_every_head(scorer: Scorer, graph: Path, data: T
     differences = largest_difference(scorer, graph, data.pixels.exact[:24])
     assert set(differences) == set(OUTPUTS)
     assert max(differences.values()) <= 1e-4, differences
+
+
+def test_the_starters_parts_make_a_bundle_that_takes_the_place_of_the_one_before(
+    scorer: Scorer, graph: Path, data: TrainingImages, tmp_path: Path
+) -> None:
+    run, out, images = tmp_path / "run", tmp_path / "bundle", data.pixels.exact[:8]
+    run.mkdir()
+    shutil.copyfile(graph, run / GRAPH_FILE)
+    with torch.no_grad():
+        given = [tensor.numpy() for tensor in scorer(torch.from_numpy(images))]
+    examples = {name: Examples([images], values) for name, values in zip(OUTPUTS, given, strict=True)}
+    labels = np.eye(3, dtype=np.float32)[data.types[:60]]
+    embedding = features_of(scorer.trunk, data.pixels.exact[:60]).embedding
+    save_tags(train_tags(embedding, labels, 0, 2), run / TAGS_FILE)
+    trait = Trait("starter-9", 0.05, ["a", "b", "c"], 0.3)
+    parts = write_parts(run, trait, examples, 0, "0" * 64, {"tags": {"tags": 3}})
+    for version in ("9", "10"):
+        manifest = assemble(parts, "starter", version, out, card="# mine\n", replace=True)
+    assert [graph.file for graph in manifest.graphs] == [GRAPH_FILE]
+    assert [head_name(head) for head in manifest.heads] == ["embedding", "text", "qr", "preference", "tags"]
+    assert set(manifest.policy.thresholds) == {"text", "qr"}
+    held, identifier = read_manifest(out)
+    assert held.figures == {"tags": {"tags": 3}}
+    assert identifier.startswith("starter-10-")
+    with pytest.raises(PartsDoNotFit, match="not empty"):
+        assemble(parts, "starter", "11", out)
 
 
 def test_a_row_of_a_batch_equals_the_single_row(graph: Path, data: TrainingImages) -> None:
