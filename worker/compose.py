@@ -1,44 +1,31 @@
-"""The composition root: the one place that builds the real parts and joins them."""
+"""The composition root of a process: its roles, what they share, and its HTTP server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import numpy as np
 from fastapi import APIRouter
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from schemas.events import ImageReference
-from schemas.policy import Policy
 from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
 from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
 from worker.metrics import Metrics
-from worker.model.bundle import Bundle, load_bundle, load_policy
-from worker.model.decode import ImageLimits, decode
+from worker.model.bundle import Bundle, load_bundle
+from worker.model.decode import ImageLimits
+from worker.model.embed import embed
 from worker.model.room import PixelRoom
-from worker.score.codes import CodeReader
-from worker.score.judge import Judge
-from worker.score.ledger import Entry
-from worker.score.parse import Parser
-from worker.score.pipeline import Pipeline
-from worker.score.prepare import Preparer
-from worker.score.publish import Publisher
-from worker.score.role import ASSIGNED, ScoreRole
+from worker.role_names import INDEX, SCORE
+from worker.score.compose import build_score_role
+from worker.score.role import ASSIGNED
 from worker.settings import FetchSettings, Settings
-from worker.stream.delivery import create_delivery
-from worker.stream.kafka import create_consumer
-from worker.stream.limit import RejectionLimit
 
-Fetch = Callable[[ImageReference], bytes]
 BuildFetcher = Callable[[FetchSettings], Fetcher]
-Ticket = TypeVar("Ticket")
 
 
 class Role(Protocol):
@@ -70,61 +57,6 @@ def create_metrics(role: str, bundle: Bundle) -> Metrics:
     return metrics
 
 
-def build_pipeline(
-    settings: Settings, bundle: Bundle, policy: Policy, metrics: Metrics, fetch: Fetch
-) -> Pipeline[Ticket]:
-    """The stages from parse to decide.
-
-    Raises:
-        ConfigurationError: codes shall be read, and the library for it is not installed.
-
-    """
-    limits = ImageLimits(**settings.decode.model_dump())
-    room = PixelRoom(limits.max_pixels)
-    read_codes = None
-    if settings.codes.enabled:
-        read_codes = CodeReader(settings.codes)
-        for name in settings.codes.formats:
-            metrics.codes_read.labels(name)  # shown from the start, as 0
-    return Pipeline(
-        Preparer(fetch, bundle.manifest.input, limits, metrics, room, read_codes),
-        Judge(bundle, policy, metrics),
-        threads=settings.fetch.threads,
-        batch_size=settings.model.batch_size,
-        batch_wait=settings.model.batch_wait,
-    )
-
-
-def _score_role(
-    settings: Settings, bundle: Bundle, metrics: Metrics, health: Health, fetch: Fetch, stack: ExitStack
-) -> ScoreRole:
-    policy = load_policy(settings, bundle.manifest)
-    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetch)
-    return ScoreRole(
-        consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),
-        topic=settings.topics.uploaded,
-        pipeline=stack.enter_context(pipeline),
-        parse=Parser(settings.fetch.object_url),
-        publish=Publisher(settings.topics, bundle.id, bundle.manifest.embedding.space, policy),
-        delivery=create_delivery(
-            settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-score"
-        ),
-        limit=RejectionLimit(settings.score.rejection_limit),
-        settings=settings.score,
-        give_up_after=settings.kafka.request_timeout,
-        metrics=metrics,
-        health=health,
-    )
-
-
-def _embed(bundle: Bundle, limits: ImageLimits, room: PixelRoom, data: bytes) -> NDArray[np.float32]:
-    """The float32 vector [dim] of image bytes."""
-    size = bundle.manifest.input
-    pixels = decode(data, size.height, size.width, limits, room).pixels
-    embeddings = bundle.model.infer(pixels[np.newaxis]).embeddings
-    return np.asarray(embeddings[0])
-
-
 def _ready(health: Health) -> float:
     """The value of mekiki_health_ready_ratio."""
     return float(health.ready()[0])
@@ -132,7 +64,7 @@ def _ready(health: Health) -> float:
 
 @contextmanager
 def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetcher) -> Iterator[Process]:
-    """The roles `names` ("score", "index") and their HTTP server, ready to run.
+    """The roles `names` (see role_names) and their HTTP server, ready to run.
 
     Raises:
         MekikiError: the settings, the bundle, the index directory or the broker are not fit for it.
@@ -145,16 +77,16 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
     healths: dict[str, Health] = {}
     routers: list[APIRouter] = []
     with ExitStack() as stack:
-        if "score" in names:
+        if SCORE in names:
             fetcher = stack.enter_context(build_fetcher(settings.fetch))
-            health = healths["score"] = Health(settings.http.liveness_timeout, (ASSIGNED,))
-            roles["score"] = _score_role(settings, bundle, metrics, health, fetcher.fetch, stack)
-        if "index" in names:
-            health = healths["index"] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
+            health = healths[SCORE] = Health(settings.http.liveness_timeout, (ASSIGNED,))
+            roles[SCORE] = build_score_role(SCORE, settings, bundle, metrics, health, fetcher.fetch, stack)
+        if INDEX in names:
+            health = healths[INDEX] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
             limits = ImageLimits(**settings.decode.model_dump())
-            embedder = partial(_embed, bundle, limits, PixelRoom(limits.max_pixels))
-            roles["index"], router = build_index_role(
-                settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
+            embedder = partial(embed, bundle, limits, PixelRoom(limits.max_pixels))
+            roles[INDEX], router = build_index_role(
+                INDEX, settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
             )
             routers.append(router)
         for name, health in healths.items():

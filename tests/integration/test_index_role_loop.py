@@ -14,6 +14,7 @@ from worker.health import Health
 from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP, WITHIN_LIMIT
 from worker.metrics import Metrics
+from worker.role_names import INDEX
 from worker.settings import IndexSettings, KafkaSettings, ScoreSettings, Settings, TopicSettings
 
 TOPICS = TopicSettings()
@@ -42,7 +43,7 @@ class Running:
         self.metrics = Metrics(CollectorRegistry())
         self.health = Health(60, (CAUGHT_UP,))
         self.role, self.router = build_index_role(
-            settings, self.metrics, self.health, lambda _: axis(0), SPACE, DIM, 0.01
+            INDEX, settings, self.metrics, self.health, lambda _: axis(0), SPACE, DIM, 0.01
         )
         self._executor = ThreadPoolExecutor(1)
 

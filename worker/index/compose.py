@@ -15,16 +15,18 @@ from worker.index.ngt.generation import IndexIdentity
 from worker.index.ngt.live import LiveIndex
 from worker.index.ngt.owner import OwnerLock
 from worker.index.ngt.snapshots import Snapshots
-from worker.index.role import CONSUMER_PROPERTIES, IndexRole
+from worker.index.role import CONSUMER_PROPERTIES, WITHIN_LIMIT, IndexRole, halt_advice
 from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.stream.delivery import create_delivery
+from worker.stream.guard import Guard
 from worker.stream.kafka import create_consumer
 from worker.stream.limit import RejectionLimit
 
 
 def build_index_role(
+    name: str,
     settings: Settings,
     metrics: Metrics,
     health: Health,
@@ -52,10 +54,10 @@ def build_index_role(
         directory = IndexDirectory(index.directory, identity)
         directory.remove_leftovers()
         live = LiveIndex(identity, directory.load_newest(index.generation_max_age))
-        name = f"mekiki-index-{index.name}"
+        group = f"mekiki-index-{index.name}"
         # Transactions go by the index's name: a restarted role ends what its killed predecessor left open.
-        delivery = create_delivery(settings.kafka, settings.score.delivery, name)
-        consumer = create_consumer(settings.kafka, {**CONSUMER_PROPERTIES, "group.id": name})
+        delivery = create_delivery(settings.kafka, settings.score.delivery, group)
+        consumer = create_consumer(settings.kafka, {**CONSUMER_PROPERTIES, "group.id": group})
     except BaseException:
         lock.release()
         raise
@@ -63,6 +65,7 @@ def build_index_role(
     if index.near_duplicate_distance is not None:
         distance = index.near_duplicate_distance
     role = IndexRole(
+        name=name,
         topic=identity.topic,
         consumer=consumer,
         delivery=delivery,
@@ -77,7 +80,15 @@ def build_index_role(
         ),
         directory=directory,
         lock=lock,
-        limit=RejectionLimit(settings.score.rejection_limit),
+        guard=Guard(
+            role=name,
+            limit=RejectionLimit(settings.score.rejection_limit),
+            give_up_after=settings.kafka.request_timeout,
+            condition=WITHIN_LIMIT,
+            advice=halt_advice(space),
+            metrics=metrics,
+            health=health,
+        ),
         metrics=metrics,
         health=health,
         request_timeout=settings.kafka.request_timeout,
