@@ -188,7 +188,7 @@ def test_all_is_searchable_when_the_role_says_that_it_has_caught_up(broker, tmp_
     role, held, satisfy = running.role, [], running.health.satisfy
 
     def satisfied(condition):
-        held.append((condition, role._live.size().vectors))
+        held.append((condition, role._backend.size().vectors))
         satisfy(condition)
 
     running.health.satisfy = satisfied
@@ -196,4 +196,4 @@ def test_all_is_searchable_when_the_role_says_that_it_has_caught_up(broker, tmp_
     role._behind, role._positions, role._acknowledge_from = {0}, {0: 0}, {0: 1}
     role._turn()
     assert held == [(CAUGHT_UP, 1)]
-    assert role._live.offsets() == {0: 1}
+    assert role._backend.offsets() == {0: 1}

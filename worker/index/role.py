@@ -16,10 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from worker.errors import BrokerError, ConfigurationError
 from worker.health import Health
 from worker.index.acknowledge import Updates
-from worker.index.ngt.directory import IndexDirectory
-from worker.index.ngt.live import LiveIndex
-from worker.index.ngt.owner import OwnerLock
-from worker.index.ngt.snapshots import Snapshots
+from worker.index.backend import IndexBackend
 from worker.index.resume import LogRange, resume
 from worker.metrics import Metrics
 from worker.stream.delivery import Delivery, NotDelivered
@@ -66,9 +63,9 @@ _PERMANENT = PERMANENT | {
 
 
 class IndexRole:
-    """Keeps `live` equal to `topic`, and publishes one outcome of each record.
+    """Keeps `backend` equal to `topic`, and publishes one outcome of each record.
 
-    `run` owns the consumer, the delivery, the builds and the lock, and closes them. It gives up after
+    `run` owns the consumer, the delivery and the backend, and closes them. It gives up after
     `request_timeout` seconds without success from the broker.
     """
 
@@ -79,11 +76,8 @@ class IndexRole:
         topic: str,
         consumer: Consumer,
         delivery: Delivery,
-        live: LiveIndex,
+        backend: IndexBackend,
         updates: Updates,
-        snapshots: Snapshots,
-        directory: IndexDirectory,
-        lock: OwnerLock,
         guard: Guard,
         metrics: Metrics,
         health: Health,
@@ -93,11 +87,8 @@ class IndexRole:
         self._topic = topic
         self._consumer = consumer
         self._delivery = delivery
-        self._live = live
+        self._backend = backend
         self._updates = updates
-        self._snapshots = snapshots
-        self._directory = directory
-        self._lock = lock
         self._guard = guard
         self._metrics = metrics
         self._health = health
@@ -128,10 +119,9 @@ class IndexRole:
 
         """
         with ExitStack() as closing:  # in the opposite order
-            closing.callback(self._lock.release)
+            closing.callback(self._backend.close)
             closing.callback(self._consumer.close)
             closing.callback(self._delivery.close)
-            closing.callback(self._snapshots.stop)
             self._begin()
             while not self._stopping.is_set() and not self._guard.halted:
                 self._turn()
@@ -144,16 +134,15 @@ class IndexRole:
         if state is None:
             return
         log, committed = state
-        found = resume(self._live.offsets(), log, committed)
+        found = resume(self._backend.offsets(), log, committed)
         if found.lost is not None:
             logger.warning("%s: the index is emptied and rebuilt from the log", found.lost)
-            self._directory.discard_generations()
-            self._live.clear()
+            self._backend.clear()
         self._acknowledge_from = found.acknowledge_from
         self._positions = found.start
         self._behind = set(log)
         logger.info(
-            "reading %s from %s, %d images indexed", self._topic, found.start, self._live.size().vectors
+            "reading %s from %s, %d images indexed", self._topic, found.start, self._backend.size().vectors
         )
         self._assign()
 
@@ -198,7 +187,7 @@ class IndexRole:
             self._reach_end(partition, end)
         if outcomes and not self._acknowledge(fresh, outcomes):
             return  # and build nothing: a generation must hold no unacknowledged record
-        self._snapshots.turn()
+        self._backend.turn()
         self._add_new_partitions()
         self._measure()
 
@@ -234,15 +223,15 @@ class IndexRole:
         self._advance(partition, end)  # beyond the markers of transactions, which no record stands for
         self._behind.discard(partition)
         if not self._behind and not self._caught_up.is_set():
-            logger.info("caught up: %d images are searchable", self._live.size().vectors)
-            self._live.catch_up()
+            logger.info("caught up: %d images are searchable", self._backend.size().vectors)
+            self._backend.catch_up()
             self._caught_up.set()
             self._health.satisfy(CAUGHT_UP)
 
     def _advance(self, partition: int, offset: int) -> None:
         if offset > self._positions[partition]:
             self._positions[partition] = offset
-            self._live.advance(partition, offset)
+            self._backend.advance(partition, offset)
 
     def _acknowledge(self, records: list[InputRecord], outcomes: list[OutputRecord]) -> bool:
         """Publish `outcomes` and commit the offsets behind `records`; False if stopped or halted before."""
@@ -286,12 +275,12 @@ class IndexRole:
         self._assign()
 
     def _measure(self) -> None:
-        size = self._live.size()
-        generation = self._live.generation
+        size = self._backend.size()
+        snapshot = self._backend.snapshot()
         self._metrics.index_vectors.set(size.vectors)
         self._metrics.index_tail.set(size.tail)
-        if generation is not None:
-            self._metrics.index_generation_timestamp.set(generation.manifest.created_at.timestamp())
+        if snapshot is not None:
+            self._metrics.index_generation_timestamp.set(snapshot.created_at.timestamp())
         for partition, position in self._positions.items():
             _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
             if end >= 0:
