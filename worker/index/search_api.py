@@ -23,7 +23,7 @@ from schemas.search import (
     SearchResponse,
     SearchResult,
 )
-from worker.errors import Rejection
+from worker.errors import MekikiError, Rejection
 from worker.index.backend import IndexBackend
 from worker.index.change import unit_vector
 from worker.index.neighbour import Neighbour
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 Embedder = Callable[[bytes], NDArray[np.float32]]
 
 
-class _Refused(Exception):
+class SearchRefused(MekikiError):
     """A search that is answered with an error."""
 
     def __init__(self, status: int, reason: SearchErrorReason | RejectionReason, detail: str) -> None:
@@ -69,7 +69,7 @@ def create_search_router(
         try:
             raw = await _bounded_body(request, max_body_bytes)
             return _json(200, await run_in_threadpool(search, raw))
-        except _Refused as refused:
+        except SearchRefused as refused:
             metrics.search_errors.labels(refused.reason.value).inc()
             return _json(refused.status, SearchError(reason=refused.reason, detail=refused.detail))
 
@@ -94,7 +94,7 @@ class _Search:
     def __call__(self, raw: bytes) -> SearchResponse:
         began = time.perf_counter()
         if not self._is_ready():
-            raise _Refused(
+            raise SearchRefused(
                 503,
                 SearchErrorReason.NOT_READY,
                 "the index is still reading the log; ask again when /readyz says so",
@@ -116,14 +116,14 @@ class _Search:
         if request.image_id is not None:
             vector = self._index.vector(request.image_id)
             if vector is None:
-                raise _Refused(
+                raise SearchRefused(
                     404, SearchErrorReason.UNKNOWN_IMAGE, f"no image {request.image_id!r} is in the index"
                 )
             return self._index.neighbours_of(request.image_id, vector, request.k, request.radius)
         try:
             return self._index.search(self._query(request), request.k, request.radius)
         except Rejection as rejection:
-            raise _Refused(400, rejection.reason, rejection.detail) from rejection
+            raise SearchRefused(400, rejection.reason, rejection.detail) from rejection
 
     def _query(self, request: SearchRequest) -> NDArray[np.float32]:
         """The unit vector to search by, float32 [dim]."""
@@ -146,7 +146,7 @@ def _parse(raw: bytes) -> SearchRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
-        raise _Refused(400, SearchErrorReason.INVALID_REQUEST, f"{where}: {first['msg']}") from error
+        raise SearchRefused(400, SearchErrorReason.INVALID_REQUEST, f"{where}: {first['msg']}") from error
 
 
 async def _bounded_body(request: Request, limit: int) -> bytes:
@@ -155,7 +155,7 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise _Refused(413, SearchErrorReason.TOO_LARGE, f"the body has more than {limit} bytes")
+            raise SearchRefused(413, SearchErrorReason.TOO_LARGE, f"the body has more than {limit} bytes")
     return bytes(body)
 
 
