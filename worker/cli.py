@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from worker.errors import ConfigurationError, MekikiError, StageError
+from worker.role_names import INDEX, SCORE
 from worker.settings import Settings, load_settings
 
 # Each command imports what it needs: `mekiki --help` and `mekiki check` start at once.
@@ -73,11 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", type=Path, default=Path("out"), metavar="DIR", help="where the report goes (out)"
     )
-    add("score", _run, "consume uploads; publish verdicts, tags, scores and vectors").set_defaults(
-        roles=("score",)
+    add(SCORE, _run, "consume uploads; publish verdicts, tags, scores and vectors").set_defaults(
+        roles=(SCORE,)
     )
-    add("index", _run, "keep the search index and answer searches").set_defaults(roles=("index",))
-    add("run", _run, "both roles in one process").set_defaults(roles=("score", "index"))
+    add(INDEX, _run, "keep the search index and answer searches").set_defaults(roles=(INDEX,))
+    add("run", _run, "both roles in one process").set_defaults(roles=(SCORE, INDEX))
     folder = add("scan", _scan, "judge every file of a folder; one JSON line each")
     folder.add_argument("folder", type=Path, metavar="DIR")
     folder.add_argument(
@@ -95,8 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--from",
         dest="source",
-        choices=("score", "index"),
-        default="score",
+        choices=(SCORE, INDEX),
+        default=SCORE,
         help="whose dead letters (score)",
     )
     for name, text in _TRAINING.items():

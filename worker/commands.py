@@ -4,14 +4,15 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
 
-from worker.compose import build_pipeline, create_metrics
+from worker.compose import create_metrics
 from worker.errors import ConfigurationError
 from worker.fetch.fetch import build_fetcher
 from worker.model.bundle import load_bundle, load_policy
 from worker.replay import Replay
+from worker.role_names import INDEX, SCORE
 from worker.scan import ScannedFile, scan
+from worker.score.compose import build_pipeline
 from worker.score.pipeline import Pipeline
 from worker.settings import Settings
 from worker.stream.delivery import create_delivery
@@ -46,15 +47,15 @@ def scan_folder(
 
 def replay(
     settings: Settings,
-    source: Literal["score", "index"],
+    source: str,
     reason: str | None,
     progress: Callable[[int], object],
 ) -> tuple[int, int]:
-    """Send dead letters of a role back; returns how many were sent and how many passed over."""
+    """Send dead letters of the role `source` back; returns how many were sent and how many passed over."""
     topics = settings.topics
     dead_letters, target = {
-        "score": (topics.dead_letter, topics.uploaded),
-        "index": (topics.index_dead_letter, topics.embedded),
+        SCORE: (topics.dead_letter, topics.uploaded),
+        INDEX: (topics.index_dead_letter, topics.embedded),
     }[source]
     group = f"{settings.kafka.group}-replay" + (f"-{reason}" if reason else "")
     consumer = create_consumer(settings.kafka, {"group.id": group, "enable.partition.eof": True})

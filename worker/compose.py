@@ -1,19 +1,15 @@
-"""The composition root: the one place that builds the real parts and joins them."""
+"""The composition root of a process: its roles, what they share, and its HTTP server."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import numpy as np
 from fastapi import APIRouter
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from schemas.events import ImageReference
-from schemas.policy import Policy
 from worker.errors import ConfigurationError
 from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
@@ -21,28 +17,16 @@ from worker.http import HttpServer, create_app
 from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
 from worker.metrics import Metrics
-from worker.model.bundle import Bundle, load_bundle, load_policy
-from worker.model.decode import ImageLimits, decode_inputs
-from worker.model.infer import ImageBatch
+from worker.model.bundle import Bundle, load_bundle
+from worker.model.decode import ImageLimits
+from worker.model.embed import embed
 from worker.model.room import PixelRoom
-from worker.score.codes import CodeReader
-from worker.score.judge import Judge
-from worker.score.ledger import Entry
-from worker.score.outcome import PassOverReason
-from worker.score.parse import Parser
-from worker.score.pipeline import Pipeline
-from worker.score.prepare import Preparer
-from worker.score.publish import Publisher
-from worker.score.role import ASSIGNED, ScoreRole
+from worker.role_names import INDEX, SCORE
+from worker.score.compose import build_score_role
+from worker.score.role import ASSIGNED
 from worker.settings import FetchSettings, Settings
-from worker.stream.delivery import create_delivery
-from worker.stream.kafka import create_consumer
-from worker.stream.limit import RejectionLimit
 
-Fetch = Callable[[ImageReference], bytes]
-Look = Callable[[str], Mapping[str, str]]
 BuildFetcher = Callable[[FetchSettings], Fetcher]
-Ticket = TypeVar("Ticket")
 
 
 class Role(Protocol):
@@ -74,72 +58,6 @@ def create_metrics(role: str, bundle: Bundle) -> Metrics:
     return metrics
 
 
-def build_pipeline(
-    settings: Settings,
-    bundle: Bundle,
-    policy: Policy,
-    metrics: Metrics,
-    fetch: Fetch,
-    look: Look | None = None,
-) -> Pipeline[Ticket]:
-    """The stages from parse to decide.
-
-    Raises:
-        ConfigurationError: codes shall be read, and the library for it is not installed.
-
-    """
-    limits = ImageLimits(**settings.decode.model_dump())
-    room = PixelRoom(limits.max_pixels)
-    read_codes = None
-    if settings.codes.enabled:
-        read_codes = CodeReader(settings.codes)
-        for name in settings.codes.formats:
-            metrics.codes_read.labels(name)  # shown from the start, as 0
-    for reason in PassOverReason:
-        metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
-    return Pipeline(
-        Preparer(fetch, bundle.manifest.image_inputs(), limits, metrics, room, read_codes, look),
-        Judge(bundle, policy, metrics),
-        threads=settings.fetch.threads,
-        batch_size=settings.model.batch_size,
-        batch_wait=settings.model.batch_wait,
-    )
-
-
-def _score_role(
-    settings: Settings, bundle: Bundle, metrics: Metrics, health: Health, fetcher: Fetcher, stack: ExitStack
-) -> ScoreRole:
-    policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
-    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetcher.fetch, fetcher.look)
-    return ScoreRole(
-        consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),
-        topic=settings.topics.uploaded,
-        pipeline=stack.enter_context(pipeline),
-        parse=Parser(settings.fetch.object_url),
-        publish=Publisher(settings.topics, bundle.id, head.space if head else None, policy),
-        delivery=create_delivery(
-            settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-score"
-        ),
-        limit=RejectionLimit(settings.score.rejection_limit),
-        settings=settings.score,
-        give_up_after=settings.kafka.request_timeout,
-        metrics=metrics,
-        health=health,
-    )
-
-
-def _embed(bundle: Bundle, limits: ImageLimits, room: PixelRoom, data: bytes) -> NDArray[np.float32]:
-    """The float32 vector [dim] of image bytes."""
-    decoded = decode_inputs(data, bundle.manifest.image_inputs(), limits, room)
-    batch = ImageBatch(
-        [pixels[np.newaxis] for pixels in decoded.sizes],
-        {name: np.array([value], np.float32) for name, value in decoded.measured.items()},
-    )
-    embeddings = bundle.model.infer(batch).embeddings
-    assert embeddings is not None  # the index role asked for a bundle that has some
-    return np.asarray(embeddings[0])
-
-
 def _ready(health: Health) -> float:
     """The value of mekiki_health_ready_ratio."""
     return float(health.ready()[0])
@@ -147,7 +65,7 @@ def _ready(health: Health) -> float:
 
 @contextmanager
 def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetcher) -> Iterator[Process]:
-    """The roles `names` ("score", "index") and their HTTP server, ready to run.
+    """The roles `names` (see role_names) and their HTTP server, ready to run.
 
     Raises:
         MekikiError: the settings, the bundle, the index directory or the broker are not fit for it.
@@ -160,21 +78,21 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
     healths: dict[str, Health] = {}
     routers: list[APIRouter] = []
     with ExitStack() as stack:
-        if "score" in names:
+        if SCORE in names:
             fetcher = stack.enter_context(build_fetcher(settings.fetch))
-            health = healths["score"] = Health(settings.http.liveness_timeout, (ASSIGNED,))
-            roles["score"] = _score_role(settings, bundle, metrics, health, fetcher, stack)
-        if "index" in names:
+            health = healths[SCORE] = Health(settings.http.liveness_timeout, (ASSIGNED,))
+            roles[SCORE] = build_score_role(SCORE, settings, bundle, metrics, health, fetcher, stack)
+        if INDEX in names:
             if head is None:
                 raise ConfigurationError(
                     f"the bundle {bundle.id} has no embedding, so that there is nothing to index: run "
                     "`mekiki score` alone, or set model.bundle to a bundle with an embedding"
                 )
-            health = healths["index"] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
+            health = healths[INDEX] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
             limits = ImageLimits(**settings.decode.model_dump())
-            embedder = partial(_embed, bundle, limits, PixelRoom(limits.max_pixels))
-            roles["index"], router = build_index_role(
-                settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
+            embedder = partial(embed, bundle, limits, PixelRoom(limits.max_pixels))
+            roles[INDEX], router = build_index_role(
+                INDEX, settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
             )
             routers.append(router)
         for name, health in healths.items():

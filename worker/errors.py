@@ -1,4 +1,4 @@
-"""The exceptions of the worker.
+"""The exceptions of the worker, all that it raises on purpose.
 
 MekikiError
 ├── Rejection                the input is at fault: one event goes to the DLQ, the rest go on
@@ -8,7 +8,15 @@ MekikiError
 ├── IndexDirectoryError      an index directory is damaged, foreign or owned by another process
 ├── BrokerError              Kafka failed for good: the worker stops without committing
 ├── StageError               a stage of ours failed: the worker stops without committing
-└── RejectionLimitExceeded   too many rejections in a row: the worker halts without committing
+├── RejectionLimitExceeded   too many rejections in a row: the worker halts without committing
+│
+│   Inside one folder, beside the code that knows what to do about them:
+├── NotDelivered             stream: an attempt left nothing durable, and is made again
+├── NameServerError          fetch: no answer from DNS; it is asked again, then for other names
+├── NoAnswer                 fetch: an image's server failed for now, and is asked again
+├── DamagedGeneration        index/ngt: checksums do not hold; the generation is set aside
+├── BuildFailed              index/ngt: the child process ended without a generation; tried again
+└── SearchRefused            index: a search is answered with an error
 """
 
 from schemas.rejection import RejectionReason

@@ -1,8 +1,11 @@
-"""What serving brings into a process: none of training."""
+"""Which package may import which, and what serving brings into a process: none of training."""
 
+import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +43,116 @@ def test_every_module_of_worker_and_schemas_imports_without_training() -> None:
     loaded = modules_after(walk)
     assert {"worker", "schemas", "onnxruntime"} <= loaded
     assert loaded.isdisjoint(_TRAINING), loaded & set(_TRAINING)
+
+
+# Which package may import which. The longest name that fits a module decides; a package may import itself.
+# From below upwards: what stands later may know what stands before it, never the other way round.
+_SHARED = (
+    "schemas",
+    *(f"worker.{name}" for name in ("errors", "settings", "metrics", "health", "http", "log", "role_names")),
+)
+_ROOMS = (*_SHARED, "worker.stream", "worker.fetch", "worker.model")
+_ALLOWED: dict[str, tuple[str, ...]] = {
+    "schemas": (),
+    **dict.fromkeys(_SHARED[1:], _SHARED),
+    "worker.stream": _SHARED,
+    "worker.fetch": _SHARED,
+    "worker.model": _SHARED,
+    "worker.score": _ROOMS,
+    "worker.index": _ROOMS,
+    # The loop, the acknowledgements and the search API see a backend; composition alone sees which.
+    "worker.index.ngt": (*_SHARED, "worker.index.backend", "worker.index.neighbour"),
+    "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt"),
+    "worker.demo": _ROOMS,
+    # The commands, and what they are composed of.
+    "worker": ("schemas", "worker"),
+    "export": ("schemas", "worker.model", "worker.errors"),
+}
+# Packages of their own, which the package around them may not import as if they were its own.
+_APART = ("worker.index.ngt",)
+
+# Imports that break the table, each with the reason why it is still there. To be emptied.
+_BROKEN: dict[tuple[str, str], str] = {}
+
+
+def _within(name: str, packages: Iterable[str]) -> list[str]:
+    return [package for package in packages if f"{name}.".startswith(f"{package}.")]
+
+
+def _package_of(module: str) -> str:
+    """The entry of the table that speaks of `module`."""
+    return max(_within(module, _ALLOWED), key=len)
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    for root in ("schemas", "worker", "export"):
+        for path in sorted(Path(root).rglob("*.py")):
+            parts = path.with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    """What a module imports anywhere in it: modules, and names of modules that may be modules."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _may_import(module: str, other: str) -> bool:
+    package = _package_of(module)
+    apart = _within(other, _APART)
+    if apart and not _within(module, _APART):
+        return any(name in _ALLOWED[package] for name in apart)
+    return bool(_within(other, (package, *_ALLOWED[package])))
+
+
+def test_each_package_imports_what_lies_below_it_alone() -> None:
+    broken = {
+        (module, other)
+        for module, tree in _modules()
+        for other in _imported(tree)
+        if other.partition(".")[0] in {"schemas", "worker", "export"} and not _may_import(module, other)
+    }
+    assert broken == set(_BROKEN)
+
+
+def test_no_module_of_worker_or_schemas_names_what_training_needs() -> None:
+    named = {
+        (module, other)
+        for module, tree in _modules()
+        for other in _imported(tree)
+        if not module.startswith("export") and other.partition(".")[0] in _TRAINING
+    }
+    assert not named
+
+
+@pytest.mark.parametrize(
+    ("module", "other", "allowed"),
+    [
+        ("worker.stream.guard", "worker.metrics.Metrics", True),
+        ("worker.stream.guard", "worker.fetch.fetch", False),
+        ("worker.model.embed", "worker.model.decode.decode", True),
+        ("worker.model.embed", "worker.score.role", False),
+        ("worker.index.role", "worker.index.backend.IndexBackend", True),
+        ("worker.index.role", "worker.index.ngt.live.LiveIndex", False),
+        ("worker.index.role", "worker.score.role", False),
+        ("worker.index.ngt.live", "worker.index.ngt.tail.Tail", True),
+        ("worker.index.ngt.live", "worker.index.neighbour.nearest", True),
+        ("worker.index.ngt.live", "worker.index.role", False),
+        ("worker.index.compose", "worker.index.ngt.index.open_ngt_index", True),
+        ("worker.errors", "worker.compose", False),
+        ("worker.score.role", "worker.compose", False),
+        ("worker.compose", "worker.index.compose.build_index_role", True),
+        ("worker.compose", "worker.index.ngt.index", False),
+        ("worker.cli", "export.cli", False),
+        ("export.pixels", "worker.model.decode.decode", True),
+        ("export.pixels", "worker.score.role", False),
+        ("schemas.events", "worker.errors", False),
+    ],
+)
+def test_the_table_means_what_it_says(module: str, other: str, allowed: bool) -> None:
+    assert _may_import(module, other) == allowed

@@ -14,6 +14,7 @@ from worker.health import Health
 from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP, WITHIN_LIMIT
 from worker.metrics import Metrics
+from worker.role_names import INDEX
 from worker.settings import IndexSettings, KafkaSettings, ScoreSettings, Settings, TopicSettings
 
 TOPICS = TopicSettings()
@@ -42,7 +43,7 @@ class Running:
         self.metrics = Metrics(CollectorRegistry())
         self.health = Health(60, (CAUGHT_UP,))
         self.role, self.router = build_index_role(
-            settings, self.metrics, self.health, lambda _: axis(0), SPACE, DIM, 0.01
+            INDEX, settings, self.metrics, self.health, lambda _: axis(0), SPACE, DIM, 0.01
         )
         self._executor = ThreadPoolExecutor(1)
 
@@ -187,7 +188,7 @@ def test_all_is_searchable_when_the_role_says_that_it_has_caught_up(broker, tmp_
     role, held, satisfy = running.role, [], running.health.satisfy
 
     def satisfied(condition):
-        held.append((condition, role._live.size().vectors))
+        held.append((condition, role._backend.size().vectors))
         satisfy(condition)
 
     running.health.satisfy = satisfied
@@ -195,4 +196,4 @@ def test_all_is_searchable_when_the_role_says_that_it_has_caught_up(broker, tmp_
     role._behind, role._positions, role._acknowledge_from = {0}, {0: 0}, {0: 1}
     role._turn()
     assert held == [(CAUGHT_UP, 1)]
-    assert role._live.offsets() == {0: 1}
+    assert role._backend.offsets() == {0: 1}

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Protocol
 
 from schemas.rejection import RejectionReason
-from worker.errors import Rejection, StageError
+from worker.errors import MekikiError, Rejection, StageError
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -34,7 +34,7 @@ _WITNESSES = 2
 _WITNESS_TIMEOUT = 2.0
 
 
-class NameServerError(Exception):
+class NameServerError(MekikiError):
     """The name server gave no answer, neither an address nor that there is none."""
 
 

@@ -31,7 +31,7 @@ from typing import Final, TypeVar
 import httpcore
 
 from schemas.rejection import RejectionReason
-from worker.errors import Rejection, StageError
+from worker.errors import MekikiError, Rejection, StageError
 from worker.fetch.addresses import NameServerError
 from worker.fetch.connections import raise_if_ours
 from worker.fetch.urls import ImageUrl
@@ -65,7 +65,7 @@ class DownloadLimits:
     retries: int = 2
 
 
-class _TryAgainError(Exception):
+class NoAnswer(MekikiError):
     """This attempt failed in a way that may pass."""
 
 
@@ -154,14 +154,14 @@ class Downloader:
         while True:
             try:
                 return self._ask(url, attempts.deadline, take)
-            except (_TryAgainError, NameServerError) as error:
+            except (NoAnswer, NameServerError) as error:
                 if not attempts.another():
                     raise self._given_up(url, error) from error
 
-    def _given_up(self, url: ImageUrl, error: _TryAgainError | NameServerError) -> Exception:
+    def _given_up(self, url: ImageUrl, error: NoAnswer | NameServerError) -> Exception:
         if self._closing.is_set():
             return StageError(f"the fetcher was closed while it asked for {url}")
-        if isinstance(error, _TryAgainError):
+        if isinstance(error, NoAnswer):
             return Rejection(RejectionReason.FETCH_UNREACHABLE, f"{url}: {error}; send again once it answers")
         if self._answers_otherwise(url.host):
             return Rejection(
@@ -196,7 +196,7 @@ class Downloader:
         if status in _REDIRECTS and b"location" in headers:
             return url.join(_location(headers[b"location"]), self._limits.schemes)
         if status == _TOO_MANY_REQUESTS or status >= 500:
-            raise _TryAgainError(f"its server answers with status {status}")
+            raise NoAnswer(f"its server answers with status {status}")
         if status in _GONE:
             raise Rejection(
                 RejectionReason.FETCH_NOT_FOUND,
@@ -271,4 +271,4 @@ def _judged(url: ImageUrl, error: Exception) -> Exception:
         )
     if isinstance(cause, OSError):
         raise_if_ours(cause)
-    return _TryAgainError(f"the connection failed: {str(cause)[:_SHOWN_LENGTH]}")
+    return NoAnswer(f"the connection failed: {str(cause)[:_SHOWN_LENGTH]}")

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, NearDuplicate, derived_event_id
 from worker.errors import Rejection
+from worker.index.backend import IndexBackend
 from worker.index.change import Delete, Upsert, parse_change
-from worker.index.ngt.live import LiveIndex
 from worker.metrics import Metrics
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import dead_letter_record
@@ -13,7 +13,7 @@ from worker.stream.kafka import InputRecord, OutputRecord
 
 
 class Updates:
-    """Applies records to `live` and says what came of each.
+    """Applies records to `index` and says what came of each.
 
     Near-duplicates are at most `near_duplicate_count` other images within `near_duplicate_distance`
     (cosine distance) of a new one, among all that came before it.
@@ -21,13 +21,13 @@ class Updates:
 
     def __init__(
         self,
-        live: LiveIndex,
+        index: IndexBackend,
         topics: TopicSettings,
         near_duplicate_distance: float,
         near_duplicate_count: int,
         metrics: Metrics,
     ) -> None:
-        self._live = live
+        self._index = index
         self._topics = topics
         self._distance = near_duplicate_distance
         self._count = near_duplicate_count
@@ -56,14 +56,14 @@ class Updates:
         return outcome.topic == self._topics.index_dead_letter
 
     def _parse(self, record: InputRecord) -> Upsert | Delete:
-        return parse_change(record, self._live.identity.space, self._live.identity.dim)
+        return parse_change(record, self._index.identity.space, self._index.identity.dim)
 
     def _apply(self, change: Upsert | Delete) -> None:
         if isinstance(change, Upsert):
-            self._live.upsert(change.image_id, change.vector)
+            self._index.upsert(change.image_id, change.vector)
             self._metrics.index_updates.labels("searchable").inc()
         else:
-            self._live.delete(change.image_id)
+            self._index.delete(change.image_id)
             self._metrics.index_updates.labels("deleted").inc()
 
     def _acknowledgement(self, record: InputRecord, change: Upsert | Delete) -> OutputRecord:
@@ -73,7 +73,7 @@ class Updates:
             image_id=change.image_id,
             state="searchable" if isinstance(change, Upsert) else "deleted",
             near_duplicates=self._near_duplicates(change) if isinstance(change, Upsert) else [],
-            space=self._live.identity.space,
+            space=self._index.identity.space,
             input=InputPosition(
                 event_id=change.event_id,
                 topic=record.topic,
@@ -85,7 +85,7 @@ class Updates:
         return OutputRecord(self._topics.index_updated, record.key, event.model_dump_json().encode())
 
     def _near_duplicates(self, change: Upsert) -> list[NearDuplicate]:
-        found = self._live.neighbours_of(change.image_id, change.vector, self._count, self._distance)
+        found = self._index.neighbours_of(change.image_id, change.vector, self._count, self._distance)
         if found:
             self._metrics.index_near_duplicates.inc()
         return [NearDuplicate(image_id=near.image_id, distance=near.distance) for near in found]

@@ -1,7 +1,6 @@
 """Builds the index role from the settings: the one place where its real parts meet."""
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 from fastapi import APIRouter
@@ -9,22 +8,20 @@ from numpy.typing import NDArray
 
 from worker.health import Health
 from worker.index.acknowledge import Updates
-from worker.index.ngt.builder import GenerationBuild
-from worker.index.ngt.directory import IndexDirectory
-from worker.index.ngt.generation import IndexIdentity
-from worker.index.ngt.live import LiveIndex
-from worker.index.ngt.owner import OwnerLock
-from worker.index.ngt.snapshots import Snapshots
-from worker.index.role import CONSUMER_PROPERTIES, IndexRole
+from worker.index.backend import IndexIdentity
+from worker.index.ngt.index import open_ngt_index
+from worker.index.role import CONSUMER_PROPERTIES, WITHIN_LIMIT, IndexRole, halt_advice
 from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.stream.delivery import create_delivery
+from worker.stream.guard import Guard
 from worker.stream.kafka import create_consumer
 from worker.stream.limit import RejectionLimit
 
 
 def build_index_role(
+    name: str,
     settings: Settings,
     metrics: Metrics,
     health: Health,
@@ -47,40 +44,37 @@ def build_index_role(
     """
     index = settings.index
     identity = IndexIdentity(space=space, dim=dim, topic=settings.topics.embedded)
-    lock = OwnerLock(index.directory)
+    backend = open_ngt_index(index, identity, metrics)
     try:
-        directory = IndexDirectory(index.directory, identity)
-        directory.remove_leftovers()
-        live = LiveIndex(identity, directory.load_newest(index.generation_max_age))
-        name = f"mekiki-index-{index.name}"
+        group = f"mekiki-index-{index.name}"
         # Transactions go by the index's name: a restarted role ends what its killed predecessor left open.
-        delivery = create_delivery(settings.kafka, settings.score.delivery, name)
-        consumer = create_consumer(settings.kafka, {**CONSUMER_PROPERTIES, "group.id": name})
+        delivery = create_delivery(settings.kafka, settings.score.delivery, group)
+        consumer = create_consumer(settings.kafka, {**CONSUMER_PROPERTIES, "group.id": group})
     except BaseException:
-        lock.release()
+        backend.close()
         raise
     distance = near_duplicate_distance
     if index.near_duplicate_distance is not None:
         distance = index.near_duplicate_distance
     role = IndexRole(
+        name=name,
         topic=identity.topic,
         consumer=consumer,
         delivery=delivery,
-        live=live,
-        updates=Updates(live, settings.topics, distance, index.near_duplicate_count, metrics),
-        snapshots=Snapshots(
-            live,
-            directory,
-            partial(GenerationBuild, directory, threads=index.build_threads),
-            index,
-            metrics,
+        backend=backend,
+        updates=Updates(backend, settings.topics, distance, index.near_duplicate_count, metrics),
+        guard=Guard(
+            role=name,
+            limit=RejectionLimit(settings.score.rejection_limit),
+            give_up_after=settings.kafka.request_timeout,
+            condition=WITHIN_LIMIT,
+            advice=halt_advice(space),
+            metrics=metrics,
+            health=health,
         ),
-        directory=directory,
-        lock=lock,
-        limit=RejectionLimit(settings.score.rejection_limit),
         metrics=metrics,
         health=health,
         request_timeout=settings.kafka.request_timeout,
     )
-    router = create_search_router(live, embedder, role.is_caught_up, metrics, settings.http.max_body_bytes)
+    router = create_search_router(backend, embedder, role.is_caught_up, metrics, settings.http.max_body_bytes)
     return role, router

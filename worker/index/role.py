@@ -10,22 +10,18 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from worker.errors import BrokerError, ConfigurationError, RejectionLimitExceeded
+from worker.errors import BrokerError, ConfigurationError
 from worker.health import Health
 from worker.index.acknowledge import Updates
-from worker.index.ngt.directory import IndexDirectory
-from worker.index.ngt.live import LiveIndex
-from worker.index.ngt.owner import OwnerLock
-from worker.index.ngt.snapshots import Snapshots
+from worker.index.backend import IndexBackend
 from worker.index.resume import LogRange, resume
 from worker.metrics import Metrics
 from worker.stream.delivery import Delivery, NotDelivered
+from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
-from worker.stream.limit import RejectionLimit
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +30,15 @@ CAUGHT_UP = "index caught up"
 
 # Withdrawn when too many records are rejected.
 WITHIN_LIMIT = "index within the rejection limit"
+
+
+def halt_advice(space: str) -> str:
+    """What a person does about a halt by the rejection limit of an index of vectors of `space`."""
+    return (
+        "the index halts and acknowledges nothing. Mend the cause (vectors of another space than "
+        f"{space!r} belong on a topic of their own), then restart it"
+    )
+
 
 # librdkafka properties that a consumer needs for this role. An offset that the log does not hold must
 # end the process: going on elsewhere would leave a gap that nobody sees.
@@ -48,49 +53,43 @@ _METADATA_SECONDS = 30.0
 _METADATA_TIMEOUT = 5.0  # of looking for new partitions, which acknowledgements wait for
 _RETRY_SECONDS = 0.5
 
-# Errors of a partition after which its records would be missing.
-_LASTING = {
+# After these a partition's records would be missing.
+_PERMANENT = PERMANENT | {
     KafkaError._AUTO_OFFSET_RESET,
     KafkaError.OFFSET_OUT_OF_RANGE,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 }
 
 
 class IndexRole:
-    """Keeps `live` equal to `topic`, and publishes one outcome of each record.
+    """Keeps `backend` equal to `topic`, and publishes one outcome of each record.
 
-    `run` owns the consumer, the delivery, the builds and the lock, and closes them. It gives up after
+    `run` owns the consumer, the delivery and the backend, and closes them. It gives up after
     `request_timeout` seconds without success from the broker.
     """
 
     def __init__(
         self,
+        *,
+        name: str,
         topic: str,
         consumer: Consumer,
         delivery: Delivery,
-        live: LiveIndex,
+        backend: IndexBackend,
         updates: Updates,
-        snapshots: Snapshots,
-        directory: IndexDirectory,
-        lock: OwnerLock,
-        limit: RejectionLimit,
+        guard: Guard,
         metrics: Metrics,
         health: Health,
         request_timeout: float,
     ) -> None:
+        self._name = name
         self._topic = topic
         self._consumer = consumer
         self._delivery = delivery
-        self._live = live
+        self._backend = backend
         self._updates = updates
-        self._snapshots = snapshots
-        self._directory = directory
-        self._lock = lock
-        self._limit = limit
+        self._guard = guard
         self._metrics = metrics
         self._health = health
         self._timeout = request_timeout
@@ -100,7 +99,6 @@ class IndexRole:
         self._positions: dict[int, int] = {}
         self._behind: set[int] = set()
         self._metadata_checked = time.monotonic()
-        self._halted: str | None = None
 
     def stop(self) -> None:
         """End `run` after the batch at hand. May be called from a signal handler or any thread."""
@@ -121,33 +119,30 @@ class IndexRole:
 
         """
         with ExitStack() as closing:  # in the opposite order
-            closing.callback(self._lock.release)
+            closing.callback(self._backend.close)
             closing.callback(self._consumer.close)
             closing.callback(self._delivery.close)
-            closing.callback(self._snapshots.stop)
             self._begin()
-            while not self._stopping.is_set() and self._halted is None:
+            while not self._stopping.is_set() and not self._guard.halted:
                 self._turn()
             while not self._stopping.wait(_POLL_SECONDS):
                 self._health.beat()
-        if self._halted is not None:
-            raise RejectionLimitExceeded(self._halted)
+        self._guard.raise_if_halted()
 
     def _begin(self) -> None:
         state = self._log_state()
         if state is None:
             return
         log, committed = state
-        found = resume(self._live.offsets(), log, committed)
+        found = resume(self._backend.offsets(), log, committed)
         if found.lost is not None:
             logger.warning("%s: the index is emptied and rebuilt from the log", found.lost)
-            self._directory.discard_generations()
-            self._live.clear()
+            self._backend.clear()
         self._acknowledge_from = found.acknowledge_from
         self._positions = found.start
         self._behind = set(log)
         logger.info(
-            "reading %s from %s, %d images indexed", self._topic, found.start, self._live.size().vectors
+            "reading %s from %s, %d images indexed", self._topic, found.start, self._backend.size().vectors
         )
         self._assign()
 
@@ -174,7 +169,7 @@ class IndexRole:
 
     def _assign(self) -> None:
         self._consumer.assign([TopicPartition(self._topic, p, o) for p, o in self._positions.items()])
-        self._metrics.poll_assigned.labels("index").set(len(self._positions))
+        self._metrics.poll_assigned.labels(self._name).set(len(self._positions))
 
     def _turn(self) -> None:
         self._health.beat()
@@ -192,7 +187,7 @@ class IndexRole:
             self._reach_end(partition, end)
         if outcomes and not self._acknowledge(fresh, outcomes):
             return  # and build nothing: a generation must hold no unacknowledged record
-        self._snapshots.turn()
+        self._backend.turn()
         self._add_new_partitions()
         self._measure()
 
@@ -207,7 +202,7 @@ class IndexRole:
         messages = [first, *self._consumer.consume(_BATCH_RECORDS - 1, timeout=0)]
         ends: dict[int, int] = {}
         records = [input_record(message) for message in messages if self._is_record(message, ends)]
-        self._metrics.poll_events.labels("index").inc(len(records))
+        self._metrics.poll_events.labels(self._name).inc(len(records))
         return records, ends
 
     def _is_record(self, message: Message, ends: dict[int, int]) -> bool:
@@ -219,65 +214,46 @@ class IndexRole:
             assert partition is not None
             assert end is not None
             ends[partition] = end
-        elif error.fatal() or error.code() in _LASTING:
-            raise BrokerError(f"{self._topic}/{message.partition()} cannot be read any more: {error}")
         else:
-            logger.warning("%s: %s", self._topic, error)
+            where = f"{self._topic}/{message.partition()}"
+            raise_if_permanent(error, _PERMANENT, f"{where} cannot be read any more")
         return False
 
     def _reach_end(self, partition: int, end: int) -> None:
         self._advance(partition, end)  # beyond the markers of transactions, which no record stands for
         self._behind.discard(partition)
         if not self._behind and not self._caught_up.is_set():
-            logger.info("caught up: %d images are searchable", self._live.size().vectors)
-            self._live.catch_up()
+            logger.info("caught up: %d images are searchable", self._backend.size().vectors)
+            self._backend.catch_up()
             self._caught_up.set()
             self._health.satisfy(CAUGHT_UP)
 
     def _advance(self, partition: int, offset: int) -> None:
         if offset > self._positions[partition]:
             self._positions[partition] = offset
-            self._live.advance(partition, offset)
+            self._backend.advance(partition, offset)
 
     def _acknowledge(self, records: list[InputRecord], outcomes: list[OutputRecord]) -> bool:
         """Publish `outcomes` and commit the offsets behind `records`; False if stopped or halted before."""
         rejected = [self._updates.is_rejection(outcome) for outcome in outcomes]
-        if (broken := self._limit.exceeded_by(rejected)) is not None:
-            self._halt(broken)
+        if self._guard.halts(rejected):
             return False
         ends = {record.partition: record.offset + 1 for record in records}
         offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in ends.items()]
-        deadline = time.monotonic() + self._timeout
         while True:
             try:
                 self._delivery.deliver(outcomes, offsets, self._consumer)
             except NotDelivered as error:
-                self._metrics.commit_transactions.labels("index", "failure").inc()
-                if time.monotonic() > deadline:
-                    raise BrokerError(f"not acknowledged within {self._timeout:g} s: {error}") from error
-                logger.warning("acknowledging again: %s", error)
+                self._guard.not_delivered(error)
                 if self._stopping.wait(_RETRY_SECONDS):
                     return False
             else:
-                self._limit.add(rejected)
-                self._observe_acknowledged(records)
+                self._guard.delivered(rejected)
+                self._observe_latency(records)
                 return True
 
-    def _halt(self, why: str) -> None:
-        """Stay alive, not ready, with nothing committed, until a person restarts the role."""
-        self._halted = (
-            f"{why}; the index halts and acknowledges nothing. Mend the cause (vectors of another space than "
-            f"{self._live.identity.space!r} belong on a topic of their own), then restart it"
-        )
-        logger.error("%s", self._halted)
-        self._metrics.commit_halted.set(1)
-        self._health.withdraw(WITHIN_LIMIT, self._halted)
-
-    def _observe_acknowledged(self, records: list[InputRecord]) -> None:
-        now = datetime.now(UTC).timestamp()
-        self._metrics.commit_transactions.labels("index", "success").inc()
-        self._metrics.commit_outcomes.labels("index").inc(len(records))
-        self._metrics.commit_last.labels("index").set(now)
+    def _observe_latency(self, records: list[InputRecord]) -> None:
+        now = time.time()
         for record in records:
             self._metrics.index_latency.observe(max(0.0, now - record.timestamp_ms / 1000))
 
@@ -299,12 +275,12 @@ class IndexRole:
         self._assign()
 
     def _measure(self) -> None:
-        size = self._live.size()
-        generation = self._live.generation
+        size = self._backend.size()
+        snapshot = self._backend.snapshot()
         self._metrics.index_vectors.set(size.vectors)
         self._metrics.index_tail.set(size.tail)
-        if generation is not None:
-            self._metrics.index_generation_timestamp.set(generation.manifest.created_at.timestamp())
+        if snapshot is not None:
+            self._metrics.index_generation_timestamp.set(snapshot.created_at.timestamp())
         for partition, position in self._positions.items():
             _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
             if end >= 0:

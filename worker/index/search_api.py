@@ -23,10 +23,10 @@ from schemas.search import (
     SearchResponse,
     SearchResult,
 )
-from worker.errors import Rejection
+from worker.errors import MekikiError, Rejection
+from worker.index.backend import IndexBackend
 from worker.index.change import unit_vector
 from worker.index.neighbour import Neighbour
-from worker.index.ngt.live import LiveIndex
 from worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 Embedder = Callable[[bytes], NDArray[np.float32]]
 
 
-class _Refused(Exception):
+class SearchRefused(MekikiError):
     """A search that is answered with an error."""
 
     def __init__(self, status: int, reason: SearchErrorReason | RejectionReason, detail: str) -> None:
@@ -45,18 +45,18 @@ class _Refused(Exception):
 
 
 def create_search_router(
-    live: LiveIndex,
+    index: IndexBackend,
     embedder: Embedder,
     is_ready: Callable[[], bool],
     metrics: Metrics,
     max_body_bytes: int,
 ) -> APIRouter:
-    """The routes over `live`.
+    """The routes over `index`.
 
     `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
     """
     router = APIRouter()
-    search = _Search(live, embedder, is_ready, metrics)
+    search = _Search(index, embedder, is_ready, metrics)
     errors: dict[int | str, dict[str, Any]] = {
         status: {"model": SearchError} for status in (400, 404, 413, 503)
     }
@@ -69,13 +69,13 @@ def create_search_router(
         try:
             raw = await _bounded_body(request, max_body_bytes)
             return _json(200, await run_in_threadpool(search, raw))
-        except _Refused as refused:
+        except SearchRefused as refused:
             metrics.search_errors.labels(refused.reason.value).inc()
             return _json(refused.status, SearchError(reason=refused.reason, detail=refused.detail))
 
     @router.get("/index", response_model=IndexState)
     def get_index() -> IndexState:
-        return _state(live, is_ready())
+        return _state(index, is_ready())
 
     return router
 
@@ -84,9 +84,9 @@ class _Search:
     """Answers one request body; called from a thread of the server's pool."""
 
     def __init__(
-        self, live: LiveIndex, embedder: Embedder, is_ready: Callable[[], bool], metrics: Metrics
+        self, index: IndexBackend, embedder: Embedder, is_ready: Callable[[], bool], metrics: Metrics
     ) -> None:
-        self._live = live
+        self._index = index
         self._embedder = embedder
         self._is_ready = is_ready
         self._metrics = metrics
@@ -94,40 +94,40 @@ class _Search:
     def __call__(self, raw: bytes) -> SearchResponse:
         began = time.perf_counter()
         if not self._is_ready():
-            raise _Refused(
+            raise SearchRefused(
                 503,
                 SearchErrorReason.NOT_READY,
                 "the index is still reading the log; ask again when /readyz says so",
             )
         request = _parse(raw)
         kind = request.kind()
-        generation = self._live.generation
+        snapshot = self._index.snapshot()
         found = self._neighbours(request)
         took = time.perf_counter() - began
         self._metrics.search_seconds.labels(kind).observe(took)
         return SearchResponse(
             results=[SearchResult(image_id=near.image_id, distance=near.distance) for near in found],
-            space=self._live.identity.space,
-            generation=None if generation is None else generation.name,
+            space=self._index.identity.space,
+            generation=None if snapshot is None else snapshot.name,
             took_ms=took * 1000,
         )
 
     def _neighbours(self, request: SearchRequest) -> list[Neighbour]:
         if request.image_id is not None:
-            vector = self._live.vector(request.image_id)
+            vector = self._index.vector(request.image_id)
             if vector is None:
-                raise _Refused(
+                raise SearchRefused(
                     404, SearchErrorReason.UNKNOWN_IMAGE, f"no image {request.image_id!r} is in the index"
                 )
-            return self._live.neighbours_of(request.image_id, vector, request.k, request.radius)
+            return self._index.neighbours_of(request.image_id, vector, request.k, request.radius)
         try:
-            return self._live.search(self._query(request), request.k, request.radius)
+            return self._index.search(self._query(request), request.k, request.radius)
         except Rejection as rejection:
-            raise _Refused(400, rejection.reason, rejection.detail) from rejection
+            raise SearchRefused(400, rejection.reason, rejection.detail) from rejection
 
     def _query(self, request: SearchRequest) -> NDArray[np.float32]:
         """The unit vector to search by, float32 [dim]."""
-        dim = self._live.identity.dim
+        dim = self._index.identity.dim
         if request.vector is not None:
             return unit_vector(request.vector.to_array(), dim)
         assert request.image is not None
@@ -146,7 +146,7 @@ def _parse(raw: bytes) -> SearchRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
-        raise _Refused(400, SearchErrorReason.INVALID_REQUEST, f"{where}: {first['msg']}") from error
+        raise SearchRefused(400, SearchErrorReason.INVALID_REQUEST, f"{where}: {first['msg']}") from error
 
 
 async def _bounded_body(request: Request, limit: int) -> bytes:
@@ -155,22 +155,22 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise _Refused(413, SearchErrorReason.TOO_LARGE, f"the body has more than {limit} bytes")
+            raise SearchRefused(413, SearchErrorReason.TOO_LARGE, f"the body has more than {limit} bytes")
     return bytes(body)
 
 
-def _state(live: LiveIndex, caught_up: bool) -> IndexState:
-    size = live.size()
-    generation = live.generation
+def _state(index: IndexBackend, caught_up: bool) -> IndexState:
+    size = index.size()
+    snapshot = index.snapshot()
     return IndexState(
         vectors=size.vectors,
         tail=size.tail,
-        space=live.identity.space,
-        dim=live.identity.dim,
-        topic=live.identity.topic,
-        generation=None if generation is None else generation.name,
-        generation_age_seconds=None if generation is None else max(0.0, generation.age()),
-        offsets=live.offsets(),
+        space=index.identity.space,
+        dim=index.identity.dim,
+        topic=index.identity.topic,
+        generation=None if snapshot is None else snapshot.name,
+        generation_age_seconds=None if snapshot is None else snapshot.age(),
+        offsets=index.offsets(),
         caught_up=caught_up,
     )
 

@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from worker.errors import BrokerError, RejectionLimitExceeded
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.ledger import Entry, Ledger
@@ -22,8 +21,8 @@ from worker.score.parsed import Parsed
 from worker.score.pipeline import Pipeline
 from worker.settings import ScoreSettings
 from worker.stream.delivery import Delivery, NotDelivered
+from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
-from worker.stream.limit import RejectionLimit
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +30,14 @@ ASSIGNED = "partitions assigned"
 RUNNING = "running"
 WITHIN_LIMIT = "rejections within the limit"
 
+# What a person does about a halt by the rejection limit.
+HALT_ADVICE = "the worker halts and commits nothing. Mend the cause, then restart it"
+
 _POLL_SECONDS = 0.05
 _POLL_RECORDS = 256
 _LAG_INTERVAL_SECONDS = 1.0
+
+_PERMANENT = PERMANENT | {KafkaError._AUTHENTICATION, KafkaError._FATAL}
 
 
 class ScoreRole:
@@ -42,27 +46,27 @@ class ScoreRole:
     def __init__(
         self,
         *,
+        name: str,
         consumer: Consumer,
         topic: str,
         pipeline: Pipeline[Entry],
         parse: Callable[[InputRecord], Parsed],
         publish: Callable[[InputRecord, Outcome], list[OutputRecord]],
         delivery: Delivery,
-        limit: RejectionLimit,
+        guard: Guard,
         settings: ScoreSettings,
-        give_up_after: float,
         metrics: Metrics,
         health: Health,
     ) -> None:
+        self._name = name
         self._consumer = consumer
         self._topic = topic
         self._pipeline = pipeline
         self._parse = parse
         self._publish = publish
         self._delivery = delivery
-        self._limit = limit
+        self._guard = guard
         self._settings = settings
-        self._give_up_after = give_up_after
         self._metrics = metrics
         self._health = health
         self._ledger = Ledger()
@@ -73,9 +77,7 @@ class ScoreRole:
         self._paused = False
         self._assignment_moved = False
         self._closing = False
-        self._halted: str | None = None
         self._callback_error: Exception | None = None
-        self._undelivered_since: float | None = None
         self._next_commit = 0.0
         self._next_lag = 0.0
 
@@ -100,8 +102,7 @@ class ScoreRole:
             while not self._stopping.is_set():
                 self._turn()
             self._drain()
-            if self._halted:
-                raise RejectionLimitExceeded(self._halted)
+            self._guard.raise_if_halted()
         finally:
             self._closing = True
             self._consumer.close()
@@ -123,12 +124,12 @@ class ScoreRole:
             raise self._callback_error
         for message in messages:
             if (error := message.error()) is not None:
-                _raise_if_permanent(error)
+                raise_if_permanent(error, _PERMANENT, "consuming failed")
                 continue
             record = input_record(message)
             entry = self._ledger.track(record)
             if entry is not None:
-                self._metrics.poll_events.labels("score").inc()
+                self._metrics.poll_events.labels(self._name).inc()
                 self._submit(entry)
 
     def _submit(self, entry: Entry) -> None:
@@ -146,7 +147,7 @@ class ScoreRole:
 
     def _should_pause(self) -> bool:
         """Pause when full; resume when half empty, since a pause throws away what was prefetched."""
-        if self._halted or self._stopping.is_set():
+        if self._guard.halted or self._stopping.is_set():
             return True
         share = 2 if self._paused else 1
         # What was revoked while inside is dropped when it comes out; until then it takes its room.
@@ -181,39 +182,26 @@ class ScoreRole:
         """
         self._next_commit = time.monotonic() + self._settings.commit_interval
         finished = self._ledger.finished(self._settings.commit_records)
-        if not finished.entries or self._halted:
+        if not finished.entries or self._guard.halted:
             return
         rejected = [isinstance(outcome, Rejected) for _, outcome in finished.entries]
-        if (broken := self._limit.exceeded_by(rejected)) is not None:
-            self._halt(broken)
+        if self._guard.halts(rejected):
             return
         records = [out for record, outcome in finished.entries for out in self._publish(record, outcome)]
         try:
             with self._metrics.stage_seconds.labels("commit").time():
                 self._delivery.deliver(records, finished.offsets, self._consumer)
         except NotDelivered as error:
-            self._not_delivered(error)
+            self._guard.not_delivered(error)
             return
-        self._undelivered_since = None
         self._ledger.committed(finished.offsets)
-        self._limit.add(rejected)
+        self._guard.delivered(rejected)
         self._count(finished.entries)
         if len(finished.entries) >= self._settings.commit_records:
             self._next_commit = 0.0  # there is more
 
-    def _not_delivered(self, error: NotDelivered) -> None:
-        self._metrics.commit_transactions.labels("score", "failure").inc()
-        logger.warning("not delivered, will be tried again: %s", error)
-        now = time.monotonic()
-        self._undelivered_since = self._undelivered_since or now
-        if now - self._undelivered_since > self._give_up_after:
-            raise BrokerError(f"nothing could be delivered for {self._give_up_after:g} s: {error}") from error
-
     def _count(self, entries: Sequence[tuple[InputRecord, Outcome]]) -> None:
         metrics, now = self._metrics, time.time()
-        metrics.commit_transactions.labels("score", "success").inc()
-        metrics.commit_outcomes.labels("score").inc(len(entries))
-        metrics.commit_last.labels("score").set(now)
         for record, outcome in entries:
             if record.timestamp_ms > 0:
                 metrics.commit_latency.observe(max(0.0, now - record.timestamp_ms / 1000))
@@ -224,20 +212,10 @@ class ScoreRole:
             elif isinstance(outcome, PassedOver):
                 metrics.decide_passed_over.labels(outcome.reason).inc()
 
-    def _halt(self, why: str) -> None:
-        """Stay alive, not ready, with nothing committed, until a person restarts the worker.
-
-        Ending instead would let a restart policy commit a few rejections at each start.
-        """
-        self._halted = f"{why}; the worker halts and commits nothing. Mend the cause, then restart it"
-        logger.error("%s", self._halted)
-        self._metrics.commit_halted.set(1)
-        self._health.withdraw(WITHIN_LIMIT, self._halted)
-
     def _drain(self) -> None:
         """Finish and commit what is in flight, within the drain budget; the rest stays uncommitted."""
         deadline = time.monotonic() + self._settings.drain_timeout
-        while self._ledger.in_flight and not self._halted and time.monotonic() < deadline:
+        while self._ledger.in_flight and not self._guard.halted and time.monotonic() < deadline:
             self._health.beat()
             self._poll()
             self._collect(_POLL_SECONDS)
@@ -271,7 +249,7 @@ class ScoreRole:
 
     def _assignment_changed(self) -> None:
         self._assignment_moved = True
-        self._metrics.poll_assigned.labels("score").set(self._ledger.partition_count)
+        self._metrics.poll_assigned.labels(self._name).set(self._ledger.partition_count)
 
     def _observe_lag(self) -> None:
         if time.monotonic() < self._next_lag:
@@ -282,19 +260,3 @@ class ScoreRole:
             if at.offset >= 0 and high >= 0:
                 waiting = self._ledger.waiting(at.topic, at.partition)
                 self._metrics.poll_lag.labels(at.topic, str(at.partition)).set(high - at.offset + waiting)
-
-
-def _raise_if_permanent(error: KafkaError) -> None:
-    """librdkafka goes on by itself after most errors; a few need a person."""
-    permanent = {
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError._AUTHENTICATION,
-        KafkaError._FATAL,
-    }
-    if error.fatal() or error.code() in permanent:
-        raise BrokerError(
-            f"consuming failed: {error}. `mekiki check` looks at the broker, the topics and the rights"
-        ) from KafkaException(error)
-    logger.warning("consuming: %s", error)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from worker.errors import BrokerError
+from worker.errors import BrokerError, MekikiError
 from worker.settings import KafkaSettings
 from worker.stream.kafka import OutputRecord, create_producer, produce_all
 
@@ -39,7 +39,7 @@ _TRY_AGAIN = {
 }
 
 
-class NotDelivered(Exception):
+class NotDelivered(MekikiError):
     """This attempt left nothing durable; the same outcomes may be delivered again."""
 
 

@@ -3,16 +3,25 @@
 import json
 import shutil
 import uuid
+from concurrent.futures import Future
+from itertools import count as counting
 
 import numpy as np
+from prometheus_client import CollectorRegistry
 
 from schemas.vector import Vector
 from tests.unit.records import record
+from worker.index.backend import IndexIdentity
 from worker.index.ngt.build import BUILT, build, write_request
 from worker.index.ngt.builder import request_for
 from worker.index.ngt.directory import IndexDirectory
-from worker.index.ngt.generation import IndexIdentity, open_generation
+from worker.index.ngt.generation import open_generation
+from worker.index.ngt.index import NgtIndex
 from worker.index.ngt.live import LiveIndex
+from worker.index.ngt.owner import OwnerLock
+from worker.index.ngt.snapshots import Snapshots
+from worker.metrics import Metrics
+from worker.settings import IndexSettings
 
 DIM = 16
 SPACE = "test-space"
@@ -92,3 +101,36 @@ def filled(count, generation=None):
         live.upsert(f"i{number}", row)
     live.advance(0, count)
     return live, {f"i{number}": row for number, row in enumerate(rows)}
+
+
+def open_index(path, build=build_here):
+    """An NgtIndex in `path` that builds in this process whenever there is a change and it is asked to turn.
+
+    `build` makes the generation; what it raises is the build's failure.
+    """
+    lock = OwnerLock(path)
+    directory = open_directory(path)
+    live = LiveIndex(IDENTITY, directory.load_newest(60))
+    hours = counting()
+
+    def start(frozen, *, afresh):
+        return _Built(build, directory, frozen, afresh)
+
+    settings = IndexSettings(snapshot_records=1)
+    metrics = Metrics(CollectorRegistry())
+    snapshots = Snapshots(live, directory, start, settings, metrics, lambda: 3600.0 * next(hours))
+    return NgtIndex(live, snapshots, directory, lock)
+
+
+class _Built:
+    """A build that has ended when it starts."""
+
+    def __init__(self, build, directory, frozen, afresh):
+        self.outcome = Future()
+        try:
+            self.outcome.set_result(build(directory, frozen, afresh))
+        except OSError as error:
+            self.outcome.set_exception(error)
+
+    def cancel(self):
+        """Nothing runs any more."""

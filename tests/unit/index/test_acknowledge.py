@@ -1,11 +1,12 @@
+from contextlib import closing
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from schemas.events import INDEX_UPDATED, IndexUpdated, derived_event_id
-from tests.unit.index.indexing import IDENTITY, axis, embedded_record, open_directory, snapshot, turned
+from tests.unit.index.indexing import axis, embedded_record, open_index, turned
 from tests.unit.records import record
 from worker.index.acknowledge import Updates
-from worker.index.ngt.live import LiveIndex
 from worker.metrics import Metrics
 from worker.settings import TopicSettings
 
@@ -13,8 +14,9 @@ TOPICS = TopicSettings()
 
 
 @pytest.fixture
-def live():
-    return LiveIndex(IDENTITY, None)
+def index(tmp_path):
+    with closing(open_index(tmp_path)) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -23,8 +25,8 @@ def metrics():
 
 
 @pytest.fixture
-def updates(live, metrics):
-    return Updates(live, TOPICS, 0.01, 2, metrics)
+def updates(index, metrics):
+    return Updates(index, TOPICS, 0.01, 2, metrics)
 
 
 def acknowledged(output):
@@ -32,30 +34,30 @@ def acknowledged(output):
     return IndexUpdated.model_validate_json(output.value)
 
 
-def test_an_upsert_is_searchable_when_its_acknowledgement_exists(live, updates):
+def test_an_upsert_is_searchable_when_its_acknowledgement_exists(index, updates):
     output = updates.apply(embedded_record("a", axis(0), partition=2, offset=5))
     event = acknowledged(output)
     assert output.key == b"a"
     assert event.state == "searchable"
     assert event.event_id == derived_event_id(INDEX_UPDATED, "embedded/2/5")
     assert (event.input.topic, event.input.partition, event.input.offset) == ("embedded", 2, 5)
-    assert live.search(axis(0), 1)[0].image_id == "a"
+    assert index.search(axis(0), 1)[0].image_id == "a"
 
 
-def test_a_tombstone_of_an_unknown_image_is_acknowledged_too(live, updates):
+def test_a_tombstone_of_an_unknown_image_is_acknowledged_too(index, updates):
     updates.apply(embedded_record("a", axis(0)))
     assert acknowledged(updates.apply(embedded_record("a", None, offset=1))).state == "deleted"
     assert acknowledged(updates.apply(embedded_record("never", None, offset=2))).state == "deleted"
-    assert live.size().vectors == 0
-    assert live.size().tail == 0
+    assert index.size().vectors == 0
+    assert index.size().tail == 0
 
 
-def test_near_duplicates_come_from_the_generation_and_the_records_just_before(
-    live, updates, metrics, tmp_path
-):
+def test_near_duplicates_come_from_the_generation_and_the_records_just_before(index, updates, metrics):
     updates.apply(embedded_record("in generation", turned(axis(0), axis(1), 0.05)))
     updates.apply(embedded_record("far", axis(4), offset=1))
-    snapshot(live, open_directory(tmp_path))
+    index.turn()
+    index.turn()
+    assert index.size().tail == 0
     updates.apply(embedded_record("in tail", turned(axis(0), axis(1), 0.02), offset=2))
     event = acknowledged(updates.apply(embedded_record("a", axis(0), offset=3)))
     assert [near.image_id for near in event.near_duplicates] == ["in tail", "in generation"]
@@ -66,7 +68,7 @@ def test_near_duplicates_come_from_the_generation_and_the_records_just_before(
     assert metrics.registry.get_sample_value("mekiki_index_near_duplicates_total") == 3
 
 
-def test_a_rejected_record_leaves_its_bytes_and_the_index_alone(live, updates, metrics):
+def test_a_rejected_record_leaves_its_bytes_and_the_index_alone(index, updates, metrics):
     updates.apply(embedded_record("a", axis(0)))
     output = updates.apply(
         record(b"nope", topic="embedded", partition=1, offset=7, key=b"a", headers=(("trace", b"t"),))
@@ -77,15 +79,15 @@ def test_a_rejected_record_leaves_its_bytes_and_the_index_alone(live, updates, m
     assert headers["trace"] == b"t"
     assert headers["mekiki.reason"] == b"envelope.not_json"
     assert headers["__streams.errors.offset"] == b"7"
-    assert live.size().vectors == 1
+    assert index.size().vectors == 1
     rejected = metrics.registry.get_sample_value(
         "mekiki_index_rejections_total", {"reason": "envelope.not_json"}
     )
     assert rejected == 1
 
 
-def test_a_replay_applies_and_says_nothing(live, updates, metrics):
+def test_a_replay_applies_and_says_nothing(index, updates, metrics):
     updates.replay(embedded_record("a", axis(0)))
     updates.replay(record(b"nope", topic="embedded", key=b"a"))
-    assert live.size().vectors == 1
+    assert index.size().vectors == 1
     assert metrics.registry.get_sample_value("mekiki_index_near_duplicates_total") == 0

@@ -1,4 +1,5 @@
 import base64
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -8,11 +9,10 @@ from prometheus_client import CollectorRegistry
 from schemas.rejection import RejectionReason
 from schemas.search import IndexState, SearchResponse
 from schemas.vector import Vector
-from tests.unit.index.indexing import DIM, IDENTITY, SPACE, axis, open_directory, snapshot, turned
+from tests.unit.index.indexing import DIM, IDENTITY, SPACE, axis, open_index, turned
 from worker.errors import Rejection
 from worker.health import Health
 from worker.http import create_app
-from worker.index.ngt.live import LiveIndex
 from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
 
@@ -27,14 +27,15 @@ def embed(image):
 
 
 @pytest.fixture
-def live(tmp_path):
-    index = LiveIndex(IDENTITY, None)
-    index.upsert("zero", axis(0))
-    index.upsert("one", axis(1))
-    snapshot(index, open_directory(tmp_path))
-    index.upsert("near zero", turned(axis(0), axis(2), 0.1))
-    index.advance(0, 3)
-    return index
+def index(tmp_path):
+    with closing(open_index(tmp_path)) as opened:
+        opened.upsert("zero", axis(0))
+        opened.upsert("one", axis(1))
+        opened.turn()
+        opened.turn()
+        opened.upsert("near zero", turned(axis(0), axis(2), 0.1))
+        opened.advance(0, 3)
+        yield opened
 
 
 @pytest.fixture
@@ -43,9 +44,9 @@ def ready():
 
 
 @pytest.fixture
-def client(live, ready):
+def client(index, ready):
     metrics = Metrics(CollectorRegistry())
-    router = create_search_router(live, embed, lambda: ready[0], metrics, LIMIT)
+    router = create_search_router(index, embed, lambda: ready[0], metrics, LIMIT)
     return TestClient(create_app(Health(60, ()), metrics.registry, [router]))
 
 
@@ -127,8 +128,8 @@ def test_not_ready_until_the_log_is_read(client, ready):
     assert client.get("/index").json()["caught_up"] is False
 
 
-def test_index_state(client, live):
-    live.delete("one")
+def test_index_state(client, index):
+    index.delete("one")
     state = IndexState.model_validate_json(client.get("/index").content)
     assert (state.vectors, state.tail) == (2, 2)
     assert state.generation == "generation-00000001"

@@ -13,7 +13,9 @@ from worker.metrics import Metrics
 from worker.score.outcome import Rejected
 from worker.score.pipeline import Completed
 from worker.score.role import ScoreRole
-from worker.settings import ScoreSettings
+from worker.settings import RejectionLimitSettings, ScoreSettings
+from worker.stream.guard import Guard
+from worker.stream.limit import RejectionLimit
 
 NOTHING = cast(Any, None)
 OURS = [TopicPartition("uploads", 0)]
@@ -95,18 +97,28 @@ class SlowPipeline:
 
 def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
     log, pipeline = Log(), SlowPipeline()
+    metrics, health = Metrics(CollectorRegistry()), Health(60, ())
+    guard = Guard(
+        role="score",
+        limit=RejectionLimit(RejectionLimitSettings()),
+        give_up_after=1.0,
+        condition="within the limit",
+        advice="restart",
+        metrics=metrics,
+        health=health,
+    )
     role = ScoreRole(
+        name="score",
         consumer=cast(Any, log),
         topic="uploads",
         pipeline=cast(Any, pipeline),
         parse=lambda _: NOTHING,
         publish=NOTHING,
         delivery=NOTHING,
-        limit=NOTHING,
+        guard=guard,
         settings=ScoreSettings(max_in_flight=4),
-        give_up_after=1.0,
-        metrics=Metrics(CollectorRegistry()),
-        health=Health(60, ()),
+        metrics=metrics,
+        health=health,
     )
 
     def turns(count):

@@ -12,9 +12,10 @@ from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.outcome import PassedOver, PassOverReason, Several
 from worker.score.pipeline import Completed
-from worker.score.role import ScoreRole
+from worker.score.role import WITHIN_LIMIT, ScoreRole
 from worker.settings import RejectionLimitSettings, ScoreSettings
 from worker.stream.delivery import NotDelivered
+from worker.stream.guard import Guard
 from worker.stream.kafka import OutputRecord
 from worker.stream.limit import RejectionLimit
 
@@ -83,7 +84,10 @@ class Valued(Record):
 
 
 def role(log, pipeline, deliveries, **settings):
+    metrics, health = Metrics(CollectorRegistry()), Health(60, ())
+    limit = RejectionLimit(RejectionLimitSettings())
     return ScoreRole(
+        name="score",
         consumer=cast(Any, log),
         topic="uploads",
         pipeline=cast(Any, pipeline),
@@ -92,12 +96,14 @@ def role(log, pipeline, deliveries, **settings):
             OutputRecord("out", None, f"{record.offset}/{record.entry}:{record.value.decode()}".encode())
         ],
         delivery=cast(Any, deliveries),
-        limit=RejectionLimit(RejectionLimitSettings()),
+        guard=Guard(
+            role="score", limit=limit, give_up_after=60.0, condition=WITHIN_LIMIT, advice="", metrics=metrics,
+            health=health,
+        ),
         settings=ScoreSettings(**settings),
-        give_up_after=60.0,
-        metrics=Metrics(CollectorRegistry()),
-        health=Health(60, ()),
-    )
+        metrics=metrics,
+        health=health,
+    )  # fmt: skip
 
 
 def worked_off(log, deliveries, **settings):

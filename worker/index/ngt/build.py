@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.index.backend import IndexIdentity
 from worker.index.ngt.durable import sync_tree
 from worker.index.ngt.generation import (
     DISTANCE_TYPE,
     NGT_FILES,
     GenerationManifest,
-    IndexIdentity,
     list_files,
     read_ids,
     read_manifest,

@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 
 from worker.errors import IndexDirectoryError
+from worker.index.backend import IndexIdentity
 from worker.index.ngt.durable import sync_directory
 from worker.index.ngt.generation import (
     DamagedGeneration,
     Generation,
-    IndexIdentity,
     generation_name,
     open_generation,
 )

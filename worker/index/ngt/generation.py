@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from worker.errors import IndexDirectoryError, MekikiError
+from worker.index.backend import IndexIdentity
 from worker.index.neighbour import Neighbour, nearest
 
 NGT_FILES = "ngt"
@@ -45,14 +46,6 @@ class DamagedGeneration(MekikiError):
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class IndexIdentity(_Model):
-    """What must be equal for vectors to meet in one index: the space, its dimension, and the log."""
-
-    space: str
-    dim: Annotated[int, Field(gt=0)]
-    topic: str
 
 
 class GenerationFile(_Model):

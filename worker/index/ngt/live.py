@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.index.backend import IndexIdentity, IndexSize
 from worker.index.neighbour import Neighbour, nearest
-from worker.index.ngt.generation import Generation, IndexIdentity
+from worker.index.ngt.generation import Generation
 from worker.index.ngt.tail import Tail
 
 
@@ -24,14 +25,6 @@ class Frozen:
     base: Generation | None
     offsets: dict[int, int]
     frozen_at: datetime
-
-
-@dataclass(frozen=True)
-class IndexSize:
-    """How much there is: searchable images, and changes that no generation holds yet."""
-
-    vectors: int
-    tail: int
 
 
 class LiveIndex:
@@ -83,13 +76,11 @@ class LiveIndex:
             self._vectors += not self._holds(image_id)
             self._tail.upsert(image_id, vector)
 
-    def delete(self, image_id: str) -> bool:
-        """Make `image_id` unsearchable; an unknown id changes nothing. Gives whether it was there."""
+    def delete(self, image_id: str) -> None:
+        """Make `image_id` unsearchable; an unknown id changes nothing."""
         with self._lock:
-            held = self._holds(image_id)
-            self._vectors -= held
+            self._vectors -= self._holds(image_id)
             self._tail.delete(image_id, held_below=self._holds_below(image_id))
-            return held
 
     def advance(self, partition: int, offset: int) -> None:
         """All records of `partition` before `offset` are in."""

@@ -6,9 +6,9 @@ import pytest
 
 from tests.unit.index.indexing import IDENTITY, build_here, filled, open_directory, snapshot
 from worker.errors import IndexDirectoryError
+from worker.index.backend import IndexIdentity
 from worker.index.ngt.generation import (
     DamagedGeneration,
-    IndexIdentity,
     check_files,
     open_generation,
     read_manifest,

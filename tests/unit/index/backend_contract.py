@@ -1,0 +1,217 @@
+"""What every IndexBackend keeps to: subclass BackendContract in a test module and say how to open one."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.unit.index.indexing import DIM, axis, turned, unit_rows
+from worker.index.backend import IndexBackend
+
+Vectors = dict[str, NDArray[np.float32]]
+
+
+def assert_equals(index: IndexBackend, expected: Vectors, generator: np.random.Generator) -> None:
+    """Every answer of `index` is the one of a brute-force search over `expected`."""
+    assert index.size().vectors == len(expected)
+    ids = sorted(expected)
+    rows = np.stack([expected[image_id] for image_id in ids]) if ids else np.empty((0, DIM), np.float32)
+    for query in unit_rows(generator, 3):
+        distances = 1 - rows @ query
+        order = np.argsort(distances)
+        found = index.search(query, 8)
+        assert [near.image_id for near in found] == [ids[row] for row in order[:8]]
+        assert [near.distance for near in found] == pytest.approx(distances[order[:8]].tolist(), abs=1e-6)
+        radius = float(distances.mean()) if ids else 1.0
+        within = {near.image_id for near in index.search(query, 1000, radius)}
+        assert within == {image_id for image_id, d in zip(ids, distances, strict=True) if d <= radius}
+
+
+def ids(found):
+    return [near.image_id for near in found]
+
+
+class BackendContract(ABC):
+    """The contract. `turn` must be all that the backend needs to make changes durable."""
+
+    @abstractmethod
+    def open(self, place: Path) -> IndexBackend:
+        """The index that was closed at `place`, or an empty one; of tests.unit.index.indexing.IDENTITY."""
+
+    @pytest.fixture
+    def index(self, tmp_path: Path) -> Iterator[IndexBackend]:
+        """An empty index."""
+        with closing(self.open(tmp_path)) as opened:
+            yield opened
+
+    def reopened(self, index: IndexBackend, place: Path) -> IndexBackend:
+        """`index` after a restart."""
+        self.flush(index)
+        index.close()
+        return self.open(place)
+
+    def flush(self, index: IndexBackend) -> None:
+        """House-keeping until nothing is left to be done."""
+        for _ in range(100):
+            index.turn()
+            if index.size().tail == 0:
+                return
+        raise AssertionError(f"{index.size().tail} changes are never taken in")
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_any_sequence_of_changes_and_turns_equals_brute_force(self, index, tmp_path, seed):
+        chance, generator = random.Random(seed), np.random.default_rng(seed)
+        expected: Vectors = {}
+        for step in range(300):
+            image_id, dice = f"i{chance.randrange(60)}", chance.random()
+            if dice < 0.55:
+                vector = unit_rows(generator, 1)[0]
+                index.upsert(image_id, vector)
+                expected[image_id] = vector
+            elif dice < 0.9:
+                index.delete(image_id)
+                expected.pop(image_id, None)
+            else:
+                index.turn()
+            found = index.vector(image_id)
+            assert (found is None) == (image_id not in expected)
+            assert found is None or np.array_equal(found, expected[image_id])
+            if step % 10 == 0:
+                assert_equals(index, expected, generator)
+        self.flush(index)
+        assert_equals(index, expected, generator)
+        index.close()
+        with closing(self.open(tmp_path)) as again:
+            assert_equals(again, expected, generator)
+
+    def test_a_change_is_searchable_when_it_returns_for_every_thread(self, index):
+        with ThreadPoolExecutor(1) as other:
+            for number in range(DIM):
+                index.upsert("a", axis(number))
+                assert other.submit(index.search, axis(number), 1).result()[0].distance < 1e-6
+            index.delete("a")
+            assert other.submit(index.search, axis(0), 1).result() == []
+
+    def test_an_image_is_found_by_its_latest_vector_alone(self, index):
+        index.upsert("a", axis(0))
+        self.flush(index)
+        index.upsert("a", axis(1))
+        assert ids(index.search(axis(0), 5, radius=0.5)) == []
+        assert ids(index.search(axis(1), 5, radius=0.5)) == ["a"]
+        assert np.array_equal(index.vector("a"), axis(1))
+        assert index.size().vectors == 1
+
+    @pytest.mark.parametrize("flushed", [True, False])
+    def test_a_deleted_image_is_not_found_and_may_come_back(self, index, flushed):
+        index.upsert("a", axis(0))
+        index.upsert("b", turned(axis(0), axis(1), 0.1))
+        if flushed:
+            self.flush(index)
+        index.delete("a")
+        assert ids(index.search(axis(0), 5)) == ["b"]
+        assert index.vector("a") is None
+        index.upsert("a", axis(0))
+        assert ids(index.search(axis(0), 5)) == ["a", "b"]
+
+    def test_a_delete_of_an_unknown_image_changes_nothing(self, index):
+        index.upsert("a", axis(0))
+        index.delete("never")
+        assert (index.size().vectors, index.size().tail) == (1, 1)
+        assert ids(index.search(axis(0), 5)) == ["a"]
+
+    def test_everything_may_be_deleted(self, index):
+        for number in range(10):
+            index.upsert(f"i{number}", axis(number))
+        self.flush(index)
+        for number in range(10):
+            index.delete(f"i{number}")
+        assert index.search(axis(0), 5) == []
+        self.flush(index)
+        assert index.search(axis(0), 5) == []
+        assert index.size().vectors == 0
+
+    def test_neighbours_leave_the_image_itself_out(self, index):
+        index.upsert("a", axis(0))
+        index.upsert("b", axis(0))
+        assert ids(index.neighbours_of("a", axis(0), 1)) == ["b"]
+        assert index.neighbours_of("c", axis(1), 5, radius=0.1) == []
+
+    def test_distances_go_from_nought_to_two(self, index):
+        vectors = {f"i{n}": row for n, row in enumerate(unit_rows(np.random.default_rng(7), 60))}
+        for image_id, vector in vectors.items():
+            index.upsert(image_id, vector)
+        for flushed in (False, True):
+            if flushed:
+                self.flush(index)
+            for image_id, vector in vectors.items():
+                nearest, farthest = index.search(vector, 1)[0], index.search(-vector, 1000)[-1]
+                assert (nearest.image_id, farthest.image_id) == (image_id, image_id)
+                assert 0 <= nearest.distance < 1e-6
+                assert 2 - 1e-6 < farthest.distance <= 2
+
+    def test_offsets_are_those_of_the_last_advance(self, index):
+        assert index.offsets() == {}
+        index.advance(0, 5)
+        index.advance(3, 1)
+        index.advance(0, 8)
+        assert index.offsets() == {0: 8, 3: 1}
+        index.offsets().clear()
+        assert index.offsets() == {0: 8, 3: 1}
+
+    def test_a_restart_gives_the_same(self, index, tmp_path):
+        for number in range(10):
+            index.upsert(f"i{number}", axis(number))
+        index.advance(0, 10)
+        index.catch_up()
+        with closing(self.reopened(index, tmp_path)) as again:
+            assert again.identity == index.identity
+            assert again.size().vectors == 10
+            assert again.offsets() == {0: 10}
+            assert all(np.array_equal(again.vector(f"i{n}"), axis(n)) for n in range(10))
+            again.upsert("more", axis(10))
+            again.delete("i0")
+            assert ids(again.search(axis(10), 1)) == ["more"]
+            assert again.vector("i0") is None
+
+    def test_what_a_crash_left_never_goes_beyond_its_offsets(self, index, tmp_path):
+        index.upsert("kept", axis(0))
+        index.advance(0, 1)
+        self.flush(index)
+        index.upsert("later", axis(1))
+        index.advance(0, 2)
+        index.close()  # no turn in between: as a crash leaves it
+        with closing(self.open(tmp_path)) as again:
+            assert again.vector("kept") is not None
+            assert again.offsets()[0] == (2 if again.vector("later") is not None else 1)
+
+    def test_clear_forgets_everything_also_over_a_restart(self, index, tmp_path):
+        for number in range(10):
+            index.upsert(f"i{number}", axis(number))
+        index.advance(0, 10)
+        self.flush(index)
+        index.upsert("more", axis(10))
+        index.clear()
+        assert index.size().vectors == 0
+        assert index.offsets() == {}
+        assert index.search(axis(0), 3) == []
+        index.close()
+        with closing(self.open(tmp_path)) as again:
+            assert again.size().vectors == 0
+            assert again.offsets() == {}
+
+    def test_a_snapshot_is_of_now_or_there_is_none(self, index):
+        index.catch_up()
+        index.upsert("a", axis(0))
+        self.flush(index)
+        snapshot = index.snapshot()
+        assert snapshot is None or (snapshot.name and 0 <= snapshot.age() < 60)
+
+    def test_closing_twice_does_nothing(self, index):
+        index.close()
+        index.close()

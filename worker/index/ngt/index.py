@@ -1,0 +1,115 @@
+"""The index of one process, by NGT, in a directory of its own: an IndexBackend."""
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.index.backend import IndexIdentity, IndexSize, Snapshot
+from worker.index.neighbour import Neighbour
+from worker.index.ngt.builder import GenerationBuild
+from worker.index.ngt.directory import IndexDirectory
+from worker.index.ngt.live import LiveIndex
+from worker.index.ngt.owner import OwnerLock
+from worker.index.ngt.snapshots import Snapshots
+from worker.metrics import Metrics
+from worker.settings import IndexSettings
+
+
+class NgtIndex:
+    """See IndexBackend. A snapshot is a generation, built beside the loop; nothing here blocks for it.
+
+    Owns its parts from now on; `snapshots` builds from `live` into `directory`, which `lock` keeps.
+    """
+
+    def __init__(
+        self, live: LiveIndex, snapshots: Snapshots, directory: IndexDirectory, lock: OwnerLock
+    ) -> None:
+        self._live = live
+        self._snapshots = snapshots
+        self._directory = directory
+        self._lock = lock
+
+    @property
+    def identity(self) -> IndexIdentity:
+        """See IndexBackend."""
+        return self._live.identity
+
+    def offsets(self) -> dict[int, int]:
+        """See IndexBackend."""
+        return self._live.offsets()
+
+    def size(self) -> IndexSize:
+        """See IndexBackend."""
+        return self._live.size()
+
+    def snapshot(self) -> Snapshot | None:
+        """See IndexBackend."""
+        generation = self._live.generation
+        return None if generation is None else Snapshot(generation.name, generation.manifest.created_at)
+
+    def upsert(self, image_id: str, vector: NDArray[np.float32]) -> None:
+        """See IndexBackend."""
+        self._live.upsert(image_id, vector)
+
+    def delete(self, image_id: str) -> None:
+        """See IndexBackend."""
+        self._live.delete(image_id)
+
+    def advance(self, partition: int, offset: int) -> None:
+        """See IndexBackend."""
+        self._live.advance(partition, offset)
+
+    def catch_up(self) -> None:
+        """See IndexBackend."""
+        self._live.catch_up()
+
+    def turn(self) -> None:
+        """See IndexBackend."""
+        self._snapshots.turn()
+
+    def search(self, query: NDArray[np.float32], count: int, radius: float | None = None) -> list[Neighbour]:
+        """See IndexBackend. Exact over the tail, approximate over the generation."""
+        return self._live.search(query, count, radius)
+
+    def neighbours_of(
+        self, image_id: str, vector: NDArray[np.float32], count: int, radius: float | None = None
+    ) -> list[Neighbour]:
+        """See IndexBackend."""
+        return self._live.neighbours_of(image_id, vector, count, radius)
+
+    def vector(self, image_id: str) -> NDArray[np.float32] | None:
+        """See IndexBackend."""
+        return self._live.vector(image_id)
+
+    def clear(self) -> None:
+        """See IndexBackend."""
+        self._snapshots.stop()
+        self._directory.discard_generations()
+        self._live.clear()
+
+    def close(self) -> None:
+        """See IndexBackend."""
+        self._snapshots.stop()
+        self._lock.release()
+
+
+def open_ngt_index(settings: IndexSettings, identity: IndexIdentity, metrics: Metrics) -> NgtIndex:
+    """The index in `index.directory`, at its newest whole generation, owned by this process.
+
+    Blocks for reading the generation's files.
+
+    Raises:
+        IndexDirectoryError: the directory is owned by another process, or of another space.
+
+    """
+    lock = OwnerLock(settings.directory)
+    try:
+        directory = IndexDirectory(settings.directory, identity)
+        directory.remove_leftovers()
+        live = LiveIndex(identity, directory.load_newest(settings.generation_max_age))
+        start_build = partial(GenerationBuild, directory, threads=settings.build_threads)
+        return NgtIndex(live, Snapshots(live, directory, start_build, settings, metrics), directory, lock)
+    except BaseException:
+        lock.release()
+        raise

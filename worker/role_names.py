@@ -1,0 +1,4 @@
+"""The names of the roles: in commands, threads, health reports and metric labels."""
+
+SCORE = "score"
+INDEX = "index"

@@ -1,0 +1,107 @@
+"""Builds the score role from the settings: the one place where its real parts meet."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import TypeVar
+
+from schemas.events import ImageReference
+from schemas.policy import Policy
+from worker.fetch.fetch import Fetcher
+from worker.health import Health
+from worker.metrics import Metrics
+from worker.model.bundle import Bundle, load_policy
+from worker.model.decode import ImageLimits
+from worker.model.room import PixelRoom
+from worker.score.codes import CodeReader
+from worker.score.judge import Judge
+from worker.score.ledger import Entry
+from worker.score.outcome import PassOverReason
+from worker.score.parse import Parser
+from worker.score.pipeline import Pipeline
+from worker.score.prepare import Preparer
+from worker.score.publish import Publisher
+from worker.score.role import HALT_ADVICE, WITHIN_LIMIT, ScoreRole
+from worker.settings import Settings
+from worker.stream.delivery import create_delivery
+from worker.stream.guard import Guard
+from worker.stream.kafka import create_consumer
+from worker.stream.limit import RejectionLimit
+
+Fetch = Callable[[ImageReference], bytes]
+Look = Callable[[str], Mapping[str, str]]
+Ticket = TypeVar("Ticket")
+
+
+def build_pipeline(
+    settings: Settings,
+    bundle: Bundle,
+    policy: Policy,
+    metrics: Metrics,
+    fetch: Fetch,
+    look: Look | None = None,
+) -> Pipeline[Ticket]:
+    """The stages from parse to decide.
+
+    Raises:
+        ConfigurationError: codes shall be read, and the library for it is not installed.
+
+    """
+    limits = ImageLimits(**settings.decode.model_dump())
+    room = PixelRoom(limits.max_pixels)
+    read_codes = None
+    if settings.codes.enabled:
+        read_codes = CodeReader(settings.codes)
+        for name in settings.codes.formats:
+            metrics.codes_read.labels(name)  # shown from the start, as 0
+    for reason in PassOverReason:
+        metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
+    return Pipeline(
+        Preparer(fetch, bundle.manifest.image_inputs(), limits, metrics, room, read_codes, look),
+        Judge(bundle, policy, metrics),
+        threads=settings.fetch.threads,
+        batch_size=settings.model.batch_size,
+        batch_wait=settings.model.batch_wait,
+    )
+
+
+def build_score_role(
+    name: str,
+    settings: Settings,
+    bundle: Bundle,
+    metrics: Metrics,
+    health: Health,
+    fetcher: Fetcher,
+    stack: ExitStack,
+) -> ScoreRole:
+    """The score role; `stack` closes its pipeline, the role's `run` its clients.
+
+    Raises:
+        ConfigurationError: the policy does not fit the bundle, or librdkafka refuses a property.
+        BrokerError: no broker answers.
+
+    """
+    policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
+    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetcher.fetch, fetcher.look)
+    return ScoreRole(
+        name=name,
+        consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),
+        topic=settings.topics.uploaded,
+        pipeline=stack.enter_context(pipeline),
+        parse=Parser(settings.fetch.object_url),
+        publish=Publisher(settings.topics, bundle.id, head.space if head else None, policy),
+        delivery=create_delivery(
+            settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-{name}"
+        ),
+        guard=Guard(
+            role=name,
+            limit=RejectionLimit(settings.score.rejection_limit),
+            give_up_after=settings.kafka.request_timeout,
+            condition=WITHIN_LIMIT,
+            advice=HALT_ADVICE,
+            metrics=metrics,
+            health=health,
+        ),
+        settings=settings.score,
+        metrics=metrics,
+        health=health,
+    )

@@ -1,0 +1,125 @@
+"""What every loop guards against: errors that stay, a flood of rejections, a broker that takes nothing."""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException
+
+from worker.errors import BrokerError, RejectionLimitExceeded
+from worker.health import Health
+from worker.metrics import Metrics
+from worker.stream.delivery import NotDelivered
+from worker.stream.limit import RejectionLimit
+
+logger = logging.getLogger(__name__)
+
+# Consumer errors that need a person, whatever is read. librdkafka goes on by itself after most others.
+PERMANENT = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    }
+)
+
+
+def raise_if_permanent(error: KafkaError, permanent: frozenset[int], failed: str) -> None:
+    """Log a consumer's `error`, or end the role by it if it is fatal or its code one of `permanent`.
+
+    `failed` begins the sentence: what cannot go on.
+
+    Raises:
+        BrokerError: waiting would not mend it.
+
+    """
+    if error.fatal() or error.code() in permanent:
+        raise BrokerError(
+            f"{failed}: {error}. `mekiki check` looks at the broker, the topics and the rights"
+        ) from KafkaException(error)
+    logger.warning("consuming: %s", error)
+
+
+class Guard:
+    """Counts one loop's deliveries, halts it by the rejection limit, and ends it when nothing gets through.
+
+    Used from the loop's thread alone. Never blocks; it delivers nothing itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        role: str,
+        limit: RejectionLimit,
+        give_up_after: float,
+        condition: str,
+        advice: str,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        """Guard the loop of `role`.
+
+        `give_up_after` is in seconds. A halt withdraws the readiness `condition`; `advice` ends the sentence
+        that says why.
+        """
+        self._role = role
+        self._limit = limit
+        self._give_up_after = give_up_after
+        self._condition = condition
+        self._advice = advice
+        self._metrics = metrics
+        self._health = health
+        self._undelivered_since: float | None = None
+        self._halted: str | None = None
+
+    @property
+    def halted(self) -> bool:
+        """Whether the loop must commit nothing any more, until a person restarts it."""
+        return self._halted is not None
+
+    def halts(self, rejected: Sequence[bool]) -> bool:
+        """Whether these outcomes (True: rejected) halt the loop before they are delivered. Counts nothing.
+
+        A halted loop stays alive and not ready, with nothing committed: ending instead would let a
+        restart policy commit a few rejections at each start.
+        """
+        if (broken := self._limit.exceeded_by(rejected)) is None:
+            return False
+        self._halted = f"{broken}; {self._advice}"
+        logger.error("%s", self._halted)
+        self._metrics.commit_halted.set(1)
+        self._health.withdraw(self._condition, self._halted)
+        return True
+
+    def raise_if_halted(self) -> None:
+        """End a loop that was stopped while it was halted by a failure.
+
+        Raises:
+            RejectionLimitExceeded: it was.
+
+        """
+        if self._halted is not None:
+            raise RejectionLimitExceeded(self._halted)
+
+    def delivered(self, rejected: Sequence[bool]) -> None:
+        """Count these outcomes (True: rejected), which are durable with their offsets."""
+        self._undelivered_since = None
+        self._limit.add(rejected)
+        self._metrics.commit_transactions.labels(self._role, "success").inc()
+        self._metrics.commit_outcomes.labels(self._role).inc(len(rejected))
+        self._metrics.commit_last.labels(self._role).set(time.time())
+
+    def not_delivered(self, error: NotDelivered) -> None:
+        """Count an attempt that left nothing durable, and that the loop will repeat.
+
+        Raises:
+            BrokerError: nothing was delivered for `give_up_after` seconds.
+
+        """
+        self._metrics.commit_transactions.labels(self._role, "failure").inc()
+        logger.warning("not delivered, will be tried again: %s", error)
+        now = time.monotonic()
+        if self._undelivered_since is None:
+            self._undelivered_since = now
+        if now - self._undelivered_since > self._give_up_after:
+            raise BrokerError(f"nothing could be delivered for {self._give_up_after:g} s: {error}") from error
