@@ -18,8 +18,7 @@ DIM = 3 * 8 * 8
 
 def reference_pixels(image: Image.Image) -> NDArray[np.uint8]:
     """What timm and torchvision feed such an encoder: Resize(256, bicubic), CenterCrop(224)."""
-    share = 256 / min(image.size)
-    whole = max(256, int(image.width * share)), max(256, int(image.height * share))
+    whole = int(256 * image.width / min(image.size)), int(256 * image.height / min(image.size))
     left, top = round((whole[0] - 224) / 2), round((whole[1] - 224) / 2)
     resized = image.convert("RGB").resize(whole, Image.Resampling.BICUBIC)
     return np.asarray(resized.crop((left, top, left + 224, top + 224)))

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from schemas.bundle import ImageInput, Measure
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
-from worker.model.fit import REDUCING_GAP, fit, whole_size
+from worker.model.fit import REDUCING_GAP, fit, least_scale
 from worker.model.room import PixelRoom
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
@@ -205,14 +205,13 @@ def _by_scale(
 ) -> dict[tuple[int, int], list[ImageInput]]:
     """The inputs by the scale that they are made from, and what to ask a JPEG for to get it.
 
-    A JPEG is decoded at the smallest scale that still has twice the input's sides; what shares a scale
+    A JPEG is decoded at the smallest scale that still has the least sides for an input; what shares a scale
     shares a decoding. Other formats are decoded once, in full.
     """
     asked: dict[tuple[int, int], tuple[int, int]] = {}
     scales: dict[tuple[int, int], list[ImageInput]] = {}
     for one in dict.fromkeys(inputs):
-        width, height = whole_size(image.size, one, swapped=orientation in _SWAPS_SIDES)
-        request = (2 * width, 2 * height)
+        request = least_scale(image.size, one, swapped=orientation in _SWAPS_SIDES)
         size = image.size
         if len(inputs) > 1 and image.format in {"JPEG", "MPO"}:
             with _open(data) as probe:

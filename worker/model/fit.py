@@ -8,6 +8,7 @@ from schemas.bundle import ImageInput
 
 # Before the last, smooth step an image is averaged down to this many times the target's sides.
 REDUCING_GAP = 2.0
+_ROUNDING = 1e-6
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -25,10 +26,21 @@ def whole_size(size: tuple[int, int], wanted: ImageInput, *, swapped: bool) -> t
         return width, height
     shares = width / size[0], height / size[1]
     share = max(shares) / wanted.crop_share if wanted.resize == "crop" else min(shares)
+    if wanted.resize == "crop":
+        # The longer side is cut off, not rounded, as torchvision does: a pixel shifts the whole crop.
+        return max(width, int(size[0] * share + _ROUNDING)), max(height, int(size[1] * share + _ROUNDING))
     whole = max(1, round(size[0] * share)), max(1, round(size[1] * share))
-    if wanted.resize == "crop":  # rounding must not leave it a pixel short
-        return max(width, whole[0]), max(height, whole[1])
     return min(width, whole[0]), min(height, whole[1])
+
+
+def least_scale(size: tuple[int, int], wanted: ImageInput, *, swapped: bool) -> tuple[int, int]:
+    """Width and height that a JPEG must have when it is decoded at a smaller scale for this input.
+
+    Where a library's own preprocessing is met within half a grey level, a half less than `stretch` will do.
+    """
+    times = 2.0 if wanted.resize == "stretch" else 1.5
+    width, height = whole_size(size, wanted, swapped=swapped)
+    return round(times * width), round(times * height)
 
 
 def fit(

@@ -42,8 +42,7 @@ def difference(ours: np.ndarray, reference: Image.Image) -> float:
 def test_crop_is_within_a_grey_level_of_resizing_the_shorter_side_and_cropping_the_middle(width, height):
     data = jpeg(photo(width, height))
     whole = Image.open(io.BytesIO(data)).convert("RGB")
-    share = 256 / min(whole.size)
-    size = (max(256, round(width * share)), max(256, round(height * share)))
+    size = int(256 * width / min(width, height)), int(256 * height / min(width, height))
     left, top = round((size[0] - 224) / 2), round((size[1] - 224) / 2)
     reference = whole.resize(size, Image.Resampling.BICUBIC).crop((left, top, left + 224, top + 224))
     (ours,) = decode_inputs(data, [CROP], LIMITS).sizes
