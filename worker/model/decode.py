@@ -183,7 +183,7 @@ def _upright_rgb(
     room: PixelRoom | None,
 ) -> tuple[dict[ImageInput, Image.Image], Image.Image | None]:
     """The pixels of every input, and the luminance within `fitted` where a decoded scale allows it."""
-    orientation = _orientation(image)
+    orientation, size = _orientation(image), image.size
     made: dict[ImageInput, Image.Image] = {}
     luminance: Image.Image | None = None
     for scale, wanted in _by_scale(data, image, inputs, orientation).items():
@@ -192,7 +192,7 @@ def _upright_rgb(
             with nullcontext() if room is None else room.taken(decoded.width * decoded.height):
                 decoded.load()
                 for one in wanted:
-                    small = fit(decoded, _rgb, one, swapped=orientation in _SWAPS_SIDES)
+                    small = fit(decoded, _rgb, one, size, swapped=orientation in _SWAPS_SIDES)
                     made[one] = small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small
                 enough = fitted is not None and all(map(ge, decoded.size, _least(fitted)))
                 if fitted is not None and enough and luminance is None:

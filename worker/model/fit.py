@@ -47,14 +47,15 @@ def fit(
     image: Image.Image,
     to_rgb: Callable[[Image.Image, tuple[int, int]], Image.Image],
     wanted: ImageInput,
+    size: tuple[int, int],
     *,
     swapped: bool,
 ) -> Image.Image:
-    """RGB of the input's sides, not turned yet.
+    """RGB of the input's sides, not turned yet; `size` is the original's, whatever `image` was decoded at.
 
     `to_rgb` makes an image of any mode RGB; it may reduce it, to no less than the size that it is given.
     """
-    whole = whole_size(image.size, wanted, swapped=swapped)
+    whole = whole_size(size, wanted, swapped=swapped)
     rgb = to_rgb(image, whole).resize(whole, _FILTERS[wanted.filter], reducing_gap=REDUCING_GAP)
     width, height = _sides(wanted, swapped)
     if wanted.resize == "crop":
