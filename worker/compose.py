@@ -22,7 +22,7 @@ from worker.index.role import CAUGHT_UP
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle, load_policy
 from worker.model.decode import ImageLimits, decode
-from worker.model.room import PixelRoom
+from worker.model.room import MAX_PIXEL_BYTES, PixelRoom, give_memory_back
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
@@ -79,8 +79,9 @@ def build_pipeline(
         ConfigurationError: codes shall be read, and the library for it is not installed.
 
     """
+    give_memory_back()
     limits = ImageLimits(**settings.decode.model_dump())
-    room = PixelRoom(limits.max_pixels)
+    room = PixelRoom(limits.max_pixels * MAX_PIXEL_BYTES)
     read_codes = None
     if settings.codes.enabled:
         read_codes = CodeReader(settings.codes)
@@ -152,7 +153,7 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
         if "index" in names:
             health = healths["index"] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
             limits = ImageLimits(**settings.decode.model_dump())
-            embedder = partial(_embed, bundle, limits, PixelRoom(limits.max_pixels))
+            embedder = partial(_embed, bundle, limits, PixelRoom(limits.max_pixels * MAX_PIXEL_BYTES))
             roles["index"], router = build_index_role(
                 settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
             )
