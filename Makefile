@@ -8,7 +8,7 @@ TRAIN_VENV := .venv-train
 DEMO_FLAGS ?=
 TEST_FLAGS ?=
 
-.PHONY: help demo test test-unit test-integration test-chaos test-export lint types schemas docs lock clean train-setup
+.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -16,8 +16,8 @@ help: ## show this
 demo: $(VENV)/.serve ## watch images being judged; leaves out/report.html
 	$(VENV)/bin/mekiki demo $(DEMO_FLAGS)
 
-test: $(VENV)/.dev ## unit tests, then integration tests on a real Apache Kafka
-	$(VENV)/bin/python -m pytest tests/unit $(TEST_FLAGS)
+test: $(VENV)/.dev ## unit tests, hostile images, then integration tests on a real Apache Kafka
+	$(VENV)/bin/python -m pytest tests/unit tests/hostile $(TEST_FLAGS)
 	$(VENV)/bin/python -m pytest tests/integration $(TEST_FLAGS)
 
 test-unit: $(VENV)/.dev ## unit tests alone, in seconds
@@ -25,6 +25,9 @@ test-unit: $(VENV)/.dev ## unit tests alone, in seconds
 
 test-integration: $(VENV)/.dev ## tests on a real Apache Kafka
 	$(VENV)/bin/python -m pytest tests/integration $(TEST_FLAGS)
+
+test-hostile: $(VENV)/.dev ## images made to cost, and decoders that die: docs/security.md
+	$(VENV)/bin/python -m pytest tests/hostile $(TEST_FLAGS)
 
 test-chaos: $(VENV)/.dev ## kill workers and the broker under load; MEKIKI_CHAOS_SEED repeats a run
 	$(VENV)/bin/python -m pytest tests/chaos -m chaos -s $(TEST_FLAGS)

@@ -29,4 +29,6 @@ class RejectionReason(StrEnum):
     IMAGE_TOO_MANY_PIXELS = "image.too_many_pixels"
     IMAGE_TOO_MANY_FRAMES = "image.too_many_frames"
     IMAGE_TOO_SMALL = "image.too_small"
+    IMAGE_TOO_COSTLY = "image.too_costly"
+    IMAGE_DECODER_CRASHED = "image.decoder_crashed"
     VECTOR_INVALID = "vector.invalid"

@@ -1,56 +1,48 @@
 """Decode: image bytes to the uint8 pixels that the graphs take.
 
-The header is judged before a pixel is decoded. Training uses this same function, so that it
-sees the same pixels as serving.
+The bytes and the header are judged before a pixel is decoded, and the pixels are those that buyers see.
+Training uses this same function, so that it sees the same pixels as serving.
 """
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from operator import ge
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from schemas.bundle import ImageInput, Measure
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
+from worker.model.avif import read_avif
+from worker.model.bmp import read_bmp
+from worker.model.colour import PLAIN, Colours, Transform
 from worker.model.fit import REDUCING_GAP, fit, least_scale
+from worker.model.gif import read_gif
+from worker.model.jpeg import ends_of_scans, read_jpeg
+from worker.model.orientation import SWAPS_SIDES, UPRIGHT, orientation_of
+from worker.model.png import read_png
 from worker.model.room import PixelRoom
+from worker.model.still import ImageLimits, Still
+from worker.model.webp import read_webp
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
-# MPO is a JPEG with a preview behind it: its frames are not an animation.
-_ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
-# Pillow's JPEG plugin opens MPO; asked for by name, it is no plugin and Pillow raises KeyError.
-_OPENED_BY_NAME = tuple(name for name in FORMATS if name != "MPO")
+__all__ = ["FORMATS", "DecodedImage", "ImageLimits", "decode", "decode_inputs"]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
+
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+_AVIF_BRANDS = {b"avif", b"avis"}
 
 # ImageLimits judges the header instead, and refuses where Pillow would only warn.
 Image.MAX_IMAGE_PIXELS = None
 
-# EXIF tag 0x0112 to the operation that turns the image upright.
-_ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SWAPS_SIDES = {5, 6, 7, 8}
-
-
-@dataclass(frozen=True)
-class ImageLimits:
-    """What an image may cost to decode."""
-
-    max_pixels: int = 50_000_000
-    max_frames: int = 100
-    min_side: int = 8
+# The share of a picture's pixels that may hang on how a file is ended that lacks its end.
+_MADE_UP = 0.001
 
 
 @dataclass(frozen=True)
@@ -99,8 +91,8 @@ def decode_inputs(
 
     With `luminance_side` the luminance too, its longer side at most so long, and never under three
     quarters of that unless the image is; the pixels are the same with and without it. Of an animation
-    the first frame is used. Thread-safe; Pillow releases the GIL in its decoders. Where there is `room`,
-    it is taken while full-size pixels are held.
+    the frame that a browser shows first is used. Thread-safe; Pillow releases the GIL in its decoders. Where
+    there is `room`, it is taken while full-size pixels are held.
 
     Raises:
         Rejection: not an image of a known format, damaged, or beyond `limits`.
@@ -108,16 +100,16 @@ def decode_inputs(
     """
     if not data:
         raise Rejection(RejectionReason.SOURCE_EMPTY, "the image has no bytes")
-    image = _open(data)
-    with image:
-        _judge_header(image, limits)
-        original_width, original_height = image.size
+    still = _still(data, limits)
+    with _open(still.data) as image:
+        original_width, original_height = size = still.canvas or image.size
+        _judge_header(size, _frames(image, still), limits)
         try:
-            fitted = None if luminance_side is None else _fitted(image.size, luminance_side)
-            made, luminance = _upright_rgb(data, image, inputs, fitted, room)
+            fitted = None if luminance_side is None else _fitted(size, luminance_side)
+            made, luminance = _upright_rgb(image, still, inputs, fitted, room)
             if fitted is not None and luminance is None:
-                luminance = _luminance_of_jpeg(data, fitted, room)
-        except MemoryError:
+                luminance = _luminance_of_jpeg(still, fitted, room)
+        except (MemoryError, Rejection):
             raise
         except Exception as error:
             raise Rejection(
@@ -133,13 +125,32 @@ def decode_inputs(
         )
 
 
+def _still(data: bytes, limits: ImageLimits) -> Still:
+    """The picture of `data`, by the bytes that each format begins with."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return read_jpeg(data)
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return read_png(data, limits)
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return read_gif(data, limits)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return read_webp(data, limits)
+    if data.startswith(b"BM"):
+        return read_bmp(data)
+    return read_avif(data, limits)  # or none of them, which Pillow says
+
+
 def _open(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(data), formats=_OPENED_BY_NAME)
+            return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         head = data[:16].decode("ascii", "backslashreplace")
+        if len(data) > 16 and (data.startswith(_BEGINNINGS) or data[8:12] in _AVIF_BRANDS):
+            raise Rejection(
+                RejectionReason.IMAGE_CORRUPT, f"{len(data)} bytes beginning {head!r}: the header is damaged"
+            ) from None
         raise Rejection(
             RejectionReason.IMAGE_NOT_AN_IMAGE,
             f"{len(data)} bytes beginning {head!r} are none of {', '.join(FORMATS)}",
@@ -150,8 +161,13 @@ def _open(data: bytes) -> Image.Image:
         raise Rejection(RejectionReason.IMAGE_CORRUPT, f"the image header is damaged: {error}") from error
 
 
-def _judge_header(image: Image.Image, limits: ImageLimits) -> None:
-    width, height = image.size
+def _frames(image: Image.Image, still: Still) -> int:
+    """How many frames there are; of an AVIF Pillow has counted them already."""
+    return int(getattr(image, "n_frames", 1)) if image.format == "AVIF" else still.frames
+
+
+def _judge_header(size: tuple[int, int], frames: int, limits: ImageLimits) -> None:
+    width, height = size
     if width * height > limits.max_pixels:
         raise Rejection(
             RejectionReason.IMAGE_TOO_MANY_PIXELS,
@@ -162,12 +178,6 @@ def _judge_header(image: Image.Image, limits: ImageLimits) -> None:
             RejectionReason.IMAGE_TOO_SMALL,
             f"{width} x {height} pixels: the shorter side is under {limits.min_side}",
         )
-    if image.format not in _ANIMATED:
-        return
-    try:
-        frames = getattr(image, "n_frames", 1)
-    except Exception as error:
-        raise Rejection(RejectionReason.IMAGE_CORRUPT, f"the frames cannot be counted: {error}") from error
     if frames > limits.max_frames:
         raise Rejection(
             RejectionReason.IMAGE_TOO_MANY_FRAMES,
@@ -176,24 +186,26 @@ def _judge_header(image: Image.Image, limits: ImageLimits) -> None:
 
 
 def _upright_rgb(
-    data: bytes,
     image: Image.Image,
+    still: Still,
     inputs: Sequence[ImageInput],
     fitted: tuple[int, int] | None,
     room: PixelRoom | None,
 ) -> tuple[dict[ImageInput, Image.Image], Image.Image | None]:
     """The pixels of every input, and the luminance within `fitted` where a decoded scale allows it."""
-    orientation, size = _orientation(image), image.size
+    orientation, size = orientation_of(still.exif or image.info.get("exif")), still.canvas or image.size
+    swapped = orientation in SWAPS_SIDES
     made: dict[ImageInput, Image.Image] = {}
     luminance: Image.Image | None = None
-    for scale, wanted in _by_scale(data, image, inputs, orientation).items():
-        with nullcontext(image) if not made else _open(data) as decoded:
-            decoded.draft("RGB", scale)
-            with nullcontext() if room is None else room.taken(decoded.width * decoded.height):
-                decoded.load()
+    for scale, wanted in _by_scale(image, still, inputs, swapped).items():
+        with nullcontext(image) if not made else _open(still.data) as opened:
+            opened.draft("RGB", scale)
+            with nullcontext() if room is None else room.taken(_held_bytes(opened, still)):
+                decoded = _loaded(opened, still)
+                to_rgb = partial(_rgb, decoded, colours=_colours(opened, still))
                 for one in wanted:
-                    small = fit(decoded, _rgb, one, size, swapped=orientation in _SWAPS_SIDES)
-                    made[one] = small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small
+                    small = fit(to_rgb, one, size, swapped=swapped)
+                    made[one] = small.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else small
                 enough = fitted is not None and all(map(ge, decoded.size, _least(fitted)))
                 if fitted is not None and enough and luminance is None:
                     luminance = _luminance(decoded, fitted)
@@ -201,7 +213,7 @@ def _upright_rgb(
 
 
 def _by_scale(
-    data: bytes, image: Image.Image, inputs: Sequence[ImageInput], orientation: int
+    image: Image.Image, still: Still, inputs: Sequence[ImageInput], swapped: bool
 ) -> dict[tuple[int, int], list[ImageInput]]:
     """The inputs by the scale that they are made from, and what to ask a JPEG for to get it.
 
@@ -211,14 +223,96 @@ def _by_scale(
     asked: dict[tuple[int, int], tuple[int, int]] = {}
     scales: dict[tuple[int, int], list[ImageInput]] = {}
     for one in dict.fromkeys(inputs):
-        request = least_scale(image.size, one, swapped=orientation in _SWAPS_SIDES)
-        size = image.size
-        if len(inputs) > 1 and image.format in {"JPEG", "MPO"}:
-            with _open(data) as probe:
+        size = still.canvas or image.size
+        request = least_scale(size, one, swapped=swapped)
+        if len(inputs) > 1 and image.format == "JPEG":
+            with _open(still.data) as probe:
                 probe.draft("RGB", request)
                 size = probe.size
         scales.setdefault(asked.setdefault(size, request), []).append(one)
     return scales
+
+
+def _held_bytes(image: Image.Image, still: Still) -> int:
+    width, height = image.size if still.canvas is None else still.canvas
+    return width * height * still.pixel_bytes + still.extra_bytes
+
+
+def _colours(image: Image.Image, still: Still) -> Colours:
+    """What the file says of its colours; an AVIF's profile is Pillow's to find."""
+    profile = image.info.get("icc_profile") if image.format == "AVIF" else None
+    return Colours(icc=profile) if profile else still.colours
+
+
+def _loaded(image: Image.Image, still: Still) -> Image.Image:
+    """The decoded picture on its canvas.
+
+    Raises:
+        Exception: of Pillow's, where a part of the picture is missing.
+
+    """
+    if image.format == "JPEG":
+        return _loaded_jpeg(image, still.data)
+    if still.ends:
+        image = _agreed(map(_open, still.ends))
+    image.load()
+    if still.canvas is None or still.canvas == image.size:
+        return image
+    laid = Image.new("RGBA", still.canvas)
+    laid.paste(image.convert("RGBA"), still.offset)
+    return laid
+
+
+def _loaded_jpeg(image: Image.Image, data: bytes) -> Image.Image:
+    """A JPEG's pixels, or an error where some of them are not in the file.
+
+    Pillow refuses one that lacks no more than its end marker, and takes one that was cut and given such a
+    marker, or zeros, in which libjpeg then fills the rest with grey. So what looks like either is decoded
+    with two endings: pixels that come from the file are the same with both.
+    """
+    try:
+        image.load()
+    except OSError as error:
+        if "truncated" not in str(error):
+            raise
+    else:
+        if not data.endswith(b"\0\0") and not _ends_in_filler(image):
+            return image
+    scale = (getattr(image, "decoderconfig", ()) or (1,))[0]
+    return _agreed(_drafted(end, image.mode, scale) for end in ends_of_scans(data))
+
+
+def _agreed(endings: Iterable[Image.Image]) -> Image.Image:
+    """The picture that two of the `endings` agree on but for `_MADE_UP`; what does not decode is left out.
+
+    Raises:
+        OSError: fewer than two decode, or they differ: more than the end of the file is missing.
+
+    """
+    decoded: list[Image.Image] = []
+    for image in endings:
+        with suppress(OSError):
+            image.load()
+            decoded.append(image)
+        if len(decoded) == 2:
+            break
+    if len(decoded) == 2:
+        apart = np.asarray(ImageChops.difference(*decoded)).reshape(decoded[0].width * decoded[0].height, -1)
+        if apart.any(axis=1).mean() <= _MADE_UP:
+            return decoded[0]
+    raise OSError("the file ends before its picture does")
+
+
+def _ends_in_filler(image: Image.Image) -> bool:
+    """Whether the last pixel is the mid-grey that libjpeg fills with."""
+    last = image.getpixel((image.width - 1, image.height - 1))
+    return all(value in {127, 128} for value in (last if isinstance(last, tuple) else (last,)))
+
+
+def _drafted(data: bytes, mode: str, scale: int) -> Image.Image:
+    image = _open(data)
+    image.draft(mode, (image.width // scale, image.height // scale))
+    return image
 
 
 def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -233,36 +327,32 @@ def _least(fitted: tuple[int, int]) -> tuple[int, int]:
 
 
 def _luminance(image: Image.Image, fitted: tuple[int, int]) -> Image.Image:
+    # Colours stay as they are encoded: codes are found by their contrast.
     plain = image.mode in {"L", "RGB"} and not image.has_transparency_data
-    grey = (image if plain else _rgb(image, fitted)).convert("L")
+    grey = (image if plain else _rgb(image, fitted, PLAIN)[0]).convert("L")
     if grey.width > fitted[0] or grey.height > fitted[1]:
         grey = grey.resize(fitted, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
     return grey
 
 
-def _luminance_of_jpeg(data: bytes, fitted: tuple[int, int], room: PixelRoom | None) -> Image.Image:
+def _luminance_of_jpeg(still: Still, fitted: tuple[int, int], room: PixelRoom | None) -> Image.Image:
     """The luminance of a JPEG whose pixels for the graphs came at too small a scale.
 
     Decoded once more, without its colours: one decode at the larger scale would give the graphs other
     pixels than training saw, so that a verdict would depend on whether codes are read.
     """
-    with _open(data) as image:
+    with _open(still.data) as image:
         image.draft("L", _least(fitted))
-        with nullcontext() if room is None else room.taken(image.width * image.height):
-            image.load()
-            return _luminance(image, fitted)
+        with nullcontext() if room is None else room.taken(_held_bytes(image, still)):
+            return _luminance(_loaded(image, still), fitted)
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - damaged EXIF does not make the pixels unusable
-        return 1
-
-
-def _rgb(image: Image.Image, target: tuple[int, int]) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255
-        return Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+def _rgb(
+    image: Image.Image, target: tuple[int, int], colours: Colours
+) -> tuple[Image.Image, Transform | None]:
+    """Opaque pixels, and what makes them sRGB once they are small: until then they keep their mode."""
+    if image.mode.startswith("I"):
+        image = _eight_bits(image)
     if image.has_transparency_data:
         over = image if image.mode == "RGBA" else image.convert("RGBA")
         # As resize() does first with other images: laid over white at full size it would take 1 GB.
@@ -272,6 +362,30 @@ def _rgb(image: Image.Image, target: tuple[int, int]) -> Image.Image:
                 int(over.height / target[1] / REDUCING_GAP) or 1,
             )
         )
+        over = _with_alpha_in_srgb(over, colours)
         white = Image.new("RGBA", over.size, "white")
-        return Image.alpha_composite(white, over).convert("RGB")
-    return image.convert("RGB")
+        return Image.alpha_composite(white, over).convert("RGB"), None
+    if image.mode in {"L", "CMYK"} and (transform := colours.transform(image.mode)) is not None:
+        return image, transform
+    return image.convert("RGB"), colours.transform("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """L, or LA where a value is transparent, of 16-bit grey, which convert() would clip at 255."""
+    values = np.asarray(image)
+    grey = Image.fromarray((values // 257).clip(0, 255).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _with_alpha_in_srgb(over: Image.Image, colours: Colours) -> Image.Image:
+    if (transform := colours.transform("RGBA")) is not None:
+        turned = transform(over)
+    elif (transform := colours.transform("L")) is not None:
+        turned = transform(over.getchannel("R"))
+    else:
+        return over
+    turned.putalpha(over.getchannel("A"))
+    return turned

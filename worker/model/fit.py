@@ -5,6 +5,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from schemas.bundle import ImageInput
+from worker.model.colour import Transform
 
 # Before the last, smooth step an image is averaged down to this many times the target's sides.
 REDUCING_GAP = 2.0
@@ -44,19 +45,22 @@ def least_scale(size: tuple[int, int], wanted: ImageInput, *, swapped: bool) -> 
 
 
 def fit(
-    image: Image.Image,
-    to_rgb: Callable[[Image.Image, tuple[int, int]], Image.Image],
+    to_rgb: Callable[[tuple[int, int]], tuple[Image.Image, Transform | None]],
     wanted: ImageInput,
     size: tuple[int, int],
     *,
     swapped: bool,
 ) -> Image.Image:
-    """RGB of the input's sides, not turned yet; `size` is the original's, whatever `image` was decoded at.
+    """RGB of the input's sides, not turned yet; `size` is the original's, whatever scale it was decoded at.
 
-    `to_rgb` makes an image of any mode RGB; it may reduce it, to no less than the size that it is given.
+    `to_rgb` gives opaque pixels, which it may have reduced, to no less than the size that it is given, and
+    what makes them sRGB once they are small.
     """
     whole = whole_size(size, wanted, swapped=swapped)
-    rgb = to_rgb(image, whole).resize(whole, _FILTERS[wanted.filter], reducing_gap=REDUCING_GAP)
+    pixels, transform = to_rgb(whole)
+    rgb = pixels.resize(whole, _FILTERS[wanted.filter], reducing_gap=REDUCING_GAP)
+    if transform is not None:
+        rgb = transform(rgb)
     width, height = _sides(wanted, swapped)
     if wanted.resize == "crop":
         # As torchvision's CenterCrop rounds.

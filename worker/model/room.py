@@ -1,25 +1,41 @@
 """Room for pixels: what decoding may hold in memory at once, over all threads."""
 
+import ctypes
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+# What the costliest formats, WebP and AVIF, hold for a pixel.
+MAX_PIXEL_BYTES = 16
+
+# <malloc.h>: blocks from this size on are mapped, and unmapped when they are freed.
+_M_MMAP_THRESHOLD, _THRESHOLD = -3, 1 << 20
+
+
+def give_memory_back() -> None:
+    """Make the process return freed pixels to the system, which glibc otherwise keeps for each thread.
+
+    Elsewhere than on glibc nothing happens.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
 
 
 class PixelRoom:
-    """Room for `pixels` full-size pixels. Large images wait for each other, small ones rarely.
+    """Room for `size` bytes of decoded pixels. Large images wait for each other, small ones rarely.
 
     A file of 200 kB can hold 50 million pixels: without it, a few of them in as many threads take more
     memory than the machine has, and the process that is ended for it meets them again at its next start.
     """
 
-    def __init__(self, pixels: int) -> None:
-        self._size = self._free = pixels
+    def __init__(self, size: int) -> None:
+        self._size = self._free = size
         self._changed = threading.Condition()
 
     @contextmanager
-    def taken(self, pixels: int) -> Iterator[None]:
-        """Hold room for `pixels`; blocks until there is some. More than there is at all takes all of it."""
-        taken = min(pixels, self._size)
+    def taken(self, size: int) -> Iterator[None]:
+        """Hold room for `size` bytes; blocks until there is some. More than there is takes all of it."""
+        taken = min(size, self._size)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= taken)
             self._free -= taken

@@ -11,7 +11,7 @@ from worker.health import Health
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_policy
 from worker.model.decode import ImageLimits
-from worker.model.room import PixelRoom
+from worker.model.room import MAX_PIXEL_BYTES, PixelRoom, give_memory_back
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
@@ -46,8 +46,9 @@ def build_pipeline(
         ConfigurationError: codes shall be read, and the library for it is not installed.
 
     """
+    give_memory_back()
     limits = ImageLimits(**settings.decode.model_dump())
-    room = PixelRoom(limits.max_pixels)
+    room = PixelRoom(limits.max_pixels * MAX_PIXEL_BYTES)
     read_codes = None
     if settings.codes.enabled:
         read_codes = CodeReader(settings.codes)

@@ -83,7 +83,7 @@ def test_a_large_transparent_image_is_reduced_as_an_opaque_one_is() -> None:
 
 
 def test_images_wait_for_room_and_give_it_back_also_when_they_are_damaged() -> None:
-    room = PixelRoom(64 * 64)
+    room = PixelRoom(8 * 64 * 64)
     whole = images.encoded(images.photo(7, 64, 64), "PNG")
     with ThreadPoolExecutor(1) as other:
         with room.taken(1):

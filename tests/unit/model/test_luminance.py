@@ -71,12 +71,12 @@ def test_all_its_full_size_pixels_are_held_within_the_room():
     taken = []
 
     class Watched(PixelRoom):
-        def taken(self, pixels):
-            taken.append(pixels)
-            return super().taken(pixels)
+        def taken(self, size):
+            taken.append(size)
+            return super().taken(size)
 
-    luminance(images.jpeg(7, 1600, 1200), 640, Watched(1600 * 1200))
+    luminance(images.jpeg(7, 1600, 1200), 640, Watched(16 * 1600 * 1200))
     assert taken == [
-        400 * 300,
-        800 * 600,
+        12 * 400 * 300,
+        12 * 800 * 600,
     ]  # one after the other: nested, two images could wait for each other

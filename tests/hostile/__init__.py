@@ -1,0 +1,1 @@
+"""Images made to cost, and decoders that die: docs/security.md lists them."""
