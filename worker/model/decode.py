@@ -367,7 +367,8 @@ def _rgb(
         return Image.alpha_composite(white, over).convert("RGB"), None
     if image.mode in {"L", "CMYK"} and (transform := colours.transform(image.mode)) is not None:
         return image, transform
-    return image.convert("RGB"), colours.transform("RGB")
+    # convert() would copy what is RGB already.
+    return image if image.mode == "RGB" else image.convert("RGB"), colours.transform("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
