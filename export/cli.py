@@ -163,7 +163,7 @@ def _add_evaluate_starter(kinds: "argparse._SubParsersAction[argparse.ArgumentPa
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/starter-cache"), help="decoded and rendered pixels"
     )
-    parser.set_defaults(func=partial(_run, "export.starter.reach:evaluate_starter"))
+    parser.set_defaults(func=partial(_run, "export.starter.held_groups:evaluate_starter"))
 
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,12 +4,9 @@ Burges et al., "Learning to Rank using Gradient Descent" (ICML 2005). Of two ver
 the less degraded one is liked better. There are no ratings: this learns photo quality, not taste.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -82,8 +79,3 @@ def pair_accuracy(head: PreferenceHead, quality: NDArray[np.float32]) -> float:
     utility = head.margin(torch.from_numpy(quality).flatten(0, 1)).view(len(quality), -1)
     right = [utility[:, i] > utility[:, j] for i in range(LEVELS + 1) for j in range(i + 1, LEVELS + 1)]
     return float(torch.stack(right).float().mean())
-
-
-def open_photos(paths: Sequence[str]) -> list[Image.Image]:
-    """RGB images at 256 px at most."""
-    return [Image.open(path).convert("RGB") for path in paths]

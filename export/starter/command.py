@@ -1,4 +1,4 @@
-"""`mekiki bundle starter` or `python -m export.starter`: train, measure and write the starter bundle."""
+"""`mekiki bundle starter`: train, measure and write the starter bundle."""
 
 import argparse
 import logging
@@ -20,9 +20,9 @@ from export.preference.head import PreferenceHead, pair_accuracy
 from export.processes import Processes
 from export.starter.card import model_card
 from export.starter.graph import OUTPUTS, Scorer, export_scorer, scorer_mega_flops
+from export.starter.held_groups import held_groups
 from export.starter.measure import copy_distances, near_duplicate_distance
 from export.starter.parts import GRAPH_FILE, MAX_BYTES, TAGS_FILE, Trait, write_parts
-from export.starter.reach import held_groups
 from export.starter.recipe import (
     Recipe,
     Sources,

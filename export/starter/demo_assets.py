@@ -18,6 +18,7 @@ from export.render.pillow.fonts import installed_fonts
 from export.render.pillow.notices import render_notice
 from export.render.pillow.qr import render_qr_photo, render_qr_poster
 from export.starter.photos import excluded_photos
+from worker.errors import MekikiError
 
 PHOTOS, NOTICES, CODES = 100, 40, 25
 PHOTO_BYTES, RENDER_BYTES = 20_000, 30_000
@@ -98,4 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except MekikiError as error:
+        raise SystemExit(f"export.starter.demo_assets: {error}") from None

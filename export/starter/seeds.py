@@ -16,9 +16,9 @@ from export.processes import Processes
 from export.run import RunFolder, open_run, write_text
 from export.starter.filtering import Filter, train_filter
 from export.starter.graph import Scorer, export_scorer
-from export.starter.reach import Images, reach
+from export.starter.held_groups import Images, shares_blocked
 from export.starter.recipe import Recipe, Sources, train_preference_head
-from export.starter.sides import side_by_side
+from export.starter.score_comparison import side_by_side
 
 FIGURES_FILE, GRAPH_FILE, TRUNK_CHECKPOINT = "figures.json", "scorer.onnx", "trunk-model"
 
@@ -74,7 +74,7 @@ def measure_seed(
         np.concatenate([groups["clothing-test"], groups["grocery-test"]]),
         recipe.filter.false_positive_share,
     )
-    figures: JsonValue = {"blocked": reach(graph, groups), "parts": parts}
+    figures: JsonValue = {"blocked": shares_blocked(graph, groups), "parts": parts}
     write_text(trained.run.path / FIGURES_FILE, json.dumps(figures, indent=2) + "\n")
     return figures
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from export.errors import DatasetError
+from export.starter.held_groups import printed_shirts
 from export.starter.measure import Share, auroc, nearest_other
 from export.starter.photos import EXCLUDED_LIST, excluded_photos, of_split, read_clothing, read_grocery
-from export.starter.reach import printed_shirts
 from export.starter.tables import main as write_tables
 from export.tags.booster import predict_tags, tag_figures, tag_matrix, train_tags
 

@@ -32,7 +32,7 @@ from export.run import RunFolder
 from export.starter.filtering import CLASSES, Filter, FilterSettings, train_filter
 from export.starter.graph import OUTPUTS, Scorer, export_scorer, scorer_mega_flops
 from export.starter.parts import GRAPH_FILE, TAGS_FILE, Trait, write_parts
-from export.starter.sides import side_by_side
+from export.starter.score_comparison import side_by_side
 from export.tags.booster import save_tags, train_tags
 from schemas.bundle import head_name
 from worker.model.bundle import read_manifest

@@ -92,7 +92,7 @@ def held_groups(data: Path, cache: Path) -> dict[str, Images]:
     return product_groups(data, cache) | notice_groups(data, cache) | other_groups(data, cache)
 
 
-def reach(graph: Path, groups: Mapping[str, Images]) -> dict[str, JsonValue]:
+def shares_blocked(graph: Path, groups: Mapping[str, Images]) -> dict[str, JsonValue]:
     """Share of every group that the default policy blocks."""
     return {name: share_blocked(run_onnx(graph, images)).as_figure() for name, images in groups.items()}
 
@@ -100,6 +100,6 @@ def reach(graph: Path, groups: Mapping[str, Images]) -> dict[str, JsonValue]:
 def evaluate_starter(arguments: argparse.Namespace) -> int:
     """Print the figures of a bundle, or of a variant of its graph, as JSON; 0 when done."""
     graph = arguments.graph or arguments.bundle / GRAPH_FILE
-    figures = reach(graph, held_groups(arguments.data, arguments.cache))
+    figures = shares_blocked(graph, held_groups(arguments.data, arguments.cache))
     print(json.dumps(figures, indent=2))  # noqa: T201 - the command's result
     return 0
