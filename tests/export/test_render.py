@@ -239,7 +239,7 @@ def test_mekiki_bundle_says_in_a_sentence_which_fonts_to_install(
 ) -> None:
     monkeypatch.setattr("export.render.uploads.installed_fonts", lambda: installed_fonts(tmp_path))
     monkeypatch.setattr(command, "load_sources", lambda *_: rendered_pixels(tmp_path, "notice", 1, 2, ()))
-    assert cli.main(["bundle", "--data", str(tmp_path)]) == 2
+    assert cli.main(["bundle", "starter", "--data", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert "mekiki: no fonts to render with" in said
     assert "apt-get install fonts-noto-cjk" in said
