@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,8 @@ from worker.errors import ConfigurationError
 from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
 from worker.metrics import Metrics
+
+SERVER_THREADS = 40  # anyio's own number
 
 
 def get(port, path):
@@ -42,17 +43,19 @@ def test_the_three_addresses():
 
 
 def test_probes_are_answered_while_every_thread_of_the_server_is_busy():
-    router, release = APIRouter(), threading.Event()
+    router, release, busy = APIRouter(), threading.Event(), threading.Semaphore(0)
 
     @router.get("/slow")
     def slow() -> None:
+        busy.release()
         release.wait(10)
 
     app = create_app(CombinedHealth({"index": Health(60, ())}), CollectorRegistry(), [router])
     with HttpServer(app, "127.0.0.1", 0) as server, ThreadPoolExecutor(50) as clients:
         asked = [clients.submit(get, server.port, "/slow") for _ in range(50)]
         try:
-            time.sleep(0.5)
+            for _ in range(SERVER_THREADS):
+                assert busy.acquire(timeout=10)
             assert get(server.port, "/healthz")[0] == 200
             assert get(server.port, "/readyz")[0] == 200
         finally:

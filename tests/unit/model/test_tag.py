@@ -24,8 +24,13 @@ def embeddings() -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def test_every_tag_is_over_the_minimum_and_the_best_comes_first(head, embeddings):
-    rows = Tagger(head, STARTER_BUNDLE, 1)(embeddings)
+@pytest.fixture(scope="module")
+def tagger(head: TagHead) -> Tagger:
+    return Tagger(head, STARTER_BUNDLE, 1)
+
+
+def test_every_tag_is_over_the_minimum_and_the_best_comes_first(tagger, head, embeddings):
+    rows = tagger(embeddings)
     assert len(rows) == len(embeddings)
     assert any(rows)
     for row in rows:
@@ -41,8 +46,7 @@ def test_without_a_minimum_every_tag_has_its_score_and_with_the_highest_none(hea
     assert none == [[] for _ in embeddings]
 
 
-def test_a_row_has_the_same_tags_whatever_batch_it_is_in(head, embeddings):
-    tagger = Tagger(head, STARTER_BUNDLE, 1)
+def test_a_row_has_the_same_tags_whatever_batch_it_is_in(tagger, embeddings):
     together = tagger(embeddings)
     assert [tagger(embeddings[row : row + 1])[0] for row in range(len(embeddings))] == together
 
@@ -59,6 +63,6 @@ def test_another_number_of_tags_than_the_manifest_names_is_its_fault(head):
         Tagger(fewer, STARTER_BUNDLE, 1)
 
 
-def test_vectors_of_another_length_are_our_own_failure(head, embeddings):
+def test_vectors_of_another_length_are_our_own_failure(tagger, embeddings):
     with pytest.raises(StageError, match="failed"):
-        Tagger(head, STARTER_BUNDLE, 1)(embeddings[:, :-1])
+        tagger(embeddings[:, :-1])
