@@ -134,7 +134,9 @@ def test_settings_reach_the_downloader() -> None:
     connector = RecordingConnector()
     with (
         HostileServer({"shirt.jpg": b"red shirt"}, "127.0.0.7") as server,
-        build_fetcher(settings, TableResolver({"shop.test": ["127.0.0.7"]}), connector) as parts,
+        build_fetcher(
+            settings, TableResolver({"shop.test": ["127.0.0.7"]}), connector, tls=NO_AUTHORITIES
+        ) as parts,
     ):
         assert parts.fetch(ImageReference(url=server.url("/ok/shirt.jpg", "shop.test"))) == b"red shirt"
         assert rejected(parts, url=server.url("/huge")).reason is RejectionReason.FETCH_TOO_LARGE

@@ -75,7 +75,8 @@ def test_records_come_back_as_they_were_produced() -> None:
     assert producer.flush(10) == 0
     assert failures == []
     consumer = create_consumer(
-        KafkaSettings(bootstrap_servers=servers), {"group.id": "g", "enable.partition.eof": True}
+        KafkaSettings(bootstrap_servers=servers),
+        {"group.id": "g", "enable.partition.eof": True, "fetch.wait.max.ms": 10},
     )
     partitions = consumer.list_topics("uploads", timeout=10).topics["uploads"].partitions
     consumer.assign([TopicPartition("uploads", number, OFFSET_BEGINNING) for number in partitions])
