@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 # MPO is a JPEG with a preview behind it: its frames are not an animation.
@@ -72,7 +72,7 @@ def decode(
     height: int,
     width: int,
     limits: ImageLimits,
-    room: PixelRoom | None = None,
+    room: PixelBudget | None = None,
     luminance_side: int | None = None,
 ) -> DecodedImage:
     """Decode, turn upright (EXIF), lay over white, and stretch to `height` x `width`.
@@ -155,7 +155,7 @@ def _judge_header(image: Image.Image, limits: ImageLimits) -> None:
 
 
 def _upright_rgb(
-    image: Image.Image, height: int, width: int, fitted: tuple[int, int] | None, room: PixelRoom | None
+    image: Image.Image, height: int, width: int, fitted: tuple[int, int] | None, room: PixelBudget | None
 ) -> tuple[Image.Image, Image.Image | None]:
     """The pixels of height x width, and the luminance within `fitted` where the decoded scale allows it."""
     orientation = _orientation(image)
@@ -189,7 +189,7 @@ def _luminance(image: Image.Image, fitted: tuple[int, int]) -> Image.Image:
     return grey
 
 
-def _luminance_of_jpeg(data: bytes, fitted: tuple[int, int], room: PixelRoom | None) -> Image.Image:
+def _luminance_of_jpeg(data: bytes, fitted: tuple[int, int], room: PixelBudget | None) -> Image.Image:
     """The luminance of a JPEG whose pixels for the graphs came at too small a scale.
 
     Decoded once more, without its colours: one decode at the larger scale would give the graphs other

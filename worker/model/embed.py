@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 
 from worker.model.bundle import Bundle
 from worker.model.decode import ImageLimits, decode
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 
 
-def embed(bundle: Bundle, limits: ImageLimits, room: PixelRoom, data: bytes) -> NDArray[np.float32]:
-    """The float32 vector [dim] of image bytes. Thread-safe; blocks while there is no `room`.
+def embed(bundle: Bundle, limits: ImageLimits, budget: PixelBudget, data: bytes) -> NDArray[np.float32]:
+    """The float32 vector [dim] of image bytes. Thread-safe; blocks while the `budget` is taken.
 
     Raises:
         Rejection: not an image of a known format, damaged, or beyond `limits`.
@@ -17,6 +17,6 @@ def embed(bundle: Bundle, limits: ImageLimits, room: PixelRoom, data: bytes) -> 
 
     """
     size = bundle.manifest.input
-    pixels = decode(data, size.height, size.width, limits, room).pixels
+    pixels = decode(data, size.height, size.width, limits, budget).pixels
     embeddings = bundle.model.infer(pixels[np.newaxis]).embeddings
     return np.asarray(embeddings[0])

@@ -10,7 +10,7 @@ from worker.health import Health
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_policy
 from worker.model.decode import ImageLimits
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
@@ -39,14 +39,14 @@ def build_pipeline(
 
     """
     limits = ImageLimits(**settings.decode.model_dump())
-    room = PixelRoom(limits.max_pixels)
+    budget = PixelBudget(limits.max_pixels)
     read_codes = None
     if settings.codes.enabled:
         read_codes = CodeReader(settings.codes)
         for name in settings.codes.formats:
             metrics.codes_read.labels(name)  # shown from the start, as 0
     return Pipeline(
-        Preparer(fetch, bundle.manifest.input, limits, metrics, room, read_codes),
+        Preparer(fetch, bundle.manifest.input, limits, metrics, budget, read_codes),
         Judge(bundle, policy, metrics),
         threads=settings.fetch.threads,
         batch_size=settings.model.batch_size,

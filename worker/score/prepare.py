@@ -11,7 +11,7 @@ from schemas.bundle import ImageInput
 from schemas.events import Code, ImageDeleted, ImageReference, ImageUploaded
 from worker.metrics import Metrics
 from worker.model.decode import ImageLimits, decode
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 from worker.score.codes import CodeReader
 from worker.score.outcome import Removal
 from worker.score.parse import InputEvent
@@ -35,7 +35,7 @@ class Preparer:
     input: ImageInput
     limits: ImageLimits
     metrics: Metrics
-    room: PixelRoom | None = None
+    room: PixelBudget | None = None
     read_codes: CodeReader | None = None
 
     def __call__(self, read: Callable[[], InputEvent]) -> Prepared | Removal:

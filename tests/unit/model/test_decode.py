@@ -11,7 +11,7 @@ from schemas.rejection import RejectionReason
 from tests import images
 from worker.errors import Rejection
 from worker.model.decode import ImageLimits, decode
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 
 HEIGHT, WIDTH = 96, 128
 LIMITS = ImageLimits()
@@ -83,7 +83,7 @@ def test_a_large_transparent_image_is_reduced_as_an_opaque_one_is() -> None:
 
 
 def test_images_wait_for_room_and_give_it_back_also_when_they_are_damaged() -> None:
-    room = PixelRoom(64 * 64)
+    room = PixelBudget(64 * 64)
     whole = images.encoded(images.photo(7, 64, 64), "PNG")
     with ThreadPoolExecutor(1) as other:
         with room.taken(1):

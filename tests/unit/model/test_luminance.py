@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests import codes, images
 from worker.model.decode import ImageLimits, decode
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 from worker.score.codes import CodeReader
 from worker.settings import CodeSettings
 
@@ -73,7 +73,7 @@ def test_the_pixels_for_the_graphs_are_the_same_with_it_and_without(kind):
 def test_all_its_full_size_pixels_are_held_within_the_room():
     taken = []
 
-    class Watched(PixelRoom):
+    class Watched(PixelBudget):
         def taken(self, pixels):
             taken.append(pixels)
             return super().taken(pixels)

@@ -1,11 +1,11 @@
-"""Room for pixels: what decoding may hold in memory at once, over all threads."""
+"""The pixel budget: what decoding may hold in memory at once, over all threads."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class PixelRoom:
+class PixelBudget:
     """Room for `pixels` full-size pixels. Large images wait for each other, small ones rarely.
 
     A file of 200 kB can hold 50 million pixels: without it, a few of them in as many threads take more

@@ -4,16 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 
 
-def enter(room: PixelRoom, pixels: int) -> bool:
+def enter(room: PixelBudget, pixels: int) -> bool:
     with room.taken(pixels):
         return True
 
 
 def test_what_fits_goes_in_at_once_and_the_rest_waits():
-    room = PixelRoom(100)
+    room = PixelBudget(100)
     with ThreadPoolExecutor(1) as other:
         with room.taken(60):
             assert other.submit(enter, room, 40).result(5)
@@ -24,7 +24,7 @@ def test_what_fits_goes_in_at_once_and_the_rest_waits():
 
 
 def test_more_than_there_is_takes_all_of_it():
-    room = PixelRoom(100)
+    room = PixelBudget(100)
     with ThreadPoolExecutor(1) as other:
         with room.taken(1000):
             waiting = other.submit(enter, room, 1)
@@ -34,7 +34,7 @@ def test_more_than_there_is_takes_all_of_it():
 
 
 def test_a_failure_gives_the_room_back():
-    room = PixelRoom(100)
+    room = PixelBudget(100)
     with pytest.raises(ZeroDivisionError), room.taken(100):
         raise ZeroDivisionError
     with ThreadPoolExecutor(1) as other:
