@@ -8,6 +8,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -17,6 +18,11 @@ EXIF_ORIENTATION = 0x0112
 
 def photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
     """A picture as of a product: a lit backdrop, a few solids, some noise. RGB."""
+    return _drawn(seed, width, height).copy()
+
+
+@lru_cache(64)
+def _drawn(seed: int, width: int, height: int) -> Image.Image:
     draw_from = random.Random(seed)
 
     def colour(low: int, high: int) -> tuple[int, int, int]:

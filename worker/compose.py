@@ -20,7 +20,7 @@ from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle
 from worker.model.decode import ImageLimits
 from worker.model.embed import embed
-from worker.model.room import MAX_PIXEL_BYTES, PixelRoom
+from worker.model.pixel_budget import MAX_PIXEL_BYTES, PixelBudget
 from worker.role_names import INDEX, SCORE
 from worker.score.compose import build_score_role
 from worker.score.role import ASSIGNED
@@ -90,7 +90,7 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
                 )
             health = healths[INDEX] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
             limits = ImageLimits(**settings.decode.model_dump())
-            embedder = partial(embed, bundle, limits, PixelRoom(limits.max_pixels * MAX_PIXEL_BYTES))
+            embedder = partial(embed, bundle, limits, PixelBudget(limits.max_pixels * MAX_PIXEL_BYTES))
             roles[INDEX], router = build_index_role(
                 INDEX, settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
             )

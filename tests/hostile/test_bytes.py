@@ -13,8 +13,8 @@ from tests import odd_images
 from worker.errors import Rejection
 from worker.model.decode import ImageLimits, decode
 from worker.model.jpeg import MAX_SCANS, MAX_SEGMENTS, read_jpeg
+from worker.model.pixel_budget import PixelBudget
 from worker.model.png import MAX_OTHER_CHUNKS
-from worker.model.room import PixelRoom
 
 LIMITS = ImageLimits()
 
@@ -112,7 +112,7 @@ def test_a_run_length_encoded_bmp_is_refused(compression: int) -> None:
     refused(data, RejectionReason.IMAGE_TOO_COSTLY)
 
 
-class Watched(PixelRoom):
+class Watched(PixelBudget):
     """Remembers what was taken."""
 
     def __init__(self) -> None:

@@ -1,38 +1,8 @@
-"""Liveness, readiness and metrics, asked over HTTP."""
+"""Alive while the loop moves, ready once every condition holds."""
 
-import http.client
-import json
-import threading
 import time
-import urllib.error
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-from fastapi import APIRouter
-from prometheus_client import CollectorRegistry
-
-from worker.errors import ConfigurationError
 from worker.health import CombinedHealth, Health
-from worker.http import HttpServer, create_app
-from worker.metrics import Metrics
-
-
-def get(port, path):
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def head(port, path, client="test", method="HEAD"):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, headers={"User-Agent": client})
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer.status, body
 
 
 def test_alive_while_the_loop_moves():
@@ -54,58 +24,16 @@ def test_ready_once_every_condition_holds_and_until_one_is_withdrawn():
     assert health.ready() == (False, {"running": "stopping"})
 
 
-def test_the_three_addresses():
-    registry = CollectorRegistry()
-    Metrics(registry).poll_events.labels("score").inc(3)
-    first, second = Health(60, ()), Health(60, ("caught up",))
-    app = create_app(CombinedHealth({"score": first, "index": second}), registry)
-    with HttpServer(app, "127.0.0.1", 0) as server:
-        assert get(server.port, "/healthz")[0] == 200
-        status, body = get(server.port, "/readyz")
-        assert (status, json.loads(body)["missing"]) == (503, {"index: caught up": "not yet"})
-        second.satisfy("caught up")
-        assert get(server.port, "/readyz")[0] == 200
-        assert 'mekiki_poll_events_total{role="score"} 3.0' in get(server.port, "/metrics")[1]
-        with pytest.raises(ConfigurationError, match="cannot listen"):
-            HttpServer(app, "127.0.0.1", server.port)
-
-
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-@pytest.mark.parametrize("client", ["Wget/1.21", "kube-probe/1.31", "ELB-HealthChecker/2.0", "curl/8.5"])
-def test_head_answers_as_get_does_without_a_body(path, client):
-    app = create_app(CombinedHealth({"score": Health(60, ())}), CollectorRegistry())
-    with HttpServer(app, "127.0.0.1", 0) as server:
-        assert get(server.port, path)[0] == 200
-        assert head(server.port, path, client) == (200, b"")
-
-
-@pytest.mark.parametrize(("path", "status"), [("/readyz", 503), ("/healthz", 503), ("/other", 404)])
-def test_head_tells_what_is_wrong_too(path, status):
-    app = create_app(CombinedHealth({"score": Health(0, ("assigned",))}), CollectorRegistry())
-    with HttpServer(app, "127.0.0.1", 0) as server:
-        assert head(server.port, path) == (status, b"")
-
-
-def test_what_is_neither_get_nor_head_is_refused():
-    app = create_app(CombinedHealth({"score": Health(60, ())}), CollectorRegistry())
-    with HttpServer(app, "127.0.0.1", 0) as server:
-        assert head(server.port, "/healthz", method="DELETE")[0] == 405
-
-
-def test_probes_are_answered_while_every_thread_of_the_server_is_busy():
-    router, release = APIRouter(), threading.Event()
-
-    @router.get("/slow")
-    def slow() -> None:
-        release.wait(10)
-
-    app = create_app(CombinedHealth({"index": Health(60, ())}), CollectorRegistry(), [router])
-    with HttpServer(app, "127.0.0.1", 0) as server, ThreadPoolExecutor(50) as clients:
-        asked = [clients.submit(get, server.port, "/slow") for _ in range(50)]
-        try:
-            time.sleep(0.5)
-            assert get(server.port, "/healthz")[0] == 200
-            assert get(server.port, "/readyz")[0] == 200
-        finally:
-            release.set()
-        assert all(answer.result()[0] == 200 for answer in asked)
+def test_several_roles_are_alive_and_ready_when_each_of_them_is():
+    moving, stuck = Health(60, ()), Health(-1, ("caught up",))
+    assert CombinedHealth({"score": moving}).alive()[0]
+    alive, why = CombinedHealth({"score": moving, "index": stuck}).alive()
+    assert not alive
+    assert why.startswith("score: the loop turned")
+    assert "; index: the loop turned" in why
+    assert CombinedHealth({"score": moving, "index": stuck}).ready() == (
+        False,
+        {"index: caught up": "not yet"},
+    )
+    stuck.satisfy("caught up")
+    assert CombinedHealth({"score": moving, "index": stuck}).ready() == (True, {})

@@ -145,3 +145,63 @@ def test_the_uploaded_type_is_the_default():
         }
     )
     assert event.type == UPLOADED
+
+
+def _graph(file, inputs, *outputs):
+    return {"file": file, "inputs": inputs, "outputs": {name: name for name in outputs}}
+
+
+def _second(**changes):
+    """A manifest of version 2: a trunk and a head over it."""
+    pixels = {"images": {"kind": "pixels", "height": 32, "width": 32, "resize": "crop"}}
+    manifest = {
+        "schema_version": 2,
+        "name": "tiny",
+        "version": "1",
+        "created_at": "2026-01-01T00:00:00Z",
+        "graphs": [
+            _graph("t.onnx", pixels, "maps"),
+            _graph("h.onnx", {"maps": {"kind": "output", "output": "maps"}}, "text"),
+        ],
+        "heads": [{"kind": "novelty", "name": "text", "output": "text", "description": ""}],
+        "policy": {"thresholds": {"text": {"block": 0.9}}},
+        "files": [{"name": name, "bytes": 1, "sha256": "0" * 64} for name in ("t.onnx", "h.onnx")],
+    }
+    return {**manifest, **changes}
+
+
+def test_a_manifest_of_version_1_is_one_of_version_2_with_every_field_in_its_place():
+    manifest = BundleManifest.model_validate(_manifest())
+    assert manifest.schema_version == 2
+    assert manifest.graphs[0].outputs == {"embedding": "embedding", "text": "text"}
+    (size,) = manifest.image_inputs()
+    assert (size.height, size.width, size.resize) == (32, 32, "stretch")
+    assert [head.kind for head in manifest.heads] == ["embedding", "novelty"]
+    assert BundleManifest.model_validate_json(manifest.model_dump_json()) == manifest
+    assert BundleManifest.model_validate(_manifest(schema_version=1)) == manifest
+
+
+def test_any_head_may_be_missing():
+    manifest = BundleManifest.model_validate(_second())
+    assert manifest.embedding is None
+    assert manifest.tags is None
+    assert [size.resize for size in manifest.image_inputs()] == ["crop"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"graphs": _second()["graphs"][::-1]}, "takes 'maps', which no graph before it gives"),
+        ({"graphs": _second()["graphs"][:1]}, r"no graph has the output \['text'\]"),
+        ({"graphs": [*_second()["graphs"], _second()["graphs"][1]]}, "stands twice in graphs"),
+        ({"heads": _second()["heads"] * 2}, r"a head stands twice in heads: \['text'\]"),
+        ({"heads": []}, "at least 1 item"),
+        ({"files": _second()["files"][:1]}, r"files lacks an entry for \['h.onnx'\]"),
+        ({"policy": {"thresholds": {"qr": {"block": 1}}}}, "policy names scores"),
+        ({"heads": [{**_second()["heads"][0], "kind": "mood"}]}, "kind"),
+        ({"schema_version": 3}, "schema_version"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_with_what_does(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        BundleManifest.model_validate(_second(**changes))

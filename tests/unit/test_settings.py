@@ -6,7 +6,6 @@ import pytest
 
 from worker.errors import ConfigurationError
 from worker.settings import Settings, load_settings
-from worker.stream.kafka import client_properties, create_consumer, create_producer, masked
 
 FILE = """
 [kafka]
@@ -149,19 +148,6 @@ def test_one_underscore_in_place_of_two_is_refused(monkeypatch: pytest.MonkeyPat
         load_settings(None, {})
 
 
-@pytest.mark.parametrize("name", ["enable.auto.commit", "auto.offset.reset", "group.id"])
-def test_consumer_properties_that_recovery_rests_on_are_refused(name: str) -> None:
-    settings = load_settings(None, {f"kafka.consumer.{name}": "x"})
-    with pytest.raises(ConfigurationError, match=name):
-        create_consumer(settings.kafka, {"group.id": "g", "auto.offset.reset": "error"})
-
-
-def test_producer_properties_that_delivery_rests_on_are_refused() -> None:
-    settings = load_settings(None, {"kafka.producer.enable.idempotence": "false"})
-    with pytest.raises(ConfigurationError, match=r"enable\.idempotence"):
-        create_producer(settings.kafka, {})
-
-
 def test_a_policy_and_a_policy_file_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not both"):
         load_settings(None, {"model.policy": "{}", "model.policy_file": str(tmp_path / "policy.json")})
@@ -171,48 +157,6 @@ def test_settings_do_not_change() -> None:
     settings = Settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.kafka.group = "x"  # type: ignore[misc]
-
-
-def test_secrets_are_masked_and_nothing_else_is() -> None:
-    shown = masked(
-        {
-            "sasl.password": "x",
-            "ssl.key.pem": "x",
-            "sasl.oauthbearer.client.secret": "x",
-            "sasl.oauthbearer.config": "x",
-            "sasl.oauthbearer.token.endpoint.url": "https://issuer.example/token",
-            "sasl.username": "me",
-        }
-    )
-    assert shown == {
-        "sasl.password": "********",
-        "ssl.key.pem": "********",
-        "sasl.oauthbearer.client.secret": "********",
-        "sasl.oauthbearer.config": "********",
-        "sasl.oauthbearer.token.endpoint.url": "https://issuer.example/token",
-        "sasl.username": "me",
-    }
-
-
-def test_a_properties_file_wins_over_properties(tmp_path: Path) -> None:
-    secret = tmp_path / "client.properties"
-    secret.write_text("# a Secret\nsasl.password = p=1\n\nsecurity.protocol=SSL\n", encoding="utf-8")
-    settings = load_settings(
-        None, {"kafka.properties_file": str(secret), "kafka.properties.security.protocol": "PLAINTEXT"}
-    )
-    properties = client_properties(settings.kafka)
-    assert properties["sasl.password"] == "p=1"
-    assert properties["security.protocol"] == "SSL"
-
-
-@pytest.mark.parametrize("content", [None, b"no separator\n", b"\xff\xfe"])
-def test_a_bad_properties_file_is_named(tmp_path: Path, content: bytes | None) -> None:
-    secret = tmp_path / "client.properties"
-    if content is not None:
-        secret.write_bytes(content)
-    settings = load_settings(None, {"kafka.properties_file": str(secret)})
-    with pytest.raises(ConfigurationError, match=r"client\.properties|properties_file"):
-        client_properties(settings.kafka)
 
 
 def test_codes_are_off_unless_asked_for_and_formats_are_known_ones() -> None:

@@ -26,8 +26,8 @@ from worker.model.fit import REDUCING_GAP, fit, least_scale
 from worker.model.gif import read_gif
 from worker.model.jpeg import ends_of_scans, read_jpeg
 from worker.model.orientation import SWAPS_SIDES, UPRIGHT, orientation_of
+from worker.model.pixel_budget import PixelBudget
 from worker.model.png import read_png
-from worker.model.room import PixelRoom
 from worker.model.still import ImageLimits, Still
 from worker.model.webp import read_webp
 
@@ -71,7 +71,7 @@ def decode(
     height: int,
     width: int,
     limits: ImageLimits,
-    room: PixelRoom | None = None,
+    room: PixelBudget | None = None,
     luminance_side: int | None = None,
 ) -> DecodedImage:
     """As `decode_inputs`, for one input, stretched to `height` x `width`."""
@@ -82,7 +82,7 @@ def decode_inputs(
     data: bytes,
     inputs: Sequence[ImageInput],
     limits: ImageLimits,
-    room: PixelRoom | None = None,
+    room: PixelBudget | None = None,
     luminance_side: int | None = None,
 ) -> DecodedImage:
     """Decode, turn upright (EXIF), lay over white, and make the pixels of every input.
@@ -190,7 +190,7 @@ def _upright_rgb(
     still: Still,
     inputs: Sequence[ImageInput],
     fitted: tuple[int, int] | None,
-    room: PixelRoom | None,
+    room: PixelBudget | None,
 ) -> tuple[dict[ImageInput, Image.Image], Image.Image | None]:
     """The pixels of every input, and the luminance within `fitted` where a decoded scale allows it."""
     orientation, size = orientation_of(still.exif or image.info.get("exif")), still.canvas or image.size
@@ -335,7 +335,7 @@ def _luminance(image: Image.Image, fitted: tuple[int, int]) -> Image.Image:
     return grey
 
 
-def _luminance_of_jpeg(still: Still, fitted: tuple[int, int], room: PixelRoom | None) -> Image.Image:
+def _luminance_of_jpeg(still: Still, fitted: tuple[int, int], room: PixelBudget | None) -> Image.Image:
     """The luminance of a JPEG whose pixels for the graphs came at too small a scale.
 
     Decoded once more, without its colours: one decode at the larger scale would give the graphs other

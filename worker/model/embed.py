@@ -6,18 +6,18 @@ from numpy.typing import NDArray
 from worker.model.bundle import Bundle
 from worker.model.decode import ImageLimits, decode_inputs
 from worker.model.infer import ImageBatch
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 
 
-def embed(bundle: Bundle, limits: ImageLimits, room: PixelRoom, data: bytes) -> NDArray[np.float32]:
-    """The float32 vector [dim] of image bytes. Thread-safe; blocks while there is no `room`.
+def embed(bundle: Bundle, limits: ImageLimits, budget: PixelBudget, data: bytes) -> NDArray[np.float32]:
+    """The float32 vector [dim] of image bytes. Thread-safe; blocks while the `budget` is taken.
 
     Raises:
         Rejection: not an image of a known format, damaged, or beyond `limits`.
         StageError: the model failed.
 
     """
-    decoded = decode_inputs(data, bundle.manifest.image_inputs(), limits, room)
+    decoded = decode_inputs(data, bundle.manifest.image_inputs(), limits, budget)
     batch = ImageBatch(
         [pixels[np.newaxis] for pixels in decoded.sizes],
         {name: np.array([value], np.float32) for name, value in decoded.measured.items()},

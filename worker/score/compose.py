@@ -11,7 +11,7 @@ from worker.health import Health
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_policy
 from worker.model.decode import ImageLimits
-from worker.model.room import MAX_PIXEL_BYTES, PixelRoom, give_memory_back
+from worker.model.pixel_budget import MAX_PIXEL_BYTES, PixelBudget, give_memory_back
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
@@ -48,7 +48,7 @@ def build_pipeline(
     """
     give_memory_back()
     limits = ImageLimits(**settings.decode.model_dump())
-    room = PixelRoom(limits.max_pixels * MAX_PIXEL_BYTES)
+    room = PixelBudget(limits.max_pixels * MAX_PIXEL_BYTES)
     read_codes = None
     if settings.codes.enabled:
         read_codes = CodeReader(settings.codes)

@@ -16,7 +16,7 @@ from schemas.rejection import RejectionReason
 from worker.errors import Rejection
 from worker.metrics import Metrics
 from worker.model.decode import ImageLimits, decode_inputs
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 from worker.score.codes import CodeReader
 from worker.score.outcome import PassedOver, PassOverReason, Removal, Several
 from worker.score.parsed import Parsed, PerhapsDeleted
@@ -47,7 +47,7 @@ class Preparer:
     inputs: Sequence[ImageInput]
     limits: ImageLimits
     metrics: Metrics
-    room: PixelRoom | None = None
+    room: PixelBudget | None = None
     read_codes: CodeReader | None = None
     look: Callable[[str], Mapping[str, str]] | None = None
 

@@ -1,1 +1,1 @@
-"""Kafka for every role: clients, delivery, dead letters, topics, the rejection limit."""
+"""Kafka for every role: clients, delivery, dead letters, topics, and what guards the loops."""

@@ -1,5 +1,5 @@
 import base64
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -26,15 +26,23 @@ def embed(image):
     return 3 * axis(image[0])
 
 
-@pytest.fixture
-def index(tmp_path):
-    with closing(open_index(tmp_path)) as opened:
+@contextmanager
+def filled(path):
+    """Three images: two in a generation, one in the tail."""
+    with closing(open_index(path)) as opened:
         opened.upsert("zero", axis(0))
         opened.upsert("one", axis(1))
         opened.turn()
         opened.turn()
         opened.upsert("near zero", turned(axis(0), axis(2), 0.1))
         opened.advance(0, 3)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """One for all tests: searching changes nothing."""
+    with filled(tmp_path_factory.mktemp("index")) as opened:
         yield opened
 
 
@@ -45,6 +53,10 @@ def ready():
 
 @pytest.fixture
 def client(index, ready):
+    return client_of(index, ready)
+
+
+def client_of(index, ready):
     metrics = Metrics(CollectorRegistry())
     router = create_search_router(index, embed, lambda: ready[0], metrics, LIMIT)
     return TestClient(create_app(Health(60, ()), metrics.registry, [router]))
@@ -128,9 +140,10 @@ def test_not_ready_until_the_log_is_read(client, ready):
     assert client.get("/index").json()["caught_up"] is False
 
 
-def test_index_state(client, index):
-    index.delete("one")
-    state = IndexState.model_validate_json(client.get("/index").content)
+def test_index_state(tmp_path, ready):
+    with filled(tmp_path) as index:
+        index.delete("one")
+        state = IndexState.model_validate_json(client_of(index, ready).get("/index").content)
     assert (state.vectors, state.tail) == (2, 2)
     assert state.generation == "generation-00000001"
     assert 0 <= state.generation_age_seconds < 60

@@ -11,7 +11,7 @@ from schemas.rejection import RejectionReason
 from tests import images
 from worker.errors import Rejection
 from worker.model.decode import ImageLimits, decode
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 
 HEIGHT, WIDTH = 96, 128
 LIMITS = ImageLimits()
@@ -78,18 +78,18 @@ def test_a_large_transparent_image_is_reduced_as_an_opaque_one_is() -> None:
     opaque = images.photo(7, 1100, 900)
     clear = opaque.copy()
     clear.putalpha(254)
-    got = [pixels(images.encoded(image, "PNG")) for image in (opaque, clear)]
+    got = [pixels(images.encoded(image, "PNG", compress_level=1)) for image in (opaque, clear)]
     assert mean_difference(*got) < 1.5
 
 
 def test_images_wait_for_room_and_give_it_back_also_when_they_are_damaged() -> None:
-    room = PixelRoom(8 * 64 * 64)
+    room = PixelBudget(8 * 64 * 64)
     whole = images.encoded(images.photo(7, 64, 64), "PNG")
     with ThreadPoolExecutor(1) as other:
         with room.taken(1):
             waiting = other.submit(decode, whole, HEIGHT, WIDTH, LIMITS, room)
             with pytest.raises(TimeoutError):
-                waiting.result(0.2)
+                waiting.result(0.05)
         assert waiting.result(5).original_width == 64
         with pytest.raises(Rejection):
             decode(whole[: len(whole) // 2], HEIGHT, WIDTH, LIMITS, room)

@@ -16,7 +16,7 @@ from tests.odd_images import DAMAGED, LIKE, SHOWN
 from worker.errors import Rejection
 from worker.model.colour import Chromaticities, Colours, matrix_profile
 from worker.model.decode import ImageLimits, decode
-from worker.model.room import PixelRoom
+from worker.model.pixel_budget import PixelBudget
 
 LIMITS = ImageLimits()
 # Mean grey levels of 256.
@@ -122,7 +122,7 @@ def test_room_is_taken_before_any_pixel_is_decoded() -> None:
     """EXIF of a PNG is read without its pixels, which Image.getexif() would load."""
     taken = []
 
-    class Watched(PixelRoom):
+    class Watched(PixelBudget):
         def taken(self, size):
             taken.append(size)
             assert not loaded

@@ -26,7 +26,7 @@ from worker.errors import Rejection
 from worker.score.outcome import PassedOver, PassOverReason, Rejected, Removal, Verdict
 from worker.score.publish import Publisher
 from worker.settings import TopicSettings
-from worker.stream.dead_letter import ENTRY, OWN_HEADERS, dead_letter_record
+from worker.stream.dead_letter import ENTRY, dead_letter_record
 
 TOPICS = TopicSettings()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -110,25 +110,6 @@ def test_a_rejection_keeps_the_original_bytes_key_and_headers():
     assert headers["__streams.errors.exception"] == b"Rejection"
     assert headers["__streams.errors.topic"] == b"uploads"
     assert headers["__streams.errors.offset"] == b"5"
-
-
-def test_a_long_detail_is_cut_between_characters_and_what_is_no_unicode_is_escaped():
-    for detail in ("x" + "目" * 1000, "\ud800" + "目" * 1000):
-        letter = dead_letter_record("dlq", record(), Rejection(RejectionReason.SOURCE_EMPTY, detail))
-        message = dict(letter.headers)["__streams.errors.message"]
-        assert message is not None
-        assert 1990 < len(message) <= 2000
-        assert message.decode("utf-8").endswith("目")
-
-
-def test_a_second_rejection_replaces_the_headers_of_the_first():
-    first = dead_letter_record("dlq", record(offset=1), Rejection(RejectionReason.SOURCE_EMPTY, "a"))
-    again = record(headers=first.headers, offset=2)
-    names = [
-        name
-        for name, _ in dead_letter_record("dlq", again, Rejection(RejectionReason.SOURCE_EMPTY, "b")).headers
-    ]
-    assert sorted(names) == sorted(OWN_HEADERS - {ENTRY})
 
 
 def test_each_of_several_events_of_a_record_is_rejected_by_itself():

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from tests.unit.score.test_role_room import Log, Record
+from tests.unit.score.test_role import Log, Record
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.outcome import PassedOver, PassOverReason, Several

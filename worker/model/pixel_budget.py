@@ -1,4 +1,4 @@
-"""Room for pixels: what decoding may hold in memory at once, over all threads."""
+"""The pixel budget: what decoding may hold in memory at once, over all threads."""
 
 import ctypes
 import threading
@@ -21,7 +21,7 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
 
 
-class PixelRoom:
+class PixelBudget:
     """Room for `size` bytes of decoded pixels. Large images wait for each other, small ones rarely.
 
     A file of 200 kB can hold 50 million pixels: without it, a few of them in as many threads take more

@@ -1,0 +1,89 @@
+"""Liveness, readiness and metrics, asked over HTTP."""
+
+import http.client
+import json
+import threading
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry
+
+from worker.errors import ConfigurationError
+from worker.health import CombinedHealth, Health
+from worker.http import HttpServer, create_app
+from worker.metrics import Metrics
+
+SERVER_THREADS = 40  # anyio's own number
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def head(port, path, client="test", method="HEAD"):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, headers={"User-Agent": client})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
+
+
+def test_the_three_addresses():
+    registry = CollectorRegistry()
+    Metrics(registry).poll_events.labels("score").inc(3)
+    first, second = Health(60, ()), Health(60, ("caught up",))
+    app = create_app(CombinedHealth({"score": first, "index": second}), registry)
+    with HttpServer(app, "127.0.0.1", 0) as server:
+        assert get(server.port, "/healthz")[0] == 200
+        status, body = get(server.port, "/readyz")
+        assert (status, json.loads(body)["missing"]) == (503, {"index: caught up": "not yet"})
+        second.satisfy("caught up")
+        assert get(server.port, "/readyz")[0] == 200
+        assert 'mekiki_poll_events_total{role="score"} 3.0' in get(server.port, "/metrics")[1]
+        with pytest.raises(ConfigurationError, match="cannot listen"):
+            HttpServer(app, "127.0.0.1", server.port)
+
+
+def test_probes_are_answered_while_every_thread_of_the_server_is_busy():
+    router, release, busy = APIRouter(), threading.Event(), threading.Semaphore(0)
+
+    @router.get("/slow")
+    def slow() -> None:
+        busy.release()
+        release.wait(10)
+
+    app = create_app(CombinedHealth({"index": Health(60, ())}), CollectorRegistry(), [router])
+    with HttpServer(app, "127.0.0.1", 0) as server, ThreadPoolExecutor(50) as clients:
+        asked = [clients.submit(get, server.port, "/slow") for _ in range(50)]
+        try:
+            for _ in range(SERVER_THREADS):
+                assert busy.acquire(timeout=10)
+            assert get(server.port, "/healthz")[0] == 200
+            assert get(server.port, "/readyz")[0] == 200
+        finally:
+            release.set()
+        assert all(answer.result()[0] == 200 for answer in asked)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("client", ["Wget/1.21", "kube-probe/1.31", "ELB-HealthChecker/2.0", "curl/8.5"])
+def test_head_answers_as_get_does_without_a_body(path, client):
+    app = create_app(CombinedHealth({"score": Health(60, ())}), CollectorRegistry())
+    with HttpServer(app, "127.0.0.1", 0) as server:
+        assert get(server.port, path)[0] == 200
+        assert head(server.port, path, client) == (200, b"")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/readyz", 503), ("/healthz", 503), ("/other", 404)])
+def test_head_tells_what_is_wrong_too(path, status):
+    app = create_app(CombinedHealth({"score": Health(0, ("assigned",))}), CollectorRegistry())
+    with HttpServer(app, "127.0.0.1", 0) as server:
+        assert head(server.port, path) == (status, b"")

@@ -1,0 +1,55 @@
+"""Each module of worker/ with functions has a test module of its own, in the same place under tests/unit."""
+
+import ast
+from pathlib import Path
+
+_FORMATS = ("avif", "bmp", "colour", "gif", "jpeg", "orientation", "png", "webp")
+
+# The modules without one, each with where it is held instead.
+_ELSEWHERE = {
+    "worker/compose.py": "a composition root: every integration test starts through it",
+    "worker/score/compose.py": "a composition root: every integration test starts through it",
+    "worker/index/compose.py": "a composition root: tests/integration/test_index_role_loop.py",
+    **dict.fromkeys(
+        (f"worker/model/{name}.py" for name in _FORMATS),
+        "one format each: tests/unit/model/test_shown_pixels.py, tests/hostile/test_bytes.py",
+    ),
+    "worker/score/objects.py": "what notifications share: test_notifications.py, test_cloud_storage.py",
+    "worker/score/validate.py": "what every form shares: test_parse.py",
+    "worker/score/parsed.py": "a question to a store: test_notifications.py, test_prepare.py",
+    "worker/score/judge.py": "tests/unit/test_golden.py holds every verdict of the starter bundle",
+    "worker/index/ngt/builder.py": "starts processes: tests/integration/test_index_builder.py",
+    "worker/demo/broker.py": "starts a process: tests/integration/test_demo.py",
+    "worker/demo/program.py": "starts a process: tests/integration/test_demo.py",
+    "worker/demo/run.py": "a composition root: tests/integration/test_demo.py",
+    "worker/demo/watch.py": "draws on the terminal of a running demo: tests/integration/test_demo.py",
+}
+
+
+def _has_logic(path: Path) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
+
+
+def _mirror(module: Path) -> Path:
+    return Path("tests/unit", *module.parts[1:-1], f"test_{module.name}")
+
+
+def test_every_module_with_functions_has_its_mirror():
+    modules = [path for path in sorted(Path("worker").rglob("*.py")) if _has_logic(path)]
+    assert len(modules) > 50
+    without = {path.as_posix() for path in modules if not _mirror(path).is_file()}
+    assert without == set(_ELSEWHERE)
+
+
+def test_every_mirror_has_its_module():
+    tested = {path.as_posix() for path in Path("worker").rglob("*.py")}
+    others = {
+        *("docs", "golden", "kafka_server", "mirrors", "schemas"),  # of what is beside worker/
+        *("model/luminance",),  # what decode gives to the codes stage
+        *("model/shown_pixels",),  # of every format, beside a browser's
+        *("score/role_several",),  # of records that hold several events
+    }
+    for path in Path("tests/unit").rglob("test_*.py"):
+        name = Path(*path.parts[2:-1], path.stem.removeprefix("test_")).as_posix()
+        assert name in others or f"worker/{name}.py" in tested, f"{path} mirrors no module"
