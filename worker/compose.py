@@ -1,5 +1,6 @@
 """The composition root: the one place that builds the real parts and joins them."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle, load_policy
-from worker.model.decode import ImageLimits, decode
-from worker.model.room import MAX_PIXEL_BYTES, PixelRoom, give_memory_back
+from worker.model.decode import DecodedImage, ImageLimits
+from worker.model.decoders import DecoderLimits, DecoderPool
+from worker.model.room import MAX_PIXEL_BYTES
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
@@ -31,12 +33,13 @@ from worker.score.pipeline import Pipeline
 from worker.score.prepare import Preparer
 from worker.score.publish import Publisher
 from worker.score.role import ASSIGNED, ScoreRole
-from worker.settings import FetchSettings, Settings
+from worker.settings import DecodeSettings, FetchSettings, Settings
 from worker.stream.delivery import create_delivery
 from worker.stream.kafka import create_consumer
 from worker.stream.limit import RejectionLimit
 
 Fetch = Callable[[ImageReference], bytes]
+Decode = Callable[..., DecodedImage]
 BuildFetcher = Callable[[FetchSettings], Fetcher]
 Ticket = TypeVar("Ticket")
 
@@ -70,8 +73,26 @@ def create_metrics(role: str, bundle: Bundle) -> Metrics:
     return metrics
 
 
+def image_limits(settings: DecodeSettings) -> ImageLimits:
+    """What an image may be."""
+    return ImageLimits(settings.max_pixels, settings.max_frames, settings.min_side)
+
+
+def create_decoders(settings: DecodeSettings, processes: int | None = None) -> DecoderPool:
+    """The children that decode, of which the settings say how many unless `processes` does."""
+    return DecoderPool(
+        processes or settings.processes or len(os.sched_getaffinity(0)),
+        DecoderLimits(
+            cpu_seconds=settings.cpu_seconds,
+            wall_seconds=settings.timeout,
+            room=settings.max_pixels * MAX_PIXEL_BYTES,
+            address_space=settings.max_pixels * MAX_PIXEL_BYTES * 2,
+        ),
+    )
+
+
 def build_pipeline(
-    settings: Settings, bundle: Bundle, policy: Policy, metrics: Metrics, fetch: Fetch
+    settings: Settings, bundle: Bundle, policy: Policy, metrics: Metrics, fetch: Fetch, decode: Decode
 ) -> Pipeline[Ticket]:
     """The stages from parse to decide.
 
@@ -79,16 +100,13 @@ def build_pipeline(
         ConfigurationError: codes shall be read, and the library for it is not installed.
 
     """
-    give_memory_back()
-    limits = ImageLimits(**settings.decode.model_dump())
-    room = PixelRoom(limits.max_pixels * MAX_PIXEL_BYTES)
     read_codes = None
     if settings.codes.enabled:
         read_codes = CodeReader(settings.codes)
         for name in settings.codes.formats:
             metrics.codes_read.labels(name)  # shown from the start, as 0
     return Pipeline(
-        Preparer(fetch, bundle.manifest.input, limits, metrics, room, read_codes),
+        Preparer(fetch, bundle.manifest.input, image_limits(settings.decode), metrics, decode, read_codes),
         Judge(bundle, policy, metrics),
         threads=settings.fetch.threads,
         batch_size=settings.model.batch_size,
@@ -100,7 +118,8 @@ def _score_role(
     settings: Settings, bundle: Bundle, metrics: Metrics, health: Health, fetch: Fetch, stack: ExitStack
 ) -> ScoreRole:
     policy = load_policy(settings, bundle.manifest)
-    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetch)
+    decoders = stack.enter_context(create_decoders(settings.decode))
+    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetch, decoders.decode)
     return ScoreRole(
         consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),
         topic=settings.topics.uploaded,
@@ -118,10 +137,10 @@ def _score_role(
     )
 
 
-def _embed(bundle: Bundle, limits: ImageLimits, room: PixelRoom, data: bytes) -> NDArray[np.float32]:
+def _embed(bundle: Bundle, limits: ImageLimits, decode: Decode, data: bytes) -> NDArray[np.float32]:
     """The float32 vector [dim] of image bytes."""
     size = bundle.manifest.input
-    pixels = decode(data, size.height, size.width, limits, room).pixels
+    pixels = decode(data, size.height, size.width, limits).pixels
     embeddings = bundle.model.infer(pixels[np.newaxis]).embeddings
     return np.asarray(embeddings[0])
 
@@ -152,8 +171,9 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
             roles["score"] = _score_role(settings, bundle, metrics, health, fetcher.fetch, stack)
         if "index" in names:
             health = healths["index"] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
-            limits = ImageLimits(**settings.decode.model_dump())
-            embedder = partial(_embed, bundle, limits, PixelRoom(limits.max_pixels * MAX_PIXEL_BYTES))
+            # Searches have a child of their own: a backlog of uploads does not make them wait.
+            decoders = stack.enter_context(create_decoders(settings.decode, processes=1))
+            embedder = partial(_embed, bundle, image_limits(settings.decode), decoders.decode)
             roles["index"], router = build_index_role(
                 settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
             )

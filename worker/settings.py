@@ -127,6 +127,11 @@ class DecodeSettings(_Section):
     max_pixels: Count = Field(50_000_000, description="width x height")
     max_frames: Count = Field(100, description="of an animation; the first is judged")
     min_side: Count = Field(8, description="pixels; smaller images are rejected")
+    processes: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="decoder processes of a role; 0: one for each core"
+    )
+    cpu_seconds: Count = Field(4, description="of CPU for one image, in whole seconds")
+    timeout: Seconds = Field(20, description="seconds for one image, after which its decoder is ended")
 
 
 # What zxing-cpp can read, under its own names: matrix codes, then stacked and linear ones.

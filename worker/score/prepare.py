@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from schemas.bundle import ImageInput
 from schemas.events import Code, ImageDeleted, ImageReference, ImageUploaded
 from worker.metrics import Metrics
-from worker.model.decode import ImageLimits, decode
-from worker.model.room import PixelRoom
+from worker.model.decode import DecodedImage, ImageLimits, decode
 from worker.score.codes import CodeReader
 from worker.score.outcome import Removal
 from worker.score.parse import InputEvent
@@ -29,13 +28,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Preparer:
-    """The stages before the model. Called from many threads at once. Without `read_codes` none are read."""
+    """The stages before the model. Called from many threads at once. Without `read_codes` none are read.
+
+    `decode` is `worker.model.decode.decode`, or what takes its place in other processes.
+    """
 
     fetch: Callable[[ImageReference], bytes]
     input: ImageInput
     limits: ImageLimits
     metrics: Metrics
-    room: PixelRoom | None = None
+    decode: Callable[..., DecodedImage] = decode
     read_codes: CodeReader | None = None
 
     def __call__(self, read: Callable[[], InputEvent]) -> Prepared | Removal:
@@ -56,7 +58,7 @@ class Preparer:
         self.metrics.fetch_bytes.inc(len(data))
         side = self.read_codes.max_side if self.read_codes else None
         with stage("decode").time():
-            decoded = decode(data, self.input.height, self.input.width, self.limits, self.room, side)
+            decoded = self.decode(data, self.input.height, self.input.width, self.limits, luminance_side=side)
         codes: Sequence[Code] = ()
         if self.read_codes and decoded.luminance is not None:
             with stage("codes").time():
