@@ -1,6 +1,5 @@
 """The composition root: the one place that builds the real parts and joins them."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from worker.index.role import CAUGHT_UP
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle, load_policy
 from worker.model.decode import DecodedImage, ImageLimits
-from worker.model.decoders import DecoderLimits, DecoderPool
+from worker.model.decoders import DecoderLimits, DecoderPool, cores
 from worker.model.room import MAX_PIXEL_BYTES
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
@@ -81,7 +80,7 @@ def image_limits(settings: DecodeSettings) -> ImageLimits:
 def create_decoders(settings: DecodeSettings, processes: int | None = None) -> DecoderPool:
     """The children that decode, of which the settings say how many unless `processes` does."""
     return DecoderPool(
-        processes or settings.processes or len(os.sched_getaffinity(0)),
+        processes or settings.processes or cores(),
         DecoderLimits(
             cpu_seconds=settings.cpu_seconds,
             wall_seconds=settings.timeout,

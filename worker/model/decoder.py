@@ -31,9 +31,6 @@ from worker.model.room import PixelRoom
 # Messages go over a SOCK_SEQPACKET socket, one a packet.
 MAX_MESSAGE = 1 << 16
 
-# More than this must be asked for. 16 MiB is a JPEG of 12 Mpx at half its scale, as few ever are.
-UNASKED_BYTES = 16 << 20
-
 # <linux/prctl.h>: no other process of this user reads the child's memory, and it dumps no core.
 _PR_SET_DUMPABLE = 4
 
@@ -64,7 +61,7 @@ class GrantedRoom(PixelRoom):
     """Room that the parent keeps the books of: more than was granted ends the decoding at once."""
 
     def __init__(self, granted: int) -> None:
-        super().__init__(max(granted, UNASKED_BYTES))
+        super().__init__(granted)
 
     @contextmanager
     def taken(self, size: int) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import pickle
 import queue
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 # Past this the shared memory is given back after an image.
 _KEPT_BYTES = 4 << 20
 _START_SECONDS = 60
+# What an image's pixels may hold without asking: a WebP of 8 Mpx, or a PNG of 16.
+_UNASKED_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,8 @@ class DecoderPool:
         self._limits = limits
         self._function = function
         self._room = PixelRoom(limits.room)
+        # Half of the room is theirs who need not ask.
+        self._unasked = min(_UNASKED_BYTES, limits.room // (2 * processes))
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         # Images that hold much memory get at most half of the children.
         self._costly = threading.Semaphore(max(1, processes // 2))
@@ -207,7 +212,7 @@ class DecoderPool:
         self, data: bytes, arguments: tuple[Any, ...], named: dict[str, Any], granted: int
     ) -> DecodedImage | int:
         """The image, or the bytes of room that it needs."""
-        request = Request(len(data), arguments, named, self._limits.cpu_seconds, granted)
+        request = Request(len(data), arguments, named, self._limits.cpu_seconds, max(granted, self._unasked))
         if not granted:
             return self._asked(data, request)
         with self._costly, self._room.taken(granted):
@@ -274,6 +279,15 @@ class DecoderPool:
                 child.end()
                 child = None
             self._idle.put(child)
+
+
+def cores() -> int:
+    """How many cores this process may use: of those it may run on, what its control group lets it have."""
+    allowed = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        allowed = min(allowed, max(1, math.ceil(int(quota) / int(period))))  # "max" is no number
+    return allowed
 
 
 def _set_timeout(waiting: socket.socket, seconds: float) -> None:
