@@ -9,6 +9,7 @@ from worker.compose import create_metrics
 from worker.errors import ConfigurationError
 from worker.fetch.fetch import build_fetcher
 from worker.model.bundle import load_bundle, load_policy
+from worker.model.decoders import create_decoders
 from worker.replay import Replay
 from worker.role_names import INDEX, SCORE
 from worker.scan import ScannedFile, scan
@@ -27,13 +28,17 @@ def scan_folder(
     policy = load_policy(settings, bundle.manifest)
     metrics = create_metrics("scan", bundle)
     fetcher = build_fetcher(settings.fetch.model_copy(update={"folder": folder}))
-    pipeline: Pipeline[ScannedFile] = build_pipeline(settings, bundle, policy, metrics, fetcher.fetch)
+    decoders = create_decoders(settings.decode)
+    pipeline: Pipeline[ScannedFile] = build_pipeline(
+        settings, bundle, policy, metrics, fetcher.fetch, decoders.decode
+    )
     with ExitStack() as stack:
         try:
             stream = sys.stdout if str(out) == "-" else stack.enter_context(out.open("w", encoding="utf-8"))
         except OSError as error:
             raise ConfigurationError(f"--out {out} cannot be written: {error}") from error
         stack.enter_context(fetcher)
+        stack.enter_context(decoders)
         stack.enter_context(pipeline)
         return scan(
             folder,

@@ -18,9 +18,8 @@ from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle
-from worker.model.decode import ImageLimits
+from worker.model.decoders import create_decoders, image_limits
 from worker.model.embed import embed
-from worker.model.pixel_budget import MAX_PIXEL_BYTES, PixelBudget
 from worker.role_names import INDEX, SCORE
 from worker.score.compose import build_score_role
 from worker.score.role import ASSIGNED
@@ -89,8 +88,9 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
                     "`mekiki score` alone, or set model.bundle to a bundle with an embedding"
                 )
             health = healths[INDEX] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
-            limits = ImageLimits(**settings.decode.model_dump())
-            embedder = partial(embed, bundle, limits, PixelBudget(limits.max_pixels * MAX_PIXEL_BYTES))
+            # Searches have a child of their own: a backlog of uploads does not make them wait.
+            decoders = stack.enter_context(create_decoders(settings.decode, processes=1))
+            embedder = partial(embed, bundle, image_limits(settings.decode), decoders.decode)
             roles[INDEX], router = build_index_role(
                 INDEX, settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
             )

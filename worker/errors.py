@@ -13,6 +13,8 @@ MekikiError
 │   Inside one folder, beside the code that knows what to do about them:
 ├── NotDelivered             stream: an attempt left nothing durable, and is made again
 ├── NameServerError          fetch: no answer from DNS; it is asked again, then for other names
+├── DecoderDied              model: a decoder child ended with an image in its hands
+├── RoomAskedFor             model: a decoder child asks for memory; no Exception, which decoding would catch
 ├── NoAnswer                 fetch: an image's server failed for now, and is asked again
 ├── DamagedGeneration        index/ngt: checksums do not hold; the generation is set aside
 ├── BuildFailed              index/ngt: the child process ended without a generation; tried again

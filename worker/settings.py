@@ -105,7 +105,7 @@ class FetchSettings(_Section):
     max_bytes: Bytes = Field(ByteSize(20_000_000), description="of one image")
     max_redirects: Annotated[int, Field(ge=0)] = 3
     retries: Annotated[int, Field(ge=0)] = Field(2, description="after a refused connection, a 429 or a 5xx")
-    threads: Count = Field(8, description="images fetched and decoded at once")
+    threads: Count = Field(16, description="images fetched, or waiting for a decoder, at once")
 
     @field_validator("object_url")
     @classmethod
@@ -129,6 +129,11 @@ class DecodeSettings(_Section):
     max_pixels: Count = Field(50_000_000, description="width x height")
     max_frames: Count = Field(100, description="of an animation; the first is judged")
     min_side: Count = Field(8, description="pixels; smaller images are rejected")
+    processes: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="decoder processes of the score role; 0: one for each core that it may use"
+    )
+    cpu_seconds: Count = Field(4, description="of CPU for one image, in whole seconds")
+    timeout: Seconds = Field(20, description="seconds for one image, after which its decoder is ended")
 
 
 # What zxing-cpp can read, under its own names: matrix codes, then stacked and linear ones.

@@ -3,6 +3,7 @@
 import struct
 import time
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -145,6 +146,14 @@ def test_room_is_taken_for_what_the_format_holds(kind: str) -> None:
     data = odd_images.encoded(odd_images.photo(640, 480).convert(mode), name, **options)
     decode(data, 256, 256, LIMITS, room)
     assert room.sizes == [int(640 * 480 * bytes_a_pixel)]
+
+
+def test_room_is_taken_for_an_av1_stream_larger_than_its_container_says() -> None:
+    room = Watched()
+    data = odd_images.encoded(odd_images.photo(640, 480), "AVIF")
+    with suppress(Rejection):
+        decode(avif_that_says(64, 64, data), 64, 64, LIMITS, room)
+    assert room.sizes == [64 * 64 * 4 + 640 * 480 * 12]
 
 
 def test_the_coefficients_count_in_full_where_the_pixels_are_scaled_down() -> None:

@@ -31,7 +31,8 @@ def test_the_tree_names_every_exception_of_the_worker():
 
 
 def test_all_of_them_are_of_one_kind():
-    assert all(issubclass(error, MekikiError) for error in raised_by_worker())
+    others = {error.__name__ for error in raised_by_worker() if not issubclass(error, MekikiError)}
+    assert others == {"RoomAskedFor"}  # decoding catches every Exception of a damaged image
 
 
 def test_a_rejection_says_its_reason_and_its_detail():

@@ -14,6 +14,8 @@ _ELSEWHERE = {
         (f"worker/model/{name}.py" for name in _FORMATS),
         "one format each: tests/unit/model/test_shown_pixels.py, tests/hostile/test_bytes.py",
     ),
+    "worker/model/decoder.py": "a child process: tests/hostile/test_decoders.py",
+    "worker/model/decoders.py": "starts processes: tests/hostile/test_decoders.py",
     "worker/score/objects.py": "what notifications share: test_notifications.py, test_cloud_storage.py",
     "worker/score/validate.py": "what every form shares: test_parse.py",
     "worker/score/parsed.py": "a question to a store: test_notifications.py, test_prepare.py",

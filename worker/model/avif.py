@@ -11,8 +11,8 @@ from worker.errors import Rejection
 from worker.model.colour import Colours
 from worker.model.still import ImageLimits, Still
 
-# Planes as decoded and as RGBA, the bytes handed over, and Pillow's image.
-_PIXEL_BYTES = 16
+# Planes as decoded and as RGBA, and the bytes handed over, at the stream's size; then Pillow's image.
+_STREAM_PIXEL_BYTES, _PIXEL_BYTES = 12, 4
 
 # ISO/IEC 14496-12: where items and samples lie. Looked for anywhere, so that no box hides another.
 _PLACES = re.compile(rb"iloc|stco|co64")
@@ -29,16 +29,19 @@ def read_avif(data: bytes, limits: ImageLimits) -> Still:
         Rejection: an AV1 stream in it is larger than `limits`, or there are more than `MAX_STREAMS`.
 
     """
+    pixels = 0
     if data[4:8] == b"ftyp":
         for number, start in enumerate(_streams(data)):
             if number >= MAX_STREAMS:
                 raise Rejection(RejectionReason.IMAGE_TOO_COSTLY, f"an AVIF of more than {MAX_STREAMS} items")
-            _judge_stream(data, start, limits)
+            pixels = max(pixels, _judged_pixels(data, start, limits))
     at = data.find(_COLOUR) + len(_COLOUR)
     said = data[at : at + 4] if at >= len(_COLOUR) else b""
     # 2 is "unspecified", 16 and 18 are HDR, which is shown as it is encoded.
     cicp = (said[1], said[3]) if len(said) == 4 and 2 not in {said[1], said[3]} else None
-    return Still(data, colours=Colours(cicp=cicp), pixel_bytes=_PIXEL_BYTES)
+    return Still(
+        data, colours=Colours(cicp=cicp), pixel_bytes=_PIXEL_BYTES, extra_bytes=pixels * _STREAM_PIXEL_BYTES
+    )
 
 
 def _streams(data: bytes) -> Iterator[int]:
@@ -73,12 +76,13 @@ def _items(data: bytes, at: int) -> Iterator[int]:
             return
 
 
-def _judge_stream(data: bytes, at: int, limits: ImageLimits) -> None:
-    """Judge the size of every sequence in the open bitstream units that begin at `at`."""
+def _judged_pixels(data: bytes, at: int, limits: ImageLimits) -> int:
+    """The pixels of the largest sequence in the open bitstream units that begin at `at`, within `limits`."""
+    largest = 0
     while at + 2 <= len(data):
         header = data[at]
         if header & 0x82 != 2:  # forbidden bit, or no size: not a stream as AVIF has them
-            return
+            break
         at += 2 if header & 4 else 1
         size, at = _leb128(data, at)
         if header >> 3 == _SEQUENCE_HEADER:
@@ -88,7 +92,9 @@ def _judge_stream(data: bytes, at: int, limits: ImageLimits) -> None:
                     RejectionReason.IMAGE_TOO_MANY_PIXELS,
                     f"an AV1 stream of {width} x {height} pixels, over the limit of {limits.max_pixels}",
                 )
+            largest = max(largest, width * height)
         at += size
+    return largest
 
 
 class _Bits:

@@ -1,24 +1,11 @@
 """The pixel budget: what decoding may hold in memory at once, over all threads."""
 
-import ctypes
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 # What the costliest formats, WebP and AVIF, hold for a pixel.
 MAX_PIXEL_BYTES = 16
-
-# <malloc.h>: blocks from this size on are mapped, and unmapped when they are freed.
-_M_MMAP_THRESHOLD, _THRESHOLD = -3, 1 << 20
-
-
-def give_memory_back() -> None:
-    """Make the process return freed pixels to the system, which glibc otherwise keeps for each thread.
-
-    Elsewhere than on glibc nothing happens.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
 
 
 class PixelBudget:

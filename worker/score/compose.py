@@ -10,8 +10,8 @@ from worker.fetch.fetch import Fetcher
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_policy
-from worker.model.decode import ImageLimits
-from worker.model.pixel_budget import MAX_PIXEL_BYTES, PixelBudget, give_memory_back
+from worker.model.decode import DecodedImage
+from worker.model.decoders import create_decoders, image_limits
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
@@ -28,6 +28,7 @@ from worker.stream.kafka import create_consumer
 from worker.stream.limit import RejectionLimit
 
 Fetch = Callable[[ImageReference], bytes]
+Decode = Callable[..., DecodedImage]
 Look = Callable[[str], Mapping[str, str]]
 Ticket = TypeVar("Ticket")
 
@@ -38,6 +39,7 @@ def build_pipeline(
     policy: Policy,
     metrics: Metrics,
     fetch: Fetch,
+    decode: Decode,
     look: Look | None = None,
 ) -> Pipeline[Ticket]:
     """The stages from parse to decide.
@@ -46,9 +48,6 @@ def build_pipeline(
         ConfigurationError: codes shall be read, and the library for it is not installed.
 
     """
-    give_memory_back()
-    limits = ImageLimits(**settings.decode.model_dump())
-    room = PixelBudget(limits.max_pixels * MAX_PIXEL_BYTES)
     read_codes = None
     if settings.codes.enabled:
         read_codes = CodeReader(settings.codes)
@@ -57,7 +56,15 @@ def build_pipeline(
     for reason in PassOverReason:
         metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
     return Pipeline(
-        Preparer(fetch, bundle.manifest.image_inputs(), limits, metrics, room, read_codes, look),
+        Preparer(
+            fetch,
+            bundle.manifest.image_inputs(),
+            image_limits(settings.decode),
+            metrics,
+            decode,
+            read_codes,
+            look,
+        ),
         Judge(bundle, policy, metrics),
         threads=settings.fetch.threads,
         batch_size=settings.model.batch_size,
@@ -82,7 +89,10 @@ def build_score_role(
 
     """
     policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
-    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetcher.fetch, fetcher.look)
+    decoders = stack.enter_context(create_decoders(settings.decode))
+    pipeline: Pipeline[Entry] = build_pipeline(
+        settings, bundle, policy, metrics, fetcher.fetch, decoders.decode, fetcher.look
+    )
     return ScoreRole(
         name=name,
         consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),

@@ -15,8 +15,7 @@ from schemas.events import Code, ImageDeleted, ImageReference, ImageUploaded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
 from worker.metrics import Metrics
-from worker.model.decode import ImageLimits, decode_inputs
-from worker.model.pixel_budget import PixelBudget
+from worker.model.decode import DecodedImage, ImageLimits, decode_inputs
 from worker.score.codes import CodeReader
 from worker.score.outcome import PassedOver, PassOverReason, Removal, Several
 from worker.score.parsed import Parsed, PerhapsDeleted
@@ -41,13 +40,14 @@ class Preparer:
     """The stages before the model. Called from many threads at once. Without `read_codes` none are read.
 
     `look` gives the header of the answer at a URL; without it no bucket notification can be taken in.
+    `decode` is `worker.model.decode.decode_inputs`, or what takes its place in other processes.
     """
 
     fetch: Callable[[ImageReference], bytes]
     inputs: Sequence[ImageInput]
     limits: ImageLimits
     metrics: Metrics
-    room: PixelBudget | None = None
+    decode: Callable[..., DecodedImage] = decode_inputs
     read_codes: CodeReader | None = None
     look: Callable[[str], Mapping[str, str]] | None = None
 
@@ -74,7 +74,7 @@ class Preparer:
         self.metrics.fetch_bytes.inc(len(data))
         side = self.read_codes.max_side if self.read_codes else None
         with stage("decode").time():
-            decoded = decode_inputs(data, self.inputs, self.limits, self.room, side)
+            decoded = self.decode(data, self.inputs, self.limits, luminance_side=side)
         codes: Sequence[Code] = ()
         if self.read_codes and decoded.luminance is not None:
             with stage("codes").time():

@@ -7,10 +7,9 @@ from schemas.rejection import RejectionReason
 from tests import images
 from worker.errors import Rejection
 from worker.model.bundle import load_bundle
-from worker.model.decode import ImageLimits, decode
+from worker.model.decode import ImageLimits, decode, decode_inputs
 from worker.model.embed import embed
 from worker.model.infer import ImageBatch
-from worker.model.pixel_budget import PixelBudget
 from worker.settings import ModelSettings
 
 LIMITS = ImageLimits()
@@ -23,7 +22,7 @@ def bundle():
 
 def test_the_vector_is_that_of_the_decoded_pixels(bundle):
     data, (size,) = images.jpeg(7), bundle.manifest.image_inputs()
-    vector = embed(bundle, LIMITS, PixelBudget(LIMITS.max_pixels), data)
+    vector = embed(bundle, LIMITS, decode_inputs, data)
     assert vector.shape == (bundle.manifest.embedding.dim,)
     assert vector.dtype == np.float32
     pixels = decode(data, size.height, size.width, LIMITS).pixels
@@ -33,5 +32,5 @@ def test_the_vector_is_that_of_the_decoded_pixels(bundle):
 
 def test_bad_bytes_are_rejected_with_their_reason(bundle):
     with pytest.raises(Rejection) as caught:
-        embed(bundle, LIMITS, PixelBudget(LIMITS.max_pixels), b"no image")
+        embed(bundle, LIMITS, decode_inputs, b"no image")
     assert caught.value.reason is RejectionReason.IMAGE_NOT_AN_IMAGE

@@ -11,7 +11,6 @@ from tests import codes, images
 from worker.errors import Rejection, StageError
 from worker.metrics import Metrics
 from worker.model.decode import ImageLimits
-from worker.model.pixel_budget import PixelBudget
 from worker.score.codes import CodeReader
 from worker.score.outcome import PassedOver, PassOverReason, Removal, Several
 from worker.score.parsed import PerhapsDeleted
@@ -30,9 +29,7 @@ class Prepared:
     def __init__(self, data, read_codes=None):
         self.metrics = Metrics(CollectorRegistry())
         size = ImageInput(height=96, width=128)
-        prepare = Preparer(
-            lambda _: data, [size], ImageLimits(), self.metrics, PixelBudget(10**6), read_codes
-        )
+        prepare = Preparer(lambda _: data, [size], ImageLimits(), self.metrics, read_codes=read_codes)
         self.image = prepare(lambda: EVENT)
 
     def sample(self, name, **labels):
