@@ -132,12 +132,12 @@ def damaged_exif_jpeg(seed: int) -> bytes:
 
 def animation(seed: int, frames: int, format: str = "GIF", side: int = 24) -> bytes:  # noqa: A002
     """An animation of `frames` frames."""
-    base = photo(seed, side, side)
+    base = photo(seed, side, side).quantize(16)
     pictures = []
     for number in range(frames):
-        picture = base.copy()
-        picture.putpixel((number % side, number // side % side), (255, number % 256, 0))
-        pictures.append(picture.quantize(16) if format == "GIF" else picture)
+        picture, place = base.copy(), (number % side, number // side % side)
+        picture.putpixel(place, (base.getpixel(place) + 1) % 16)  # equal frames would be merged
+        pictures.append(picture if format == "GIF" else picture.convert("RGB"))
     return encoded(pictures[0], format, save_all=True, append_images=pictures[1:], duration=40, loop=0)
 
 

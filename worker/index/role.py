@@ -63,7 +63,7 @@ _PERMANENT = PERMANENT | {
 
 
 class IndexRole:
-    """Keeps `backend` equal to `topic`, and publishes one outcome of each record.
+    """Keeps `backend` equal to `topic`, and publishes one outcome of each record. `name` labels its metrics.
 
     `run` owns the consumer, the delivery and the backend, and closes them. It gives up after
     `request_timeout` seconds without success from the broker.
@@ -114,7 +114,7 @@ class IndexRole:
         Raises:
             BrokerError: Kafka failed for good, or the log was cut while it was read; start again.
             ConfigurationError: the topic does not exist.
-            IndexDirectoryError: the index directory failed.
+            MekikiError: the backend failed for good.
             RejectionLimitExceeded: stopped while halted by the rejection limit.
 
         """

@@ -41,7 +41,7 @@ _PERMANENT = PERMANENT | {KafkaError._AUTHENTICATION, KafkaError._FATAL}
 
 
 class ScoreRole:
-    """Takes its parts as arguments; `run` returns after `stop`, or raises."""
+    """Takes its parts as arguments; `run` returns after `stop`, or raises. `name` labels its metrics."""
 
     def __init__(
         self,

@@ -286,12 +286,19 @@ def test_a_stalled_image_does_not_hold_up_the_others(server: HostileServer) -> N
 # Retries
 
 
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.fetch.download._FIRST_PAUSE", 0.01)
+
+
+@pytest.mark.usefixtures("short_pauses")
 def test_a_server_that_recovers_is_asked_again() -> None:
     with HostileServer({"shirt.jpg": PHOTO}, SERVER) as own:
         assert downloader(retries=2).download(own.url("/flaky/2/shirt.jpg")) == PHOTO
         assert own.requests["/flaky/2/shirt.jpg"] == 3
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_retries_are_counted() -> None:
     with HostileServer(address=SERVER) as own:
         rejected(downloader(retries=1), own.url("/503"))
@@ -316,6 +323,7 @@ def test_a_pause_that_would_end_after_the_deadline_is_not_made(
     assert server.requests["/502"] == 1
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_a_refused_connection_is_tried_again_then_unreachable() -> None:
     connector = RecordingConnector()
     rejection = rejected(downloader(connector=connector, retries=1), "http://8.8.8.8/a.jpg")

@@ -1,4 +1,5 @@
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -43,15 +44,24 @@ def test_distances_are_cosine_distances(tmp_path):
         assert near.distance == pytest.approx(1 - float(vectors[near.image_id] @ query), abs=1e-6)
 
 
+@pytest.fixture(scope="module")
+def two_generations(tmp_path_factory):
+    """A directory with two generations of 40 images, the newer without i0. To be copied."""
+    place = tmp_path_factory.mktemp("two")
+    directory = open_directory(place)
+    live, _ = filled(40)
+    snapshot(live, directory)
+    live.delete("i0")
+    snapshot(live, directory)
+    return place
+
+
 @pytest.mark.parametrize("name", ["ngt/grp", "ngt/obj", "ngt/tre", "ids.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
-def test_damage_is_found_and_the_older_generation_used(tmp_path, name, damage):
-    directory = open_directory(tmp_path)
-    live, _ = filled(40)
-    older = snapshot(live, directory)
-    live.delete("i0")
-    newer = snapshot(live, directory)
-    file = newer.path / name
+def test_damage_is_found_and_the_older_generation_used(two_generations, tmp_path, name, damage):
+    shutil.copytree(two_generations, tmp_path, dirs_exist_ok=True)
+    newer = tmp_path / "generation-00000002"
+    file = newer / name
     raw = bytearray(file.read_bytes())
     if damage == "missing":
         file.unlink()
@@ -61,9 +71,9 @@ def test_damage_is_found_and_the_older_generation_used(tmp_path, name, damage):
         raw[len(raw) // 2] ^= 1
         file.write_bytes(raw)
     loaded = open_directory(tmp_path).load_newest(HOUR)
-    assert loaded.name == older.name
+    assert loaded.name == "generation-00000001"
     assert "i0" in loaded
-    assert not newer.path.exists()
+    assert not newer.exists()
     assert (tmp_path / "damaged-00000002").is_dir()
 
 
