@@ -9,6 +9,7 @@ run. It may die at any time: `worker.model.decoders` starts another.
 import ctypes
 import gc
 import importlib
+import io
 import json
 import math
 import os
@@ -23,10 +24,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import PIL.TiffImagePlugin  # noqa: F401 - reads EXIF; loaded before files can no longer be opened
 from numpy.typing import NDArray
+from PIL import AvifImagePlugin, Image
 
 from worker.errors import Rejection
-from worker.model.decode import DecodedImage, ImageLimits
+from worker.model.decode import FORMATS, DecodedImage, ImageLimits
+from worker.model.decode import decode as decode_image
 from worker.model.pixel_budget import PixelBudget
 
 # Messages go over a SOCK_SEQPACKET socket, one a packet.
@@ -183,25 +187,20 @@ def _confine(address_space: int) -> None:
 
 
 def _load_all() -> None:
-    """Load what is loaded at first use: it could not be once files cannot be opened."""
-    import io  # noqa: PLC0415
-
-    import PIL.TiffImagePlugin  # noqa: F401, PLC0415
-    from PIL import Image  # noqa: PLC0415
-
-    from worker.model.decode import decode  # noqa: PLC0415
-
-    for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"):
+    """Load what Pillow loads at first use: it could not be once files cannot be opened."""
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # an image has one child, not all cores
+    for name in FORMATS:
         packed = io.BytesIO()
         Image.new("RGB", (16, 16)).save(packed, name)
-        decode(packed.getvalue(), 16, 16, ImageLimits())
+        decode_image(packed.getvalue(), 16, 16, ImageLimits())
 
 
 def main() -> None:
     """The child's program: arguments are the function, socket, memory and bytes of address space."""
     name, descriptor, memory, address_space = sys.argv[1], *map(int, sys.argv[2:5])
-    # Ctrl-C reaches a whole group: the parent says when a child is to end.
+    # Ctrl-C, or the end of a unit, reaches a whole group: the parent says when a child is to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     module, _, function = name.partition(":")
     decode = getattr(importlib.import_module(module), function)
     parent = socket.socket(fileno=descriptor)
