@@ -50,9 +50,6 @@ class Tagger:
             raise StageError(f"{self._head.file} failed: {error}") from error
 
     def _tags_of(self, row: NDArray[np.float32]) -> list[Tag]:
-        order = np.argsort(-row, kind="stable")
-        return [
-            Tag(name=self._head.names[i], score=round(float(row[i]), 4))
-            for i in order
-            if row[i] >= self._head.minimum_score
-        ]
+        chosen = np.flatnonzero(row >= self._head.minimum_score)
+        order = chosen[np.argsort(-row[chosen], kind="stable")]
+        return [Tag(name=self._head.names[i], score=round(float(row[i]), 4)) for i in order]
