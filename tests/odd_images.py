@@ -321,6 +321,7 @@ SHOWN: dict[str, Callable[[], bytes]] = {
     "clear.gif": lambda: gif(80, 60, (320, 240), clear=5),
     "local.gif": lambda: gif(20, 30, (320, 240), local=True),
     "outside.gif": lambda: gif(40, 40, (100, 80)),
+    "whole.gif": lambda: encoded(photo().quantize(64), "GIF"),
     "cut_in_data.gif": lambda: gif_with_cut_frame(200),
     "cut_in_descriptor.gif": lambda: gif_with_cut_frame(8) + b"\x21\xf9",
     "cut_in_control.gif": lambda: gif_with_cut_frame(0) + b"\x21\xf9\x04\0",
@@ -332,6 +333,12 @@ SHOWN: dict[str, Callable[[], bytes]] = {
     "grey_minus_2.jpg": lambda: jpeg(picture=photo().convert("L"))[:-2],
     "cmyk_minus_2.jpg": lambda: jpeg(picture=photo().convert("CMYK"))[:-2],
     "progressive_minus_2.jpg": lambda: jpeg(progressive=True)[:-2],
+    "optimised.jpg": lambda: jpeg(optimize=True, picture=notice()),
+    "optimised_minus_2.jpg": lambda: jpeg(optimize=True, picture=notice())[:-2],
+    "optimised_minus_3.jpg": lambda: jpeg(optimize=True, picture=notice())[:-3],
+    "minus_3.jpg": lambda: jpeg()[:-3],
+    "minus_2.bmp": lambda: encoded(photo(101, 80), "BMP")[:-2],
+    "minus_50.bmp": lambda: encoded(photo(101, 80), "BMP")[:-50],
     "zeros_behind.jpg": lambda: jpeg()[:-2] + bytes(3000),
     "film_behind.jpg": lambda: jpeg() + b"\0\0\0\x18ftypmp42" + bytes(3000),
     "mid_grey.jpg": lambda: jpeg(picture=Image.new("RGB", (200, 100), (128, 128, 128))),
@@ -375,8 +382,14 @@ SHOWN: dict[str, Callable[[], bytes]] = {
     "alpha_fields.bmp": lambda: bmp((0xFF, 0xFF00, 0xFF0000, 0xFF000000), 32, compression=6),
 }  # fmt: skip
 
-# Told by the whole picture: read from a file, Chromium waits for the bytes that a WebP's header promises.
-LIKE = dict.fromkeys(
+# Told by the whole picture. Read from a file, Chromium waits at times for bytes that do not come.
+LIKE = {
+    "optimised_minus_2.jpg": "optimised.jpg",
+    "optimised_minus_3.jpg": "optimised.jpg",
+    "minus_3.jpg": "jpg",
+}
+LIKE |= dict.fromkeys(("cut_in_data.gif", "cut_in_descriptor.gif", "cut_in_control.gif"), "whole.gif")
+LIKE |= dict.fromkeys(
     (
         "size_plus_1.webp", "size_plus_3.webp", "size_minus_1.webp", "minus_1.webp", "lossless_minus_1.webp",
         "no_padding.webp", "animated_cut.webp",
@@ -425,6 +438,7 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
     "half.jpg": lambda: _half(jpeg()),
     "half_with_end.jpg": lambda: _half(jpeg()) + b"\xff\xd9",
     "half_with_zeros.jpg": lambda: _half(jpeg()) + bytes(len(jpeg()) // 2),
+    "half_optimised_with_zeros.jpg": lambda: _half(jpeg(optimize=True)) + bytes(3000),
     "half_with_ones.jpg": lambda: _half(jpeg()) + b"\xff" * 3000,
     "nine_tenths.jpg": lambda: jpeg()[: len(jpeg()) * 9 // 10],
     "grey_half_with_end.jpg": lambda: _half(jpeg(picture=photo().convert("L"))) + b"\xff\xd9",

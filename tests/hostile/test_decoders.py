@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -132,6 +134,32 @@ def test_a_pool_leaves_no_process_and_no_descriptor_behind() -> None:
         assert len(ended) <= 2
     assert {child.pid for child in children()} <= before
     assert descriptors() == open_before
+
+
+def test_children_end_with_a_parent_that_is_killed() -> None:
+    program = (
+        "import sys, time, psutil\n"
+        "from worker.model.decoders import DecoderLimits, DecoderPool\n"
+        "with DecoderPool(2, DecoderLimits()):\n"
+        "    print(*(child.pid for child in psutil.Process().children()), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while any(_is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "children outlive their parent"
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_who_waits_for_a_child_of_a_closed_pool_is_told() -> None:

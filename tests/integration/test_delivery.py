@@ -70,16 +70,16 @@ def slow_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_worker_joins_and_leaves_mid_stream(workplace: Workplace, mode: str) -> None:
     settings = workplace.changed(score={"delivery": mode})
     topic, group = settings.topics.uploaded, settings.kafka.group
-    sent = workplace.broker.send(topic, with_bad_ones(photos(400)))
+    sent = workplace.broker.send(topic, with_bad_ones(photos(1000)))
     with workplace.running("score", settings=settings) as first:
         wait_until(lambda: workplace.broker.committed(group, topic) != {0: 0, 1: 0}, "the first commit")
         with workplace.running("score", settings=second(settings)) as other:
             wait_until(lambda: workplace.broker.members(group) == 2, "two members")
             other.wait_until_ready()
-            assert workplace.broker.lag(group, topic) > 0, "the stream ended before the rebalance"
             seen = workplace.broker.lag(group, topic)
+            assert seen > 0, "the stream ended before the rebalance"
             wait_until(lambda: workplace.broker.lag(group, topic) < seen, "progress of the two")
-            sent += workplace.broker.send(topic, with_bad_ones(photos(60, 400)))
+            sent += workplace.broker.send(topic, with_bad_ones(photos(60, 1000)))
         wait_until(lambda: workplace.broker.members(group) == 1, "the second to have left")
         workplace.broker.wait_until_done(group, topic)
         assert first.get("/readyz")[0] == 200

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
-from worker.model.still import Still
+from worker.model.still import MADE_UP, Still
 
 # BITMAPINFOHEADER.biCompression
 _RLE8, _RLE4, _BIT_FIELDS, _ALPHA_BIT_FIELDS = 1, 2, 3, 6
@@ -27,11 +27,12 @@ def read_bmp(data: bytes) -> Still:
         raise Rejection(RejectionReason.IMAGE_TOO_COSTLY, "a run-length encoded BMP")
     if compression in {_BIT_FIELDS, _ALPHA_BIT_FIELDS} and bits in {16, 32} and any(_masks(data)):
         return Still(_rewritten(data, bits), pixel_bytes=8)
+    begin = int.from_bytes(data[10:14], "little")
     width, height = struct.unpack("<ii", data[18:26])
-    padding = -width * bits // 8 % 4
-    end = int.from_bytes(data[10:14], "little") + (width * bits + 31) // 32 * 4 * abs(height)
-    if 0 < end - len(data) <= padding:
-        data += bytes(padding)  # what fills the last row up to 4 bytes is no part of the picture
+    end = begin + (width * bits + 31) // 32 * 4 * abs(height)
+    missing = end - len(data)
+    if 0 < missing <= max(3, (end - begin) * MADE_UP):
+        data += b"\xff" * missing
     return Still(data, pixel_bytes=8)
 
 

@@ -24,11 +24,11 @@ from worker.model.bmp import read_bmp
 from worker.model.colour import PLAIN, Colours, Transform
 from worker.model.fit import REDUCING_GAP, fit, least_scale
 from worker.model.gif import read_gif
-from worker.model.jpeg import ends_of_scans, read_jpeg
+from worker.model.jpeg import Endings, endings, read_jpeg
 from worker.model.orientation import SWAPS_SIDES, UPRIGHT, orientation_of
 from worker.model.pixel_budget import PixelBudget
 from worker.model.png import read_png
-from worker.model.still import ImageLimits, Still
+from worker.model.still import MADE_UP, ImageLimits, Still
 from worker.model.webp import read_webp
 
 __all__ = ["FORMATS", "DecodedImage", "ImageLimits", "decode", "decode_inputs"]
@@ -40,9 +40,6 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 
 # ImageLimits judges the header instead, and refuses where Pillow would only warn.
 Image.MAX_IMAGE_PIXELS = None
-
-# The share of a picture's pixels that may hang on how a file is ended that lacks its end.
-_MADE_UP = 0.001
 
 
 @dataclass(frozen=True)
@@ -279,11 +276,30 @@ def _loaded_jpeg(image: Image.Image, data: bytes) -> Image.Image:
         if not data.endswith(b"\0\0") and not _ends_in_filler(image):
             return image
     scale = (getattr(image, "decoderconfig", ()) or (1,))[0]
-    return _agreed(_drafted(end, image.mode, scale) for end in ends_of_scans(data))
+    possible = endings(data)
+    for ended in possible[:-1]:
+        with suppress(OSError):
+            return _tightly_ended(ended, image.mode, scale)
+    return _agreed(_drafted(end, image.mode, scale) for end in (possible[-1].one, possible[-1].other))
+
+
+def _tightly_ended(ended: Endings, mode: str, scale: int) -> Image.Image:
+    """The picture, if it needs the last bytes that the file has.
+
+    Raises:
+        OSError: it lacks a part, or those bytes are no part of it.
+
+    """
+    picture = _agreed(_drafted(end, mode, scale) for end in (ended.one, ended.other))
+    shorter = _drafted(ended.shorter, mode, scale)
+    shorter.load()
+    if ImageChops.difference(picture, shorter).getbbox(alpha_only=False) is None:
+        raise OSError("the file ends in zeros that are no part of its picture")
+    return picture
 
 
 def _agreed(endings: Iterable[Image.Image]) -> Image.Image:
-    """The picture that two of the `endings` agree on but for `_MADE_UP`; what does not decode is left out.
+    """The picture that two of the `endings` agree on but for `MADE_UP`; what does not decode is left out.
 
     Raises:
         OSError: fewer than two decode, or they differ: more than the end of the file is missing.
@@ -298,7 +314,7 @@ def _agreed(endings: Iterable[Image.Image]) -> Image.Image:
             break
     if len(decoded) == 2:
         apart = np.asarray(ImageChops.difference(*decoded)).reshape(decoded[0].width * decoded[0].height, -1)
-        if apart.any(axis=1).mean() <= _MADE_UP:
+        if apart.any(axis=1).mean() <= MADE_UP:
             return decoded[0]
     raise OSError("the file ends before its picture does")
 

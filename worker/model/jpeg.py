@@ -28,6 +28,7 @@ MAX_SCANS = 100
 # In a scan's data FF is followed by 00 (a byte FF), a restart marker or more fill; all else ends it.
 _MARKER_IN_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
+_FEW_ZEROS = 8
 # Ends a scan that ends too soon: bits that say something else than the zeros which libjpeg makes up.
 _OTHER_BITS = bytes((37 * i + 90) % 251 for i in range(4096))
 
@@ -74,19 +75,38 @@ def read_jpeg(data: bytes) -> Still:
     )  # fmt: skip
 
 
-def ends_of_scans(data: bytes) -> tuple[bytes, bytes]:
-    """`data` up to the end of its scans, ended in two ways.
+@dataclass(frozen=True)
+class Endings:
+    """A JPEG up to the end of its scans, with that end made up.
 
-    A picture that is all there is the same with both; one that lacks a part differs there, since what
-    the decoder makes up is another.
+    A picture that is all there is the same in `one` and `other`; one that lacks a part differs there, since
+    what the decoder makes up is another. `shorter` lacks three bytes more: where it is still the same, what
+    the file ends with is no part of the picture.
+    """
+
+    one: bytes
+    other: bytes
+    shorter: bytes
+
+
+def endings(data: bytes) -> list[Endings]:
+    """As the file is; then without the zeros at its end, where there are many and no marker behind them.
+
+    An upload that was cut leaves zeros in a file of its full length; but a white ground is zeros too.
     """
     _, at = _segments(data)
     while (found := _MARKER_IN_SCAN.search(data, at)) is not None and data[found.start() + 1] != _EOI:
         at = _past(data, found.start())
-    # Zeros in place of the end are what an upload that was cut leaves in a file of its full length.
-    whole = data.rstrip(b"\0") if found is None else data[: found.start()]
-    whole = whole.rstrip(b"\xff")
-    return whole + b"\xff\xd9", whole + _OTHER_BITS + b"\xff\xd9"
+    if found is not None:
+        return [_ended(data[: found.start()])]
+    without = data.rstrip(b"\0")
+    return [_ended(data), *([_ended(without)] if len(data) - len(without) > _FEW_ZEROS else [])]
+
+
+def _ended(scans: bytes) -> Endings:
+    scans = scans.rstrip(b"\xff")
+    other = _OTHER_BITS + b"\xff\xd9"
+    return Endings(scans + b"\xff\xd9", scans + other, scans[:-3] + other)
 
 
 def _segments(data: bytes) -> tuple[list[_Segment], int]:

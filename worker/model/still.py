@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from worker.model.colour import PLAIN, Colours
 
+# The share of a picture that may be made up where a file lacks its end: it is not seen.
+MADE_UP = 0.005
+
 
 @dataclass(frozen=True)
 class ImageLimits:
