@@ -275,7 +275,7 @@ def test_one_connection_has_a_limit_of_its_own() -> None:
 
 
 def test_a_stalled_image_does_not_hold_up_the_others(server: HostileServer) -> None:
-    parts = downloader(timeout=0.3)
+    parts = downloader(timeout=0.2)
     with ThreadPoolExecutor(4) as threads:
         stalled = [threads.submit(parts.download, server.url("/never")) for _ in range(3)]
         assert parts.download(server.url("/ok/shirt.jpg")) == PHOTO

@@ -126,7 +126,7 @@ def test_settings_reach_the_downloader() -> None:
             "schemes": ["http"],
             "allowed_networks": ["127.0.0.7/32"],
             "max_bytes": LIMIT,
-            "timeout": 0.3,
+            "timeout": 0.25,
             "max_redirects": 1,
             "retries": 1,
         }

@@ -26,6 +26,6 @@ def test_vectors_are_compacted_and_dead_letters_have_room_for_their_headers():
 
 
 def test_a_broker_that_is_not_there_is_named():
-    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:9", request_timeout=0.2)
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:9", request_timeout=0.05)
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:9"):
         create_topics(Settings(kafka=kafka))

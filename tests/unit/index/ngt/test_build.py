@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,22 @@ def test_asked_afresh_the_same_images_are_held(tmp_path):
     generation = snapshot(live, directory, afresh=True)
     assert generation.manifest.removed == 0
     assert set(read_ids(generation.path)) == set(vectors) - {"i1"}
+
+
+def test_every_file_is_durable_before_the_generation_is_published(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    live, _ = filled(5)
+    directory = open_directory(tmp_path)
+    publish = directory.publish
+
+    def published(built, number):
+        for path in [built, *built.rglob("*")]:
+            assert path.stat().st_ino in synced, path
+        synced.clear()
+        return publish(built, number)
+
+    monkeypatch.setattr(directory, "publish", published)
+    generation = snapshot(live, directory)
+    assert len(list(generation.path.rglob("*"))) >= 8
+    assert synced == [tmp_path.stat().st_ino], "the rename itself"
