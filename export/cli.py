@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> int:
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands of training and evaluation; each sets `func`, Namespace -> exit code."""
     train = subparsers.add_parser("train", help="train a model on one's own images")
-    _add_train_alocc(train.add_subparsers(metavar="MODEL", required=True))
+    models = train.add_subparsers(metavar="MODEL", required=True)
+    _add_train_alocc(models)
+    _add_train_embedding(models)
     evaluate = subparsers.add_parser("evaluate", help="measure trained models and write reports")
     kinds = evaluate.add_subparsers(metavar="WHAT", required=True)
     _add_evaluate_alocc(kinds)
@@ -117,6 +119,39 @@ def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_data_arguments(parser)
     _add_machine_arguments(parser)
     parser.set_defaults(func=partial(_run, "export.alocc.command:train_alocc"))
+
+
+def _add_train_embedding(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = models.add_parser(
+        "embedding",
+        help="an image encoder of one's own: SigLIP, DINO, CLIP, anything exported to ONNX",
+        description="Wrap an image encoder with its preprocessing, reduce its vectors on one's own images if "
+        "asked, and leave a Part. Sources as of `mekiki train alocc`.",
+    )
+    parser.add_argument(
+        "--encoder", required=True, metavar="FILE", help="ONNX: pixels to vectors, maps or tokens"
+    )
+    parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE", help="to fit and measure on")
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--name", default="encoder", help="of the space that its vectors lie in")
+    parser.add_argument(
+        "--preset",
+        choices=["imagenet", "dino", "clip", "siglip", "tensorflow"],
+        default="imagenet",
+        help="what its library does to pixels; the options below change single parts",
+    )
+    parser.add_argument("--size", type=int, help="height and width in pixels")
+    parser.add_argument("--resize", choices=["stretch", "crop", "letterbox"])
+    parser.add_argument("--filter", choices=["bilinear", "bicubic"])
+    parser.add_argument("--crop-share", type=float, help="of crop: 224 of 256 is 0.875")
+    parser.add_argument("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of pixels from 0 to 1")
+    parser.add_argument("--deviation", type=float, nargs=3, metavar=("R", "G", "B"))
+    parser.add_argument("--output", help="the encoder's output to take")
+    parser.add_argument("--pool", choices=["mean", "cls"], default="mean", help="of tokens")
+    parser.add_argument("--dim", type=int, help="numbers to reduce to, by whitened principal components")
+    parser.add_argument("--seed", type=int, default=0)
+    _add_data_arguments(parser)
+    parser.set_defaults(func=partial(_run, "export.embedding.command:train_embedding"))
 
 
 def _add_evaluate_alocc(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,0 +1,236 @@
+"""`mekiki train embedding`: an image encoder of one's own as a Part, reduced on one's own images if asked."""
+
+import argparse
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import JsonValue, ValidationError
+from sklearn.decomposition import PCA
+
+from export.data import (
+    Columns,
+    Dataset,
+    data_digest,
+    parse_source,
+    read_sources,
+    require_images,
+    split_by_group,
+)
+from export.embedding.duplicates import distance_between, edited_copy
+from export.embedding.encoder import PRESETS, Preprocessing, wrap_encoder, write_reduction
+from export.errors import EncoderError
+from export.parts import (
+    PARTS_FOLDER,
+    DataSource,
+    Examples,
+    Part,
+    PartFolder,
+    describe_file,
+    run_part,
+    write_part,
+)
+from export.pixels import DecodedSet, decode_dataset
+from export.run import RunFolder, open_run
+from schemas.bundle import BundleFile, EmbeddingHead, Graph, ImageInput, OutputInput, TagHead
+from worker.errors import BundleError, StageError
+from worker.model.decode import ImageLimits, decode_inputs
+
+ENCODER_FILE, EMBEDDING_FILE = "encoder.onnx", "embedding.onnx"
+_SALT = "mekiki"
+_FALSE_SHARE = 0.01
+_EXAMPLES = 8
+Vectors = NDArray[np.float32]
+
+
+def train_embedding(arguments: argparse.Namespace) -> int:
+    """Wrap, reduce, measure and leave the Part; 0 when done.
+
+    Raises:
+        EncoderError: the file cannot serve as an encoder as asked.
+        DatasetError: the images cannot be used.
+
+    """
+    preprocessing = _preprocessing(arguments)
+    columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
+    whole = read_sources([parse_source(source) for source in arguments.images], columns, arguments.encoding)
+    require_images(whole, 10, "an embedding")
+    split = split_by_group(whole, {"train": 0.7, "test": 0.3}, _SALT)
+    for name, dataset in split.items():
+        require_images(dataset, 2, f"the set {name!r} (after splitting by group)")
+    run = open_run(Path(arguments.out), _asked(arguments), data_digest(*split.values()), resume=False)
+    folder = run.path / PARTS_FOLDER / "embedding"
+    folder.mkdir(parents=True)
+    target, source = folder / ENCODER_FILE, Path(arguments.encoder)
+    wrap_encoder(source, preprocessing, target, output=arguments.output, pool=arguments.pool)
+    decoded = {
+        name: decode_dataset(
+            dataset, preprocessing.image, storage=run.path / "pixels" / f"{name}.npy",
+            max_broken_share=arguments.max_broken,
+        )
+        for name, dataset in split.items()
+    }  # fmt: skip
+    part = _part(arguments, preprocessing.image, folder, decoded, run)
+    for name, value in part.part.figures.items():
+        print(f"{name}: {value}")  # noqa: T201 - what the command answers
+    print(f"part: {part.path}, for `mekiki bundle assemble --part {run.path}`, or --encoder {run.path}")  # noqa: T201
+    return 0
+
+
+def _part(
+    arguments: argparse.Namespace,
+    image: ImageInput,
+    folder: Path,
+    decoded: dict[str, DecodedSet],
+    run: RunFolder,
+) -> PartFolder:
+    raw = _raw_vectors(folder, image, decoded["train"].images)
+    mean, components, told = _reduction(raw, arguments.dim, arguments.seed)
+    dim = raw.shape[1]
+    write_reduction(folder / EMBEDDING_FILE, mean, components, dim)
+    files = [describe_file(folder / name) for name in (ENCODER_FILE, EMBEDDING_FILE)]
+    space = f"{arguments.name}-{files[0].sha256[:8]}-{files[1].sha256[:4]}"
+    head = EmbeddingHead(
+        output="embedding", space=space, near_duplicate_distance=0,
+        dim=dim if components is None else components.shape[1],
+    )  # fmt: skip
+    part = Part(
+        head=head,
+        graphs=[
+            Graph(file=ENCODER_FILE, inputs={"images": image}, outputs={"vector": "vector"}),
+            Graph(
+                file=EMBEDDING_FILE, inputs={"vector": OutputInput(output="vector")},
+                outputs={"embedding": "embedding"},
+            ),
+        ],
+        files=files,
+        seeds=[arguments.seed],
+        data_sha256=run.config()["data_digest"],
+        sources=[DataSource(name=Path(source.partition(":")[0]).name) for source in arguments.images],
+        command=run.config()["command"],
+    )  # fmt: skip
+    found = PartFolder(folder, part, str(run.path))
+    own = {name: run_part(found, [held.images]) for name, held in decoded.items()}
+    copies = {name: _copy_distances(found, held, own[name], arguments.seed) for name, held in decoded.items()}
+    distance = distance_between(copies["train"], _nearest_other(own["train"]), _FALSE_SHARE)
+    figures: dict[str, JsonValue] = {
+        **told,
+        "near-duplicate distance": distance,
+        "edited copies found": _percent(copies["test"] <= distance),
+        "photos with a false neighbour": _percent(_nearest_other(own["test"]) <= distance),
+        **_retrieval(own["test"], decoded["test"].dataset),
+    }
+    head = head.model_copy(update={"near_duplicate_distance": distance})
+    examples = Examples([decoded["train"].images[:_EXAMPLES]], own["train"][:_EXAMPLES])
+    return write_part(folder, part.model_copy(update={"head": head, "figures": figures}), examples)
+
+
+def _raw_vectors(folder: Path, image: ImageInput, images: NDArray[np.uint8]) -> Vectors:
+    """What the wrapped encoder gives: float32 [n, dim].
+
+    Raises:
+        EncoderError: it does not run, gives values that are not finite, or takes one image at a time alone.
+
+    """
+    graph = Graph(file=ENCODER_FILE, inputs={"images": image}, outputs={"vector": "vector"})
+    files = [describe_file(folder / ENCODER_FILE)]
+    try:
+        # `dim` is not known yet: tags take vectors of any length.
+        return run_part(PartFolder(folder, _vectors_of(graph, files), "the encoder"), [images])
+    except (BundleError, StageError) as error:
+        raise EncoderError(
+            f"the encoder does not run on a batch of images: {error}. Export it with a dynamic batch axis, "
+            "in evaluation mode"
+        ) from None
+
+
+def _vectors_of(graph: Graph, files: list[BundleFile]) -> Part:
+    head = TagHead(output="vector", file=graph.file, names=["-"], minimum_score=0)
+    return Part.model_validate({"head": head, "graphs": [graph], "files": files})
+
+
+def _reduction(
+    raw: Vectors, dim: int | None, seed: int
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, dict[str, JsonValue]]:
+    """Mean [d] and whitened components [d, dim] of a principal component analysis, fitted on `raw` [n, d]."""
+    if dim is None:
+        return None, None, {}
+    if dim > min(raw.shape):
+        raise EncoderError(
+            f"--dim {dim} is more than {len(raw)} images of {raw.shape[1]} numbers allow: give more images, "
+            "or a smaller --dim"
+        )
+    analysis = PCA(dim, whiten=True, random_state=seed).fit(raw.astype(np.float64))
+    components = analysis.components_.T / np.sqrt(analysis.explained_variance_)
+    kept = float(analysis.explained_variance_ratio_.sum())
+    return analysis.mean_, components, {"variance kept": round(kept, 4), "encoder's numbers": raw.shape[1]}
+
+
+def _copy_distances(part: PartFolder, held: DecodedSet, own: Vectors, seed: int) -> Vectors:
+    """Cosine distance of one edited copy of each photo to it, decoded as the worker would: float32 [n]."""
+    rng = np.random.default_rng(seed)
+    (image,) = part.part.manifest().image_inputs()
+    copies = []
+    for example in held.dataset.examples:
+        with Image.open(example.path) as photo:
+            edited = edited_copy(rng, photo.convert("RGB"))
+        out = io.BytesIO()
+        edited.save(out, "JPEG", quality=92)
+        copies.append(decode_inputs(out.getvalue(), [image], ImageLimits()).pixels)
+    distances: Vectors = 1 - (run_part(part, [np.stack(copies)]) * own).sum(axis=1)
+    return distances
+
+
+def _nearest_other(vectors: Vectors) -> Vectors:
+    similar = vectors @ vectors.T
+    np.fill_diagonal(similar, -1.0)
+    distances: Vectors = 1 - similar.max(axis=1)
+    return distances
+
+
+def _retrieval(vectors: Vectors, dataset: Dataset) -> dict[str, JsonValue]:
+    """Recall at 1 and 5 by label, other images of the same group left out: none where there are no labels."""
+    labels = np.array([example.label for example in dataset.examples])
+    groups = np.array([example.group for example in dataset.examples])
+    if len(set(labels.tolist())) < 2:
+        return {}
+    similar = vectors @ vectors.T
+    similar[groups[:, None] == groups[None, :]] = -2  # itself, and its sender's look-alikes
+    order = np.argsort(-similar, axis=1)[:, :5]
+    right = labels[order] == labels[:, None]
+    answerable = np.array([np.any((labels == label) & (groups != group))
+                           for label, group in zip(labels, groups, strict=True)])  # fmt: skip
+    if not answerable.any():
+        return {}
+    return {
+        "R@1 by label, other groups": round(float(right[answerable, 0].mean()), 4),
+        "R@5 by label, other groups": round(float(right[answerable].any(axis=1).mean()), 4),
+    }
+
+
+def _percent(hits: NDArray[np.bool_]) -> JsonValue:
+    return {"hit": int(hits.sum()), "total": len(hits), "percent": round(100 * float(hits.mean()), 2)}
+
+
+def _preprocessing(arguments: argparse.Namespace) -> Preprocessing:
+    preset = PRESETS[arguments.preset]
+    asked = {"height": arguments.size, "width": arguments.size, "resize": arguments.resize,
+             "filter": arguments.filter, "crop_share": arguments.crop_share}  # fmt: skip
+    changed = {name: value for name, value in asked.items() if value is not None}
+    try:
+        image = ImageInput.model_validate({**preset.image.model_dump(), **changed})
+    except ValidationError as error:
+        shown = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
+        raise EncoderError(f"the pixels cannot be made as asked: {shown}") from None
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", arguments.name):
+        raise EncoderError(f"--name {arguments.name!r} may hold letters, digits, dots, - and _")
+    return Preprocessing(
+        image, tuple(arguments.mean or preset.mean), tuple(arguments.deviation or preset.deviation)
+    )
+
+
+def _asked(arguments: argparse.Namespace) -> dict[str, JsonValue]:
+    return {name: value for name, value in vars(arguments).items() if name not in {"func", "out"}}
