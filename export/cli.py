@@ -37,6 +37,8 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     models = train.add_subparsers(metavar="MODEL", required=True)
     _add_train_alocc(models)
     _add_train_embedding(models)
+    _add_train_tags(models)
+    _add_train_preference(models)
     evaluate = subparsers.add_parser("evaluate", help="measure trained models and write reports")
     kinds = evaluate.add_subparsers(metavar="WHAT", required=True)
     _add_evaluate_alocc(kinds)
@@ -152,6 +154,32 @@ def _add_train_embedding(models: "argparse._SubParsersAction[argparse.ArgumentPa
     parser.add_argument("--seed", type=int, default=0)
     _add_data_arguments(parser)
     parser.set_defaults(func=partial(_run, "export.embedding.command:train_embedding"))
+
+
+def _add_train_tags(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = models.add_parser("tags", help="tags over the vectors of an encoder of one's own")
+    parser.add_argument(
+        "--labels", required=True, nargs="+", metavar="SOURCE", help="labels are tags; several with | between"
+    )
+    parser.add_argument("--encoder", required=True, metavar="RUN", help="the --out of mekiki train embedding")
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--minimum-count", type=int, default=5, help="images that a tag needs")
+    parser.add_argument("--minimum-score", type=float, default=0.3, help="tags under it are not published")
+    parser.add_argument("--rounds", type=int, default=24, help="of boosting")
+    parser.add_argument("--seed", type=int, default=0)
+    _add_data_arguments(parser)
+    parser.set_defaults(func=partial(_run, "export.tags.command:train_tags_command"))
+
+
+def _add_train_preference(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = models.add_parser("preference", help="photo quality over the vectors of an encoder of one's own")
+    parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE", help="photos to degrade")
+    parser.add_argument("--encoder", required=True, metavar="RUN", help="the --out of mekiki train embedding")
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    _add_data_arguments(parser)
+    parser.set_defaults(func=partial(_run, "export.preference.command:train_preference_command"))
 
 
 def _add_evaluate_alocc(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -15,20 +15,18 @@ from export.preference.ladder import LEVELS
 
 
 class PreferenceHead(nn.Module):
-    """Quality vector [n, QUALITY_WIDTH] to a score in [0, 1] an image."""
+    """Quality vector [n, width] to a score in [0, 1] an image."""
 
     mean: Tensor
     deviation: Tensor
     scale: Tensor
 
-    def __init__(self, hidden: int = 48) -> None:
+    def __init__(self, hidden: int = 48, width: int = QUALITY_WIDTH) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(QUALITY_WIDTH))
-        self.register_buffer("deviation", torch.ones(QUALITY_WIDTH))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
         self.register_buffer("scale", torch.ones(2))
-        self.rank = nn.Sequential(
-            nn.Linear(QUALITY_WIDTH, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, 1)
-        )
+        self.rank = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, 1))
 
     def margin(self, quality: Tensor) -> Tensor:
         """The unbounded utility [n]; only differences mean something."""
@@ -42,10 +40,10 @@ class PreferenceHead(nn.Module):
 
 
 def train_preference(quality: NDArray[np.float32], seed: int, epochs: int = 30) -> PreferenceHead:
-    """RankNet: `quality` is float32 [photos, LEVELS + 1, QUALITY_WIDTH], best version first."""
+    """RankNet: `quality` is float32 [photos, LEVELS + 1, width], best version first."""
     torch.manual_seed(seed)
     data = torch.from_numpy(quality)
-    head = PreferenceHead()
+    head = PreferenceHead(width=quality.shape[2])
     flat = data.flatten(0, 1)
     head.mean.copy_(flat.mean(dim=0))
     head.deviation.copy_(flat.std(dim=0).clamp_min(1e-3))

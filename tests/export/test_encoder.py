@@ -1,5 +1,6 @@
 """An encoder of one's own: wrapped as its library runs it, reduced, measured; what is none is told."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -176,3 +177,38 @@ def test_a_filter_trains_on_an_encoders_vectors_and_shares_its_trunk(trained, tm
     manifest = assemble(parts, "own", "1", tmp_path / "bundle")
     assert [graph.file for graph in manifest.graphs] == ["encoder.onnx", "embedding.onnx", "dark.onnx"]
     assert [score.name for score in manifest.scores] == ["dark"]
+
+
+def test_tags_and_preference_train_on_an_encoders_vectors_and_share_its_trunk(trained, tmp_path):
+    for model, source in (("tags", "--labels"), ("preference", "--images")):
+        done = mekiki(
+            "train",
+            model,
+            source,
+            trained / "images",
+            "--encoder",
+            trained / "run",
+            "--out",
+            tmp_path / model,
+        )
+        assert done.returncode == 0, done.stderr
+    runs = (trained / "run", tmp_path / "tags", tmp_path / "preference")
+    parts = [part for run in runs for part in take(str(run))]
+    manifest = assemble(parts, "own", "1", tmp_path / "bundle")
+    assert [graph.file for graph in manifest.graphs] == ["encoder.onnx", "embedding.onnx", "preference.onnx"]
+    assert manifest.tags.names == ["dark", "light"]
+    out = tmp_path / "results.jsonl"
+    done = mekiki("scan", trained / "images", "--out", out, "--set", f"model.bundle={tmp_path / 'bundle'}")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert all(0 <= line["scores"]["preference"] <= 1 for line in lines)
+    best = [line["tags"][0]["name"] == line["path"].partition("/")[0] for line in lines if line["tags"]]
+    assert sum(best) > 0.8 * len(lines)
+
+
+def test_what_is_no_embedding_is_told(trained, tmp_path):
+    done = mekiki(
+        "train", "tags", "--labels", trained / "images", "--encoder", tmp_path, "--out", tmp_path / "o"
+    )
+    assert done.returncode == 2
+    assert "there is no Part in" in done.stderr
