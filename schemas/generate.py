@@ -33,7 +33,8 @@ _INPUTS = (events.UPLOADED, events.DELETED)
 
 _DEAD_LETTER_HEADERS = {
     "type": "object",
-    "description": "Header names of KIP-1034, beside the event's own headers.",
+    "description": "Header names of KIP-1034, beside the event's own headers. The record's time is that of "
+    "the rejection, so that the dead letter lives as long as its topic's retention.",
     "required": [
         "__streams.errors.exception",
         "__streams.errors.message",
@@ -53,6 +54,11 @@ _DEAD_LETTER_HEADERS = {
             "format": "uuid",
             "description": "UUID version 5 of topic/partition/offset, and /entry where the record held "
             "several events: the same rejection has the same id",
+        },
+        "mekiki.timestamp": {
+            "type": "string",
+            "description": "time of the record that first held the event, Unix milliseconds as decimal text; "
+            "left out where it had none. It stays on a replayed event, whose record has the time of sending",
         },
         "mekiki.entry": {
             "type": "string",

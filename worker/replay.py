@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from worker.errors import BrokerError
-from worker.stream.dead_letter import REASON, TOPIC, original_headers
+from worker.stream.dead_letter import REASON, TIMESTAMP, TOPIC, original_headers
 from worker.stream.delivery import Delivery, NotDelivered
-from worker.stream.kafka import InputRecord, OutputRecord, input_record
+from worker.stream.kafka import Headers, InputRecord, OutputRecord, input_record
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,8 @@ class Replay:
             int(counted) if counted.isdigit() and len(counted) < 10 else 0
         ) + 1  # a producer may set it too
         kept = tuple(header for header in original_headers(record.headers) if header[0] != REPLAYS)
-        return OutputRecord(target, record.key, record.value, (*kept, (REPLAYS, str(times).encode())))
+        own = ((REPLAYS, str(times).encode()), *_event_timestamp(headers))
+        return OutputRecord(target, record.key, record.value, (*kept, *own))
 
     def _deliver(self, back: list[OutputRecord], records: list[InputRecord]) -> None:
         next_offsets = {record.partition: record.offset + 1 for record in records}
@@ -116,3 +117,8 @@ class Replay:
             self.delivery.deliver(back, offsets, self.consumer)
         except NotDelivered as error:
             raise BrokerError(f"the replay stopped, nothing of its last step was sent: {error}") from error
+
+
+def _event_timestamp(headers: dict[str, bytes | None]) -> Headers:
+    """The event's own time stays in the header: as record time, retention would delete it at once."""
+    return ((TIMESTAMP, headers[TIMESTAMP]),) if TIMESTAMP in headers else ()

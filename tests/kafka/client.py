@@ -8,7 +8,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 Headers = tuple[tuple[str, bytes | None], ...]
 Answer = TypeVar("Answer")
@@ -16,7 +23,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Record:
-    """A record to send (`partition` -1: by its key) or one that was read."""
+    """A record to send (`partition` -1: by its key; `timestamp_ms` 0: now) or one that was read."""
 
     value: bytes | None
     key: bytes | None = None
@@ -49,6 +56,13 @@ class Broker:
 
     def delete_topics(self, names: Iterable[str]) -> None:
         _all(self._admin.delete_topics(list(names)))
+
+    def configure(self, topic: str, name: str, value: str) -> None:
+        """Set one property of `topic`."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        for future in self._admin.incremental_alter_configs([resource]).values():
+            future.result(30)
 
     def topic_names(self) -> set[str]:
         return set(self._admin.list_topics(timeout=10).topics)
@@ -95,6 +109,7 @@ class Broker:
                         record.key,
                         partition=record.partition,
                         headers=list(record.headers),
+                        timestamp=record.timestamp_ms,
                         on_delivery=delivered(record),
                     )
                     break

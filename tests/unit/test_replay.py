@@ -8,7 +8,7 @@ from schemas.rejection import RejectionReason
 from tests.unit.records import record
 from worker.errors import Rejection
 from worker.replay import REPLAYS, Replay
-from worker.stream.dead_letter import dead_letter_record
+from worker.stream.dead_letter import TIMESTAMP, dead_letter_record
 from worker.stream.kafka import InputRecord
 
 NOTHING = cast(Any, None)  # neither a consumer nor a delivery is asked
@@ -24,4 +24,4 @@ def test_replays_are_counted_whatever_a_producer_wrote_there(given: Any, counted
     read = InputRecord("uploads.dlq", 0, 7, letter.key, letter.value, letter.headers, 0)
     back = REPLAY._original(read)
     assert (back.topic, back.key, back.value) == ("uploads", b"k", b"{}")
-    assert back.headers == (("trace", b"1"), (REPLAYS, counted))
+    assert back.headers == (("trace", b"1"), (REPLAYS, counted), (TIMESTAMP, b"1700000000000"))
