@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -56,6 +64,35 @@ class Broker:
 
     def delete_topics(self, names: Iterable[str]) -> None:
         _all(self._admin.delete_topics(list(names)))
+
+    def recreate_topic(self, name: str, partitions: int) -> None:
+        """Delete a topic and make it again at once."""
+        self.delete_topics([name])
+
+        def created() -> bool:
+            try:
+                _all(self._admin.create_topics([NewTopic(name, partitions, 1)]))
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+                return False
+            return True
+
+        wait_until(created, f"{name} to be deleted")
+
+    def cut(self, topic: str, begins: dict[int, int]) -> None:
+        """Let the log of each partition begin at an offset, as retention does."""
+        asked = [TopicPartition(topic, number, offset) for number, offset in begins.items()]
+        for future in self._admin.delete_records(asked).values():
+            future.result(30)
+
+    def set_offsets(self, group: str, topic: str, offsets: dict[int, int]) -> None:
+        """Set back a group that has no members."""
+        asked = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
+        for future in self._admin.alter_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, asked)]
+        ).values():
+            future.result(30)
 
     def configure(self, topic: str, name: str, value: str) -> None:
         """Set one property of `topic`."""

@@ -16,8 +16,9 @@ from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard
-from worker.stream.kafka import create_consumer
+from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.limit import RejectionLimit
+from worker.stream.topic_identity import TopicIdentity
 
 
 def build_index_role(
@@ -72,6 +73,7 @@ def build_index_role(
             metrics=metrics,
             health=health,
         ),
+        identity=TopicIdentity(create_admin(settings.kafka), identity.topic),
         metrics=metrics,
         health=health,
         request_timeout=settings.kafka.request_timeout,

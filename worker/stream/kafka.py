@@ -155,6 +155,8 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "partition.assignment.strategy": "cooperative-sticky",
+        # A topic that was made again, or has new partitions, is noticed in seconds, not in 5 minutes.
+        "topic.metadata.refresh.interval.ms": 10_000,
         **properties,
         **settings.consumer,
     }
