@@ -68,6 +68,24 @@ _DEAD_LETTER_HEADERS = {
     },
 }
 
+_TOMBSTONE_HEADERS = {
+    "type": "object",
+    "description": "CloudEvents attributes, and what caused the tombstone: it has no value that could say.",
+    "required": ["mekiki.cause_time", "mekiki.cause_event_id", "mekiki.cause_position"],
+    "properties": {
+        "mekiki.cause_time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "uploaded_at or deleted_at of the input event",
+        },
+        "mekiki.cause_event_id": {"type": "string", "description": "event_id of the input event"},
+        "mekiki.cause_position": {
+            "type": "string",
+            "description": "topic/partition/offset of the input record, and /entry where it held several",
+        },
+    },
+}
+
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of what goes over the wire."""
@@ -92,6 +110,7 @@ def asyncapi() -> dict[str, Any]:
     messages["tombstone"] = {
         "name": "tombstone",
         "summary": "No value: the image of this key is not searchable (blocked, in review, or deleted).",
+        "headers": _TOMBSTONE_HEADERS,
         "payload": {"type": "null"},
     }
     channels = {
