@@ -9,6 +9,7 @@ from pathlib import Path
 from worker.compose import create_metrics
 from worker.errors import ConfigurationError
 from worker.fetch.fetch import build_fetcher
+from worker.fetch.folder import NamedFolderReader
 from worker.model.bundle import load_bundle, load_policy
 from worker.overtaken import History
 from worker.replay import Replay
@@ -30,7 +31,8 @@ def scan_folder(
     bundle = load_bundle(settings.model)
     policy = load_policy(settings, bundle.manifest)
     metrics = create_metrics("scan", bundle)
-    fetcher = build_fetcher(settings.fetch.model_copy(update={"folder": folder}))
+    reader = NamedFolderReader(folder, int(settings.fetch.max_bytes), pauses=())
+    fetcher = build_fetcher(settings.fetch, folder=reader)
     pipeline: Pipeline[ScannedFile] = build_pipeline(settings, bundle, policy, metrics, fetcher.fetch)
     with ExitStack() as stack:
         try:
