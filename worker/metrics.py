@@ -141,6 +141,9 @@ class Metrics:
         self.index_rejections = Counter(
             "mekiki_index_rejections", "Embedded records rejected.", ["reason"], registry=registry
         )
+        self.index_passed_over = Counter(
+            "mekiki_index_passed_over", "Embedded records of another index.", ["reason"], registry=registry
+        )
         self.index_near_duplicates = Counter(
             "mekiki_index_near_duplicates", "New images with a near-duplicate.", registry=registry
         )

@@ -102,7 +102,7 @@ def test_an_index_whose_topic_is_made_again_equals_the_new_log(workplace: Workpl
     ]
     with suppress(BrokerError), workplace.running("index") as running:  # a gap in the log ends the role
         wait_until(lambda: running.get("/index")[1]["vectors"] == 12, "the old vectors")
-        broker.recreate_topic(topics.embedded, 2)
+        broker.recreate_topic(topics.embedded, 2, **{"cleanup.policy": "compact"})
         broker.send(topics.embedded, renamed)
         time.sleep(5)
     with workplace.running("index") as running:

@@ -65,13 +65,13 @@ class Broker:
     def delete_topics(self, names: Iterable[str]) -> None:
         _all(self._admin.delete_topics(list(names)))
 
-    def recreate_topic(self, name: str, partitions: int) -> None:
+    def recreate_topic(self, name: str, partitions: int, **config: str) -> None:
         """Delete a topic and make it again at once."""
         self.delete_topics([name])
 
         def created() -> bool:
             try:
-                _all(self._admin.create_topics([NewTopic(name, partitions, 1)]))
+                _all(self._admin.create_topics([NewTopic(name, partitions, 1, config=config)]))
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise

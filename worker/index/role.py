@@ -35,10 +35,7 @@ WITHIN_LIMIT = "index within the rejection limit"
 
 def halt_advice(space: str) -> str:
     """What a person does about a halt by the rejection limit of an index of vectors of `space`."""
-    return (
-        "the index halts and acknowledges nothing. Mend the cause (vectors of another space than "
-        f"{space!r} belong on a topic of their own), then restart it"
-    )
+    return f"the index of space {space!r} halts and acknowledges nothing. Mend the cause, then restart it"
 
 
 # librdkafka properties that a consumer needs for this role. An offset that the log does not hold must
@@ -196,14 +193,15 @@ class IndexRole:
         records, ends = self._poll()
         for record in records:
             if record.offset >= self._acknowledge_from[record.partition]:
-                outcomes.append(self._updates.apply(record))
+                if (outcome := self._updates.apply(record)) is not None:
+                    outcomes.append(outcome)
                 fresh.append(record)
             else:
                 self._updates.replay(record)
             self._advance(record.partition, record.offset + 1)
         for partition, end in ends.items():
             self._reach_end(partition, end)
-        if outcomes and not self._acknowledge(fresh, outcomes):
+        if fresh and not self._acknowledge(fresh, outcomes):
             return  # and build nothing: a generation must hold no unacknowledged record
         self._backend.turn()
         self._add_new_partitions()
