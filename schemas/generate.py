@@ -33,7 +33,8 @@ _INPUTS = (events.UPLOADED, events.DELETED)
 
 _DEAD_LETTER_HEADERS = {
     "type": "object",
-    "description": "Header names of KIP-1034, beside the event's own headers.",
+    "description": "Header names of KIP-1034, beside the event's own headers. The record's time is that of "
+    "the rejection, so that the dead letter lives as long as its topic's retention.",
     "required": [
         "__streams.errors.exception",
         "__streams.errors.message",
@@ -54,10 +55,33 @@ _DEAD_LETTER_HEADERS = {
             "description": "UUID version 5 of topic/partition/offset, and /entry where the record held "
             "several events: the same rejection has the same id",
         },
+        "mekiki.timestamp": {
+            "type": "string",
+            "description": "time of the record that first held the event, Unix milliseconds as decimal text; "
+            "left out where it had none. It stays on a replayed event, whose record has the time of sending",
+        },
         "mekiki.entry": {
             "type": "string",
             "description": "where the record held several events: which of them, counted from 0. The value "
             "is then an envelope of this event alone, so that it can be sent back",
+        },
+    },
+}
+
+_TOMBSTONE_HEADERS = {
+    "type": "object",
+    "description": "CloudEvents attributes, and what caused the tombstone: it has no value that could say.",
+    "required": ["mekiki.cause_time", "mekiki.cause_event_id", "mekiki.cause_position"],
+    "properties": {
+        "mekiki.cause_time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "uploaded_at or deleted_at of the input event",
+        },
+        "mekiki.cause_event_id": {"type": "string", "description": "event_id of the input event"},
+        "mekiki.cause_position": {
+            "type": "string",
+            "description": "topic/partition/offset of the input record, and /entry where it held several",
         },
     },
 }
@@ -86,6 +110,7 @@ def asyncapi() -> dict[str, Any]:
     messages["tombstone"] = {
         "name": "tombstone",
         "summary": "No value: the image of this key is not searchable (blocked, in review, or deleted).",
+        "headers": _TOMBSTONE_HEADERS,
         "payload": {"type": "null"},
     }
     channels = {

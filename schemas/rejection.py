@@ -6,8 +6,8 @@ from enum import StrEnum
 class RejectionReason(StrEnum):
     """What was wrong with an input event. The part before the dot is the stage that found it.
 
-    Only faults of the input stand here: a failure of our own stops or delays the worker
-    and never becomes a rejection.
+    Only faults of the input stand here: a failure of our own stops or delays the worker and never becomes
+    a rejection. `fetch.unreadable` is one of a single file, which was tried again while others were read.
     """
 
     ENVELOPE_NOT_JSON = "envelope.not_json"
@@ -23,6 +23,7 @@ class RejectionReason(StrEnum):
     FETCH_FORBIDDEN_ADDRESS = "fetch.forbidden_address"
     FETCH_TOO_MANY_REDIRECTS = "fetch.too_many_redirects"
     FETCH_UNREACHABLE = "fetch.unreachable"
+    FETCH_UNREADABLE = "fetch.unreadable"
     FETCH_OUTSIDE_FOLDER = "fetch.outside_folder"
     IMAGE_NOT_AN_IMAGE = "image.not_an_image"
     IMAGE_CORRUPT = "image.corrupt"

@@ -182,7 +182,8 @@ def _replay(settings: Settings, options: argparse.Namespace, console: Console) -
         sent, passed = replay(
             settings, options.source, options.reason, lambda count: progress.advance(task, count)
         )
-    console.print(f"{sent} events sent back, {passed} passed over")
+    reasons = "".join(f", {count} {why}" for why, count in sorted(passed.items()))
+    console.print(f"{sent} events sent back, {passed.total()} passed over{reasons}", soft_wrap=True)
     return 0
 
 

@@ -1,6 +1,7 @@
 """Commands that are no roles, composed from the same parts."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,12 +9,16 @@ from pathlib import Path
 from worker.compose import create_metrics
 from worker.errors import ConfigurationError
 from worker.fetch.fetch import build_fetcher
+from worker.fetch.folder import NamedFolderReader
 from worker.model.bundle import load_bundle, load_policy
 from worker.model.decoders import create_decoders
+from worker.overtaken import History
 from worker.replay import Replay
+from worker.replayed import read_embedded, uploads_reader
 from worker.role_names import INDEX, SCORE
 from worker.scan import ScannedFile, scan
 from worker.score.compose import build_pipeline
+from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline
 from worker.settings import Settings
 from worker.stream.delivery import create_delivery
@@ -27,7 +32,8 @@ def scan_folder(
     bundle = load_bundle(settings.model)
     policy = load_policy(settings, bundle.manifest)
     metrics = create_metrics("scan", bundle)
-    fetcher = build_fetcher(settings.fetch.model_copy(update={"folder": folder}))
+    reader = NamedFolderReader(folder, int(settings.fetch.max_bytes), pauses=())
+    fetcher = build_fetcher(settings.fetch, folder=reader)
     decoders = create_decoders(settings.decode)
     pipeline: Pipeline[ScannedFile] = build_pipeline(
         settings, bundle, policy, metrics, fetcher.fetch, decoders.decode
@@ -55,15 +61,23 @@ def replay(
     source: str,
     reason: str | None,
     progress: Callable[[int], object],
-) -> tuple[int, int]:
-    """Send dead letters of the role `source` back; returns how many were sent and how many passed over."""
+) -> tuple[int, Counter[str]]:
+    """Send dead letters of the role `source` back.
+
+    Returns:
+        How many events were sent, and how many dead letters were passed over for which reason.
+
+    """
     topics = settings.topics
-    dead_letters, target = {
-        SCORE: (topics.dead_letter, topics.uploaded),
-        INDEX: (topics.index_dead_letter, topics.embedded),
+    uploads = uploads_reader(Parser(settings.fetch.object_url))
+    dead_letters, target, read_events = {
+        SCORE: (topics.dead_letter, topics.uploaded, uploads),
+        INDEX: (topics.index_dead_letter, topics.embedded, read_embedded),
     }[source]
     group = f"{settings.kafka.group}-replay" + (f"-{reason}" if reason else "")
     consumer = create_consumer(settings.kafka, {"group.id": group, "enable.partition.eof": True})
+    reader = create_consumer(settings.kafka, {"group.id": f"{group}-history", "enable.partition.eof": True})
+    timeout = settings.kafka.request_timeout
     delivery = create_delivery(
         settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-replay"
     )
@@ -71,11 +85,13 @@ def replay(
         return Replay(
             consumer=consumer,
             delivery=delivery,
+            history=History(reader, target, read_events, timeout),
             topic=dead_letters,
-            targets=frozenset({target}),
+            target=target,
             reason=reason,
-            timeout=settings.kafka.request_timeout,
+            timeout=timeout,
         ).run(progress)
     finally:
         consumer.close()
+        reader.close()
         delivery.close()

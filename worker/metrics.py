@@ -49,6 +49,14 @@ class Metrics:
             "mekiki_poll_assigned_partitions", "Partitions assigned.", ["role"], registry=registry
         )
 
+        # Offsets that did not go on where they were, and how many of them have no outcome for it.
+        self.poll_resets = Counter(
+            "mekiki_poll_offset_resets", "Partitions read from elsewhere on.", ["reason"], registry=registry
+        )
+        self.poll_lost_offsets = Counter(
+            "mekiki_poll_lost_offsets", "Offsets without an outcome.", ["reason"], registry=registry
+        )
+
         # The time of each stage: of one event (parse, fetch, decode, codes), a batch (infer, tag),
         # or a commit.
         self.stage_seconds = Histogram(
@@ -132,6 +140,9 @@ class Metrics:
         )
         self.index_rejections = Counter(
             "mekiki_index_rejections", "Embedded records rejected.", ["reason"], registry=registry
+        )
+        self.index_passed_over = Counter(
+            "mekiki_index_passed_over", "Embedded records of another index.", ["reason"], registry=registry
         )
         self.index_near_duplicates = Counter(
             "mekiki_index_near_duplicates", "New images with a near-duplicate.", registry=registry

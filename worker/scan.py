@@ -1,6 +1,8 @@
 """Scan: the score role's stages over a folder, one JSON line a file. For backfill and tuning."""
 
+import errno
 import json
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -71,19 +73,64 @@ def scan(
 def files_under(folder: Path) -> Iterator[str]:
     """Paths of all files below `folder`, relative to it, a folder's in order of their names.
 
+    Links are followed, wherever they lead; a link to a folder that it stands in is a file that is none.
+    A folder that cannot be read is one, too.
+
     Raises:
-        ConfigurationError: `folder` is not a folder that can be read.
+        ConfigurationError: `folder` itself is not a folder that can be read.
 
     """
     try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+        status = folder.stat()
+        entries = _entries(folder)
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be scanned: {error}") from error
-    for entry in entries:
-        if entry.is_dir() and not entry.is_symlink():
-            yield from (f"{entry.name}/{path}" for path in files_under(entry))
-        else:
-            yield entry.name
+    yield from _Walk(folder).files(entries, "", ((status.st_dev, status.st_ino),))
+
+
+class _Walk:
+    """Files below `root`. Of folders that are linked inside linked folders, each is walked once.
+
+    Otherwise folders that link to each other would be as many paths as there are orders of them.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._linked: set[tuple[int, int]] = set()
+
+    def files(
+        self, entries: list[str], within: str, above: tuple[tuple[int, int], ...], linked: bool = False
+    ) -> Iterator[str]:
+        for name in entries:
+            path = f"{within}{name}"
+            try:
+                inner, identity, is_link = self._folder(path, above, linked)
+            except OSError:  # no folder, or one that cannot be read: whoever reads it will say
+                yield path
+                continue
+            if inner is not None:
+                yield from self.files(inner, f"{path}/", (*above, identity), linked or is_link)
+
+    def _folder(
+        self, path: str, above: tuple[tuple[int, int], ...], linked: bool
+    ) -> tuple[list[str] | None, tuple[int, int], bool]:
+        """A folder's entries, None where it was walked already."""
+        status = (self._root / path).stat()
+        identity = (status.st_dev, status.st_ino)
+        is_link = (self._root / path).is_symlink()
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(path)
+        if identity in above:
+            raise OSError(errno.ELOOP, "a link to a folder that it stands in", path)
+        if is_link and linked:
+            if identity in self._linked:
+                return None, identity, is_link
+            self._linked.add(identity)
+        return _entries(self._root / path), identity, is_link
+
+
+def _entries(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
 
 
 def _upload(folder: Path, path: str) -> ImageUploaded:

@@ -86,6 +86,6 @@ def _names(dataset: Dataset, minimum: int) -> tuple[list[str], int]:
     kept = [str(name) for name, count in zip(names, counts, strict=True) if count >= minimum]
     if not kept:
         raise DatasetError(
-            f"no tag has {minimum} images of the training groups: give more images, or a lower --minimum-count"
+            f"no tag has {minimum} images of training groups: give more images, or a lower --minimum-count"
         )
     return kept, len(names) - len(kept)

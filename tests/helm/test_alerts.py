@@ -51,6 +51,7 @@ READY_TOO = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="b"}'
 READY_INDEX = "mekiki_health_ready_ratio{" + OF + ',role="index",instance="c"}'
 ANOTHER = 'mekiki_health_ready_ratio{release="another",role="score",instance="d"}'
 BUILD = "mekiki_build_info{" + OF + ',pool="gpu",role="score",provider="%s"}'
+RESETS = "mekiki_poll_offset_resets_total{" + OF + ',reason="topic_recreated"}'
 HALTED = "mekiki_commit_halted_ratio{" + OF + "}"
 
 CASES = [
@@ -70,6 +71,10 @@ CASES = [
     Case("MekikiRejectionRatioHigh", "one in a hundred", False, "30m",
          {OUTCOMES: "0+100x60", REJECTIONS: "0+1x60"}),
     Case("MekikiRejectionRatioHigh", "few uploads", False, "30m", {OUTCOMES: "0+1x60", REJECTIONS: "0+1x60"}),
+    Case("MekikiOffsetsReset", "a topic was made again", True, "12m",
+         {RESETS: "0x10 4x40"}, {"reason": "topic_recreated"}),
+    Case("MekikiOffsetsReset", "offsets go on", False, "12m", {RESETS: "0x40"}),
+    Case("MekikiOffsetsReset", "it was long ago", False, "40m", {RESETS: "0x10 4x40"}),
     Case("MekikiFilterRatioJumps", "blocks five times as much", True, "26h",
          {BLOCK: "0+15x288 4320+75x40", ACCEPT: "0+485x340"}, step="5m"),
     Case("MekikiFilterRatioJumps", "blocks nothing any more", True, "26h",

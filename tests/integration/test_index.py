@@ -20,7 +20,7 @@ from tests.integration.conftest import workplaces
 from tests.integration.running import Running
 from tests.kafka.client import Broker, Record, wait_until
 from tests.workplace import Workplace
-from worker.errors import IndexDirectoryError
+from worker.errors import ConfigurationError, IndexDirectoryError
 from worker.settings import Settings
 
 COUNT = 60
@@ -302,13 +302,14 @@ def test_records_that_are_no_vectors_of_this_index_are_rejected_and_the_rest_go_
     bad = {
         b"not json": ("envelope.not_json", Record(b"{", b"x")),
         b"another key": ("envelope.invalid", Record(changed(), b"y")),
-        b"another space": ("vector.invalid", Record(changed(space="another"), b"x")),
         b"another dim": ("vector.invalid", Record(changed(vector=vector([1.0] * (dim + 1))), b"x")),
         b"nan": ("vector.invalid", Record(changed(vector=vector([float("nan")] * dim)), b"x")),
         b"zero": ("vector.invalid", Record(changed(vector=vector([0.0] * dim)), b"x")),
     }
     sent = [Record(r.value, r.key, (("case", name),)) for name, (_, r) in bad.items()]
-    workplace.broker.send(topics.embedded, [*sent, Record(changed(image_id="last"), b"last")])
+    foreign = [Record(changed(space=f"another {n}"), b"x") for n in range(3)]
+    last = Record(changed(image_id="last"), b"last")
+    workplace.broker.send(topics.embedded, [*sent, *foreign, last, *foreign])
     with workplace.running("index") as running:
         wait_until_indexed(workplace)
         assert running.get("/index")[1]["vectors"] == 4
@@ -317,3 +318,31 @@ def test_records_that_are_no_vectors_of_this_index_are_rejected_and_the_rest_go_
     assert reasons == {name: reason for name, (reason, _) in bad.items()}
     assert len(dead) == len(bad)
     assert {r.header("case"): r.value for r in dead} == {name: r.value for name, (_, r) in bad.items()}
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact", "compact,delete"])
+def test_a_topic_that_is_not_compacted_is_refused(workplace: Workplace, policy: str) -> None:
+    topic = workplace.settings.topics.embedded
+    workplace.broker.configure(topic, "cleanup.policy", policy)
+    if policy == "delete":
+        with pytest.raises(ConfigurationError, match="compact"), workplace.running("index"):
+            pass
+        return
+    with workplace.running("index") as running:
+        running.wait_until_ready()
+
+
+def test_an_index_among_records_of_another_space_goes_on_at_every_restart(workplace: Workplace) -> None:
+    fill(workplace, 0, 3)
+    topic = workplace.settings.topics.embedded
+    good = json.loads(next(r.value for r in embedded(workplace) if r.value) or b"")
+    limited = workplace.changed(score={"rejection_limit": {"ratio": 0.05, "minimum": 10}})
+    for restart in range(3):
+        values = [{**good, "image_id": f"f-{n}", "space": "another"} for n in range(150)]
+        foreign = [Record(json.dumps(value).encode(), value["image_id"].encode()) for value in values]
+        workplace.broker.send(topic, foreign)
+        with workplace.running("index", settings=limited) as running:
+            running.wait_until_ready()
+            wait_until_indexed(workplace)
+            assert running.get("/index")[1]["vectors"] == 3, restart
+    assert workplace.broker.read(workplace.settings.topics.index_dead_letter) == []

@@ -143,7 +143,7 @@ def test_too_many_rejections_halt_the_role_with_nothing_committed(broker, tmp_pa
     topics = TOPICS.model_copy(update={"embedded": "halting", "index_dead_letter": "halting.dlq"})
     producer.list_topics("halting", timeout=10)
     for number in range(150):
-        event = embedded(f"h{number}", axis(0), space="other")
+        event = embedded(f"h{number}", 0 * axis(0))
         producer.produce("halting", key=f"h{number}", value=event, partition=0)
     assert producer.flush(10) == 0
     running = Running(bootstrap, tmp_path, topics).__enter__()

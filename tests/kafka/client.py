@@ -7,8 +7,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 Headers = tuple[tuple[str, bytes | None], ...]
 Answer = TypeVar("Answer")
@@ -16,7 +31,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Record:
-    """A record to send (`partition` -1: by its key) or one that was read."""
+    """A record to send (`partition` -1: by its key; `timestamp_ms` 0: now) or one that was read."""
 
     value: bytes | None
     key: bytes | None = None
@@ -49,6 +64,42 @@ class Broker:
 
     def delete_topics(self, names: Iterable[str]) -> None:
         _all(self._admin.delete_topics(list(names)))
+
+    def recreate_topic(self, name: str, partitions: int, **config: str) -> None:
+        """Delete a topic and make it again at once."""
+        self.delete_topics([name])
+
+        def created() -> bool:
+            try:
+                _all(self._admin.create_topics([NewTopic(name, partitions, 1, config=config)]))
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+                return False
+            return True
+
+        wait_until(created, f"{name} to be deleted")
+
+    def cut(self, topic: str, begins: dict[int, int]) -> None:
+        """Let the log of each partition begin at an offset, as retention does."""
+        asked = [TopicPartition(topic, number, offset) for number, offset in begins.items()]
+        for future in self._admin.delete_records(asked).values():
+            future.result(30)
+
+    def set_offsets(self, group: str, topic: str, offsets: dict[int, int]) -> None:
+        """Set back a group that has no members."""
+        asked = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
+        for future in self._admin.alter_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, asked)]
+        ).values():
+            future.result(30)
+
+    def configure(self, topic: str, name: str, value: str) -> None:
+        """Set one property of `topic`."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        for future in self._admin.incremental_alter_configs([resource]).values():
+            future.result(30)
 
     def topic_names(self) -> set[str]:
         return set(self._admin.list_topics(timeout=10).topics)
@@ -95,6 +146,7 @@ class Broker:
                         record.key,
                         partition=record.partition,
                         headers=list(record.headers),
+                        timestamp=record.timestamp_ms,
                         on_delivery=delivered(record),
                     )
                     break

@@ -186,6 +186,9 @@ class KafkaServer:
             # Killed members and their transactions are noticed within a test's patience.
             "group.min.session.timeout.ms": 1000,
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
+            # What is past its retention goes within seconds, not minutes.
+            "log.retention.check.interval.ms": 1000,
+            "log.segment.delete.delay.ms": 500,
         }
         return "".join(f"{key}={value}\n" for key, value in settings.items())
 

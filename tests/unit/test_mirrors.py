@@ -16,6 +16,11 @@ _ELSEWHERE = {
     ),
     "worker/model/decoder.py": "a child process: tests/hostile/test_decoders.py",
     "worker/model/decoders.py": "starts processes: tests/hostile/test_decoders.py",
+    **dict.fromkeys(
+        ("worker/overtaken.py", "worker/replayed.py", "worker/stream/cause.py"),
+        "what a replay looks at: tests/unit/test_replay.py, tests/integration/test_replay_order.py",
+    ),
+    "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
     "worker/score/objects.py": "what notifications share: test_notifications.py, test_cloud_storage.py",
     "worker/score/validate.py": "what every form shares: test_parse.py",
     "worker/score/parsed.py": "a question to a store: test_notifications.py, test_prepare.py",

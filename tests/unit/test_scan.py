@@ -12,6 +12,7 @@ import pytest
 
 from schemas.events import Code
 from schemas.rejection import RejectionReason
+from worker import scan as scanning
 from worker.errors import ConfigurationError, Rejection, StageError
 from worker.scan import files_under, scan
 from worker.score.outcome import Verdict
@@ -126,6 +127,48 @@ def test_a_failure_of_ours_ends_the_scan(folder):
     stages.judge = fail
     with pytest.raises(StageError, match="disk"):
         run(folder, stages=stages)
+
+
+def test_links_are_followed_and_loops_of_them_end(tmp_path):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (root / "own").mkdir(parents=True)
+    (outside / "deep" / "1.jpg").write_bytes(b"x")
+    (root / "own" / "2.jpg").write_bytes(b"x")
+    (root / "file.jpg").symlink_to(outside / "deep" / "1.jpg")
+    (root / "folder").symlink_to(outside)
+    (root / "sibling").symlink_to("own")
+    (root / "broken.jpg").symlink_to("nowhere")
+    (root / "itself").symlink_to("itself")
+    (root / "own" / "up").symlink_to(root)
+    assert list(files_under(root)) == [
+        "broken.jpg", "file.jpg", "folder/deep/1.jpg", "itself", "own/2.jpg", "own/up",
+        "sibling/2.jpg", "sibling/up",
+    ]  # fmt: skip
+
+
+def test_folders_that_all_link_to_each_other_are_walked_in_no_time(tmp_path):
+    names = [f"f{number:02}" for number in range(12)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_bytes(b"x")
+        for other in names:
+            (tmp_path / name / f"to-{other}").symlink_to(f"../{other}")
+    paths = list(files_under(tmp_path))
+    assert {f"{name}/a.jpg" for name in names} <= set(paths)
+    assert len(paths) < 2000
+
+
+def test_a_folder_inside_that_cannot_be_read_is_a_line(folder, monkeypatch):
+    entries = scanning._entries
+
+    def refused(path):
+        if path.name == "d":
+            raise PermissionError(13, "Permission denied")
+        return entries(path)
+
+    monkeypatch.setattr(scanning, "_entries", refused)
+    assert "c/d" in list(files_under(folder))
 
 
 def test_a_folder_that_is_none(tmp_path):

@@ -3,7 +3,7 @@
 import errno
 import ssl
 from collections.abc import Callable, Iterable
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Protocol
 
 import httpcore
@@ -16,7 +16,13 @@ from worker.fetch.addresses import AddressBook, IPAddress, has_route
 _MAX_ADDRESSES = 4
 
 # Wants of this machine, whatever it connects to.
-_OURS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENETDOWN}
+_OURS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENETDOWN}
+# What a machine without IPv6 says of an IPv6 address. Of an IPv4 one, the first says that no port is left.
+_NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH}
+# Wants that pass when other images are done.
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
 # The machine's own firewall says no.
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
 
@@ -90,7 +96,7 @@ class VettedBackend(httpcore.NetworkBackend):
             if left <= 0:
                 break
             try:
-                stream = self._connector(address, port, min(left, self._connect_timeout))
+                stream = self._connected(address, port, timeout)
             except OSError as error:
                 self._blame(error, address)
                 last = error
@@ -100,12 +106,28 @@ class VettedBackend(httpcore.NetworkBackend):
             raise httpcore.ConnectTimeout(str(last)) from last
         raise httpcore.ConnectError(last) from last
 
+    def _connected(self, address: IPAddress, port: int, deadline: float) -> httpcore.NetworkStream:
+        """Connect; while this machine has nothing left for it, pause and try again, up to `deadline`."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return self._connector(address, port, min(deadline - monotonic(), self._connect_timeout))
+            except OSError as error:
+                if error.errno not in _PASSING or deadline - monotonic() <= 2 * pause:
+                    raise
+            sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
     def _blame(self, error: OSError, address: IPAddress) -> None:
         """Return when the other side is at fault; raise otherwise.
 
         An unreachable network is our fault when the routing table has no way to an IPv4 address. Machines
         without IPv6 are common: a host that has nothing else is then unreachable by its own choice.
         """
+        if address.version == 6 and error.errno in _NO_IPV6:
+            return
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise StageError(f"this machine has no port left to connect to {address}: {error}") from error
         raise_if_ours(error)
         if error.errno in _FORBIDDEN:
             raise Rejection(

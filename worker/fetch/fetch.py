@@ -122,8 +122,9 @@ def build_fetcher(
     resolver: Resolver = system_resolver,
     connector: Connector = tcp_connector,
     tls: ssl.SSLContext | None = None,
+    folder: FolderReader | None = None,
 ) -> Fetcher:
-    """Put a fetcher together from its settings.
+    """Put a fetcher together from its settings; `folder` takes the place of the configured one.
 
     Without `tls`, certificates are checked against the machine's authorities, which `SSL_CERT_FILE` may
     name, and certifi's. Proxies named in the environment are not used: a proxy would connect to
@@ -148,8 +149,10 @@ def build_fetcher(
         max_redirects=settings.max_redirects,
         retries=settings.retries,
     )
+    if folder is None and settings.folder is not None:
+        folder = FolderReader(settings.folder, limits.max_bytes)
     return Fetcher(
         downloader=Downloader(pool, limits, addresses.answers_otherwise),
-        folder=None if settings.folder is None else FolderReader(settings.folder, limits.max_bytes),
+        folder=folder,
         max_bytes=limits.max_bytes,
     )

@@ -1,8 +1,11 @@
-"""Images in the configured folder, and in no other place, whatever a path says."""
+"""Images in a folder: the worker's, and no other place, whatever a path says; or one that a person named."""
 
 import errno
+import math
 import os
 import stat
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path, PurePath
 
@@ -15,30 +18,55 @@ _OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENXIO}
 
 
+# Nothing is left here for now, whatever is read.
+_SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_NOT_PERMITTED = {errno.EACCES, errno.EPERM}
+# A file that another read has succeeded beside in these seconds fails by itself.
+_LATELY_SECONDS = 60.0
+
+
 class FolderReader:
     """Reads files below `folder`. Used from many threads at once.
+
+    What cannot be read is tried again after each of `pauses` (seconds).
 
     Raises:
         ConfigurationError: `folder` is not a directory.
 
     """
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, pauses: Sequence[float] = (0.1, 0.5, 2.0)) -> None:
         if not folder.is_dir():
             raise ConfigurationError(f"fetch.folder: there is no directory {folder}")
         self._folder = Path(os.path.realpath(folder))
         self._max_bytes = max_bytes
+        self._pauses = pauses
+        self._succeeded = -math.inf  # when, by the monotonic clock
 
     def read(self, path: str) -> bytes:
         """Read the regular file at `path`, relative to the folder; links may not lead out of it.
 
         Raises:
-            Rejection: outside the folder, not there, not a regular file, or too large.
+            Rejection: outside the folder, not there, not a regular file, too large; or unreadable, again
+                and again, while other files are read.
             StageError: the disk, the folder's permissions or this machine's resources failed.
 
         """
+        for pause in (*self._pauses, None):
+            try:
+                data = self._read(path)
+            except OSError as error:
+                if pause is None:
+                    raise self._failed(path, error) from error
+                time.sleep(pause)
+            else:
+                self._succeeded = time.monotonic()
+                return data
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read(self, path: str) -> bytes:
         try:
-            with closing(_Opened(self._folder, self._inside(path))) as opened:
+            with closing(self._opened(path)) as opened:
                 return self._content(opened.descriptor, path)
         except FileNotFoundError as error:
             if not self._folder.is_dir():
@@ -49,7 +77,29 @@ class FolderReader:
                 raise _not_found(path, "there is no such file") from error
             if error.errno == errno.ELOOP:
                 raise _outside(path, "it leads through a link that loops or changed meanwhile") from error
-            raise StageError(f"{path!r} in fetch.folder cannot be read: {error}") from error
+            raise
+
+    def _failed(self, path: str, error: OSError) -> Exception:
+        """Whose fault it is, after the last attempt: this file's, or that of all that is read here."""
+        alone = time.monotonic() - self._succeeded < _LATELY_SECONDS
+        if error.errno in _NOT_PERMITTED:  # readable folder, unreadable file
+            alone = self._opens()
+        if error.errno in _SHORTAGE or not alone:
+            return StageError(f"{path!r} in fetch.folder {self._folder} cannot be read: {error}")
+        return Rejection(
+            RejectionReason.FETCH_UNREADABLE,
+            f"{path!r} cannot be read, though others can: {error.strerror}; mend it, send it again",
+        )
+
+    def _opens(self) -> bool:
+        try:
+            os.close(os.open(self._folder, _OPEN_FOLDER))
+        except OSError:
+            return False
+        return True
+
+    def _opened(self, path: str) -> "_Opened":
+        return _Opened(self._folder, self._inside(path))
 
     def _inside(self, path: str) -> PurePath:
         if "\0" in path or not _encodable(path):
@@ -75,6 +125,16 @@ class FolderReader:
             return file.read(status.st_size)  # what a writer adds meanwhile is left out
 
 
+class NamedFolderReader(FolderReader):
+    """Reads files below a folder that a person named, through links wherever they lead.
+
+    Never for paths that strangers write.
+    """
+
+    def _opened(self, path: str) -> "_Opened":
+        return _Followed(self._folder / path)
+
+
 class _Opened:
     """A file opened step by step from the folder, following no link: none can be put in between."""
 
@@ -87,6 +147,13 @@ class _Opened:
 
     def close(self) -> None:
         os.close(self.descriptor)
+
+
+class _Followed(_Opened):
+    """A file opened by its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, _OPEN_FILE & ~os.O_NOFOLLOW)
 
 
 def _open(path: Path | str, flags: int, within: int | None, folders: ExitStack) -> int:

@@ -1,15 +1,22 @@
 """What the index role publishes of a record: that it is searchable or deleted, or why it is rejected."""
 
+import logging
 from datetime import UTC, datetime
 
 from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, NearDuplicate, derived_event_id
 from worker.errors import Rejection
 from worker.index.backend import IndexBackend
-from worker.index.change import Delete, Upsert, parse_change
+from worker.index.change import Delete, OfAnotherSpace, Upsert, parse_change
 from worker.metrics import Metrics
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import dead_letter_record
 from worker.stream.kafka import InputRecord, OutputRecord
+
+logger = logging.getLogger(__name__)
+
+# Why a record changes nothing; a value of the label `reason`.
+OTHER_SPACE = "other_space"
+_MOST_SPACES_TOLD = 20
 
 
 class Updates:
@@ -32,6 +39,8 @@ class Updates:
         self._distance = near_duplicate_distance
         self._count = near_duplicate_count
         self._metrics = metrics
+        self._told: set[str] = set()
+        metrics.index_passed_over.labels(OTHER_SPACE)  # shown from the start, as 0
 
     def replay(self, record: InputRecord) -> None:
         """Apply a record whose outcome was published in an earlier run."""
@@ -39,15 +48,23 @@ class Updates:
             change = self._parse(record)
         except Rejection:
             return
-        self._apply(change)
+        if not isinstance(change, OfAnotherSpace):
+            self._apply(change)
 
-    def apply(self, record: InputRecord) -> OutputRecord:
-        """Apply `record`; when this returns it is searchable. Gives its one outcome, to be published."""
+    def apply(self, record: InputRecord) -> OutputRecord | None:
+        """Apply `record`; when this returns it is searchable. Gives its one outcome, to be published.
+
+        None: it is another index's, which is counted.
+        """
         try:
             change = self._parse(record)
         except Rejection as rejection:
             self._metrics.index_rejections.labels(rejection.reason.value).inc()
             return dead_letter_record(self._topics.index_dead_letter, record, rejection)
+        if isinstance(change, OfAnotherSpace):
+            self._metrics.index_passed_over.labels(OTHER_SPACE).inc()
+            self._tell(change)
+            return None
         self._apply(change)
         return self._acknowledgement(record, change)
 
@@ -55,7 +72,14 @@ class Updates:
         """Whether `outcome`, which `apply` gave, rejects its record."""
         return outcome.topic == self._topics.index_dead_letter
 
-    def _parse(self, record: InputRecord) -> Upsert | Delete:
+    def _tell(self, change: OfAnotherSpace) -> None:
+        """Once a space: a topic may be shared, or the bundle the wrong one."""
+        if change.space not in self._told and len(self._told) < _MOST_SPACES_TOLD:
+            self._told.add(change.space)
+            mine = self._index.identity.space
+            logger.warning("vectors of space %r are passed over: this index holds %r", change.space, mine)
+
+    def _parse(self, record: InputRecord) -> Upsert | Delete | OfAnotherSpace:
         return parse_change(record, self._index.identity.space, self._index.identity.dim)
 
     def _apply(self, change: Upsert | Delete) -> None:

@@ -32,12 +32,19 @@ class Delete:
     event_id: str
 
 
-def parse_change(record: InputRecord, space: str, dim: int) -> Upsert | Delete:
+@dataclass(frozen=True)
+class OfAnotherSpace:
+    """The vector is another index's: it changes nothing here, and is no fault of the record."""
+
+    space: str
+
+
+def parse_change(record: InputRecord, space: str, dim: int) -> Upsert | Delete | OfAnotherSpace:
     """What `record` asks of an index of vectors of `space` with `dim` dimensions.
 
     Raises:
         Rejection: the key is no image id, the value no ImageEmbedded event of this key, or the vector
-            is of another space or dimension, not finite, or zero.
+            of this space is of another dimension, not finite, or zero.
 
     """
     image_id = _image_id(record.key)
@@ -50,10 +57,7 @@ def parse_change(record: InputRecord, space: str, dim: int) -> Upsert | Delete:
             f"the record's key is {image_id!r}, its event's image_id {event.image_id!r}: they must be equal",
         )
     if event.space != space:
-        raise Rejection(
-            RejectionReason.VECTOR_INVALID,
-            f"the vector is of space {event.space!r}, this index holds {space!r}",
-        )
+        return OfAnotherSpace(event.space)
     return Upsert(image_id, str(event.event_id), unit_vector(event.vector.to_array(), dim))
 
 

@@ -16,8 +16,12 @@ from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard
-from worker.stream.kafka import create_consumer
+from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.limit import RejectionLimit
+from worker.stream.topic_identity import TopicIdentity
+from worker.stream.topics import require_compacted
+
+_COMPACTED_SECONDS = 10.0
 
 
 def build_index_role(
@@ -38,7 +42,7 @@ def build_index_role(
 
     Raises:
         IndexDirectoryError: the directory is owned by another process, or of another space.
-        ConfigurationError: librdkafka refuses a property.
+        ConfigurationError: librdkafka refuses a property, or the topic is not compacted.
         BrokerError: no broker answers.
 
     """
@@ -49,6 +53,8 @@ def build_index_role(
         group = f"mekiki-index-{index.name}"
         # Transactions go by the index's name: a restarted role ends what its killed predecessor left open.
         delivery = create_delivery(settings.kafka, settings.score.delivery, group)
+        admin = create_admin(settings.kafka)
+        require_compacted(admin, identity.topic, min(settings.kafka.request_timeout, _COMPACTED_SECONDS))
         consumer = create_consumer(settings.kafka, {**CONSUMER_PROPERTIES, "group.id": group})
     except BaseException:
         backend.close()
@@ -72,6 +78,7 @@ def build_index_role(
             metrics=metrics,
             health=health,
         ),
+        identity=TopicIdentity(admin, identity.topic),
         metrics=metrics,
         health=health,
         request_timeout=settings.kafka.request_timeout,

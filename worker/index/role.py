@@ -22,6 +22,7 @@ from worker.metrics import Metrics
 from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
+from worker.stream.topic_identity import RECREATED, Answer, TopicIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,7 @@ WITHIN_LIMIT = "index within the rejection limit"
 
 def halt_advice(space: str) -> str:
     """What a person does about a halt by the rejection limit of an index of vectors of `space`."""
-    return (
-        "the index halts and acknowledges nothing. Mend the cause (vectors of another space than "
-        f"{space!r} belong on a topic of their own), then restart it"
-    )
+    return f"the index of space {space!r} halts and acknowledges nothing. Mend the cause, then restart it"
 
 
 # librdkafka properties that a consumer needs for this role. An offset that the log does not hold must
@@ -79,6 +77,7 @@ class IndexRole:
         backend: IndexBackend,
         updates: Updates,
         guard: Guard,
+        identity: TopicIdentity,
         metrics: Metrics,
         health: Health,
         request_timeout: float,
@@ -90,6 +89,7 @@ class IndexRole:
         self._backend = backend
         self._updates = updates
         self._guard = guard
+        self._identity = identity
         self._metrics = metrics
         self._health = health
         self._timeout = request_timeout
@@ -146,6 +146,19 @@ class IndexRole:
         )
         self._assign()
 
+    def _start_over(self) -> None:
+        """The topic was deleted and made again: the index is that of another log."""
+        logger.error("%s was made again: the index is emptied and rebuilt from the log", self._topic)
+        self._metrics.poll_resets.labels(RECREATED).inc(len(self._positions))
+        state = self._log_state()
+        if state is None:
+            return
+        self._backend.clear()
+        self._positions = {partition: there.begin for partition, there in state[0].items()}
+        self._acknowledge_from = dict(self._positions)
+        self._behind = set(self._positions)
+        self._assign()
+
     def _log_state(self) -> tuple[dict[int, LogRange], dict[int, int]] | None:
         """What each partition holds, and the acknowledged offsets; None if stopped before the broker told.
 
@@ -173,19 +186,22 @@ class IndexRole:
 
     def _turn(self) -> None:
         self._health.beat()
+        if self._identity.look() is Answer.CHANGED:
+            self._start_over()
         fresh: list[InputRecord] = []
         outcomes: list[OutputRecord] = []
         records, ends = self._poll()
         for record in records:
             if record.offset >= self._acknowledge_from[record.partition]:
-                outcomes.append(self._updates.apply(record))
+                if (outcome := self._updates.apply(record)) is not None:
+                    outcomes.append(outcome)
                 fresh.append(record)
             else:
                 self._updates.replay(record)
             self._advance(record.partition, record.offset + 1)
         for partition, end in ends.items():
             self._reach_end(partition, end)
-        if outcomes and not self._acknowledge(fresh, outcomes):
+        if fresh and not self._acknowledge(fresh, outcomes):
             return  # and build nothing: a generation must hold no unacknowledged record
         self._backend.turn()
         self._add_new_partitions()

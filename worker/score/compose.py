@@ -24,8 +24,9 @@ from worker.score.role import HALT_ADVICE, WITHIN_LIMIT, ScoreRole
 from worker.settings import Settings
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard
-from worker.stream.kafka import create_consumer
+from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.limit import RejectionLimit
+from worker.stream.topic_identity import TopicIdentity
 
 Fetch = Callable[[ImageReference], bytes]
 Decode = Callable[..., DecodedImage]
@@ -112,6 +113,7 @@ def build_score_role(
             metrics=metrics,
             health=health,
         ),
+        identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),
         settings=settings.score,
         metrics=metrics,
         health=health,

@@ -56,7 +56,6 @@ class Entry:
 @dataclass
 class _PartitionLedger:
     entries: deque[Entry] = field(default_factory=deque)
-    last_offset: int = -1
 
 
 @dataclass(frozen=True)
@@ -93,14 +92,31 @@ class Ledger:
                 entry.revoke()
                 self._forget(entry)
 
+    def reset(self, topic: str, number: int) -> set[int]:
+        """The partition is read from somewhere else on: what is in flight counts for nothing.
+
+        Returns:
+            The offsets that were in flight.
+
+        """
+        partition = self._partitions.get((topic, number), _PartitionLedger())
+        dropped = {entry.record.offset for entry in partition.entries}
+        for entry in partition.entries:
+            entry.revoke()
+            self._forget(entry)
+        partition.entries.clear()
+        return dropped
+
     def track(self, record: InputRecord) -> Entry | None:
-        """Enter a polled record. None: its partition is not ours, or it was seen already."""
+        """Enter a polled record. None: its partition is not ours.
+
+        librdkafka gives no record twice: an offset that goes back is one of another log, after a `reset`.
+        """
         partition = self._partitions.get((record.topic, record.partition))
-        if partition is None or record.offset <= partition.last_offset:
+        if partition is None:
             return None
         entry = Entry(record)
         partition.entries.append(entry)
-        partition.last_offset = record.offset
         self.in_flight += 1
         self.in_flight_bytes += record.size
         return entry

@@ -39,11 +39,15 @@ class Removal:
 
 
 class PassOverReason(StrEnum):
-    """Why an event has no outcome on any topic: nothing of it concerns what an image shows."""
+    """Why an event has no outcome on any topic: nothing of it concerns what an image shows.
+
+    Or it had its outcome already, and stands in a log that is read from its beginning again.
+    """
 
     TEST = "test"
     IMAGE_UNCHANGED = "image_unchanged"
     OBJECT_STILL_THERE = "object_still_there"
+    ALREADY_JUDGED = "already_judged"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from worker.score.outcome import Several
 from worker.score.parsed import Parsed
 from worker.score.validate import Json, invalid, json_value, unknown_type, validated
 from worker.score.wrappers import MAX_EVENTS, converted, unwrapped
+from worker.stream.dead_letter import event_timestamp_ms
 from worker.stream.kafka import UNREADABLE_HEADERS, InputRecord
 
 
@@ -153,14 +154,15 @@ def _our_cloud_event(event: CloudEvent, record: InputRecord) -> ImageUploaded | 
 
 
 def _time(event: CloudEvent, record: InputRecord) -> str:
-    """The event's time, else the record's."""
+    """The event's time, else that of the record that first held it: a replay makes no event younger."""
     if given := event.attributes.get("time"):
         return given
+    timestamp_ms = event_timestamp_ms(record)
     try:
-        return datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC).isoformat()
+        return datetime.fromtimestamp(max(timestamp_ms, 0) / 1000, UTC).isoformat()
     except (ValueError, OverflowError, OSError) as error:  # a producer may set any 64-bit number
         raise invalid(
-            f"the CloudEvent has no time, and the record's timestamp {record.timestamp_ms} ms is no time"
+            f"the CloudEvent has no time, and the record's timestamp {timestamp_ms} ms is no time"
         ) from error
 
 

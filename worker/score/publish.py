@@ -1,5 +1,7 @@
 """Publish: an outcome to the records that carry it, one on each output topic or one dead letter."""
 
+from datetime import datetime
+
 from schemas.events import (
     EMBEDDED,
     ENRICHED,
@@ -15,6 +17,7 @@ from schemas.vector import Vector
 from worker.score.decide import policy_sha256
 from worker.score.outcome import Outcome, PassedOver, Rejected, Removal, Verdict
 from worker.settings import TopicSettings
+from worker.stream.cause import cause_headers
 from worker.stream.dead_letter import dead_letter_record
 from worker.stream.kafka import Headers, InputRecord, OutputRecord
 
@@ -40,7 +43,8 @@ class Publisher:
         if isinstance(outcome, PassedOver):
             return []
         if isinstance(outcome, Removal):
-            return [self._tombstone(outcome.event.event_id, outcome.event.image_id)]
+            deleted = outcome.event
+            return [self._tombstone(record, deleted.event_id, deleted.image_id, deleted.deleted_at)]
         return self._verdict(record, outcome)
 
     def _verdict(self, record: InputRecord, verdict: Verdict) -> list[OutputRecord]:
@@ -79,7 +83,7 @@ class Publisher:
         records = [_json(self._topics.moderated, moderated), _json(self._topics.enriched, enriched)]
         if verdict.decision != "accept" or verdict.embedding is None or self._space is None:
             # An earlier image of this id must not stay searchable.
-            return [*records, self._tombstone(event.event_id, event.image_id)]
+            return [*records, self._tombstone(record, event.event_id, event.image_id, event.uploaded_at)]
         embedded = ImageEmbedded(
             **common,
             event_id=derived_event_id(EMBEDDED, event.event_id),
@@ -88,12 +92,13 @@ class Publisher:
         )
         return [*records, _json(self._topics.embedded, embedded)]
 
-    def _tombstone(self, cause: str, image_id: str) -> OutputRecord:
+    def _tombstone(self, record: InputRecord, cause: str, image_id: str, time: datetime) -> OutputRecord:
         return OutputRecord(
             topic=self._topics.embedded,
             key=image_id.encode(),
             value=None,
-            headers=_headers(str(derived_event_id(EMBEDDED, cause)), EMBEDDED),
+            headers=_headers(str(derived_event_id(EMBEDDED, cause)), EMBEDDED)
+            + cause_headers(record, cause, time),
         )
 
 

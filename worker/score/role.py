@@ -16,13 +16,15 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.ledger import Entry, Ledger
-from worker.score.outcome import Outcome, PassedOver, Rejected, Removal, Several
+from worker.score.log_watch import LogWatch
+from worker.score.outcome import Outcome, PassedOver, PassOverReason, Rejected, Removal, Several
 from worker.score.parsed import Parsed
 from worker.score.pipeline import Pipeline
 from worker.settings import ScoreSettings
 from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
+from worker.stream.topic_identity import TopicIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class ScoreRole:
         publish: Callable[[InputRecord, Outcome], list[OutputRecord]],
         delivery: Delivery,
         guard: Guard,
+        identity: TopicIdentity,
         settings: ScoreSettings,
         metrics: Metrics,
         health: Health,
@@ -70,6 +73,7 @@ class ScoreRole:
         self._metrics = metrics
         self._health = health
         self._ledger = Ledger()
+        self._log_watch = LogWatch(consumer, self._ledger, identity, metrics)
         self._inside = 0  # events in the pipeline, those of revoked partitions among them, and their bytes
         self._inside_bytes = 0
         self._parts: deque[Entry] = deque()  # events of records of several that the pipeline has no room for
@@ -110,6 +114,7 @@ class ScoreRole:
 
     def _turn(self) -> None:
         self._health.beat()
+        self._log_watch.start_over_if_recreated()
         self._poll()
         self._collect(0.0)
         if time.monotonic() >= self._next_commit:
@@ -127,8 +132,13 @@ class ScoreRole:
                 raise_if_permanent(error, _PERMANENT, "consuming failed")
                 continue
             record = input_record(message)
+            is_repeat = self._log_watch.read(record)
             entry = self._ledger.track(record)
-            if entry is not None:
+            if entry is None:
+                continue
+            if is_repeat:
+                entry.outcome = PassedOver(PassOverReason.ALREADY_JUDGED)
+            else:
                 self._metrics.poll_events.labels(self._name).inc()
                 self._submit(entry)
 
@@ -225,6 +235,7 @@ class ScoreRole:
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._ledger.assign(partitions)
+        self._log_watch.forget(partitions)
         self._assignment_changed()
         self._health.satisfy(ASSIGNED)
 
@@ -244,6 +255,7 @@ class ScoreRole:
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
         self._ledger.revoke(partitions)
+        self._log_watch.forget(partitions)
         self._metrics.poll_lag.clear()
         self._assignment_changed()
 
@@ -258,5 +270,6 @@ class ScoreRole:
         for at in self._consumer.position(self._consumer.assignment()):
             _, high = self._consumer.get_watermark_offsets(at, cached=True)
             if at.offset >= 0 and high >= 0:
+                self._log_watch.measured(at.topic, at.partition, high)
                 waiting = self._ledger.waiting(at.topic, at.partition)
                 self._metrics.poll_lag.labels(at.topic, str(at.partition)).set(high - at.offset + waiting)

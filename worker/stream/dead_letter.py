@@ -3,7 +3,9 @@
 One of several events of a record is rejected alone: its bytes are then a notification of that one entry.
 
 Header names are those of Kafka Streams' dead-letter queues (KIP-1034), so that tools for them
-work here too; `mekiki.reason` carries the typed reason.
+work here too; `mekiki.reason` carries the typed reason. Its record time is that of the rejection: with the
+event's own, which may be older than the topic's retention, the broker would delete it at once. The event's
+own is in `mekiki.timestamp`.
 """
 
 from schemas.events import derived_event_id
@@ -19,8 +21,14 @@ OFFSET = "__streams.errors.offset"
 REASON = "mekiki.reason"
 EVENT_ID = "mekiki.event_id"
 ENTRY = "mekiki.entry"
+TIMESTAMP = "mekiki.timestamp"
 
-OWN_HEADERS = frozenset({EXCEPTION, MESSAGE, STACKTRACE, TOPIC, PARTITION, OFFSET, REASON, EVENT_ID, ENTRY})
+OWN_HEADERS = frozenset(
+    {EXCEPTION, MESSAGE, STACKTRACE, TOPIC, PARTITION, OFFSET, REASON, EVENT_ID, ENTRY, TIMESTAMP}
+)
+
+# A producer's clock may say anything, but no more than 64 bits.
+_MAX_TIMESTAMP_DIGITS = 19
 
 _REJECTED = "listing.image.rejected.v1"
 _MAX_DETAIL_BYTES = 2000
@@ -49,14 +57,31 @@ def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) ->
         (OFFSET, str(record.offset).encode()),
         (REASON, rejection.reason.encode()),
         (EVENT_ID, str(derived_event_id(_REJECTED, position)).encode()),
+        *timestamp_header(record),
     )
     return OutputRecord(
         topic=topic,
         key=record.key,
         value=record.value,
         headers=original_headers(record.headers) + why + entry,
-        timestamp_ms=record.timestamp_ms if record.timestamp_ms > 0 else None,
     )
+
+
+def event_timestamp_ms(record: InputRecord) -> int:
+    """Unix time in milliseconds of the record that first held the event: a replay's own is that of sending.
+
+    Without a positive one, -1.
+    """
+    given = dict(record.headers).get(TIMESTAMP) or b""
+    if given.isdigit() and len(given) <= _MAX_TIMESTAMP_DIGITS:  # a producer may set it too
+        return int(given)
+    return record.timestamp_ms if record.timestamp_ms > 0 else -1
+
+
+def timestamp_header(record: InputRecord) -> Headers:
+    """The header that keeps `event_timestamp_ms`; none where it is not known."""
+    timestamp_ms = event_timestamp_ms(record)
+    return ((TIMESTAMP, str(timestamp_ms).encode()),) if timestamp_ms > 0 else ()
 
 
 def _shortened(detail: str) -> bytes:

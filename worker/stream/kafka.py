@@ -54,13 +54,12 @@ class InputRecord:
 
 @dataclass(frozen=True)
 class OutputRecord:
-    """A Kafka record to produce; no value is a tombstone. No timestamp: the time of producing."""
+    """A Kafka record to produce, at the time of producing; no value is a tombstone."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
-    timestamp_ms: int | None = None
 
 
 def input_record(message: Message) -> InputRecord:
@@ -156,6 +155,8 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "partition.assignment.strategy": "cooperative-sticky",
+        # A topic that was made again, or has new partitions, is noticed in seconds, not in 5 minutes.
+        "topic.metadata.refresh.interval.ms": 10_000,
         **properties,
         **settings.consumer,
     }
@@ -239,12 +240,10 @@ def produce_all(producer: Producer, records: Sequence[OutputRecord], failures: l
 def _produce(
     producer: Producer, record: OutputRecord, delivered: Callable[[KafkaError | None, Message], None]
 ) -> None:
-    timestamp: dict[str, Any] = {} if record.timestamp_ms is None else {"timestamp": record.timestamp_ms}
     producer.produce(
         record.topic,
         key=record.key,
         value=record.value,
         headers=list(record.headers),
         on_delivery=delivered,
-        **timestamp,
     )

@@ -1,17 +1,25 @@
 """The topics that mekiki reads and writes, and how they are made."""
 
+import logging
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
-from worker.errors import BrokerError
+from worker.errors import BrokerError, ConfigurationError
 from worker.settings import Settings
 from worker.stream.kafka import create_admin
 
 # A dead letter is its event and about a kilobyte of headers: it must fit where the event did.
 _DEAD_LETTER_MAX_BYTES = "10485760"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,3 +77,26 @@ def _result(servers: str, name: str, future: Future[None]) -> str:
             return "exists"
         raise BrokerError(f"{servers}: topic {name} cannot be created: {error.args[0]}") from error
     return "created"
+
+
+def require_compacted(admin: AdminClient, topic: str, timeout: float) -> None:
+    """Refuse a topic that forgets what is still valid. Blocks for up to `timeout` seconds.
+
+    Where the broker does not tell (no right to DescribeConfigs, no such topic), nothing is refused.
+
+    Raises:
+        ConfigurationError: `topic` is not compacted.
+
+    """
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    try:
+        policy = admin.describe_configs([resource], request_timeout=timeout)[resource].result()
+    except KafkaException as error:
+        logger.warning("whether %s is compacted is not known: %s", topic, error.args[0])
+        return
+    value = str(policy["cleanup.policy"].value)
+    if "compact" not in value.split(","):
+        raise ConfigurationError(
+            f"topic {topic} has cleanup.policy {value!r}: the index is rebuilt from it, and what retention "
+            "deletes would be missing. Set cleanup.policy to compact"
+        )

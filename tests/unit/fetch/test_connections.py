@@ -82,9 +82,10 @@ def test_a_slow_host_is_late_and_a_refusing_one_is_not() -> None:
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.ENETDOWN])
 def test_a_want_of_this_machine_is_ours(code: int) -> None:
     with pytest.raises(StageError, match="this machine"):
-        backend(RecordingConnector(OSError(code, "simulated"))).connect_tcp("8.8.8.8", 80, soon())
-    with pytest.raises(StageError, match="this machine"):
-        raise_if_ours(OSError(code, "simulated"))
+        backend(RecordingConnector(OSError(code, "simulated"))).connect_tcp("8.8.8.8", 80, soon(0.05))
+    if code != errno.EADDRNOTAVAIL:  # where IPv6 is off, that is what Linux says of an address of the other's
+        with pytest.raises(StageError, match="this machine"):
+            raise_if_ours(OSError(code, "simulated"))
 
 
 def test_a_failure_of_the_other_side_is_not_ours() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
+from typing import Any
 from urllib.parse import quote
 
 import httpcore
@@ -600,8 +601,31 @@ def test_a_connection_reset_while_reading_is_the_inputs() -> None:
 def test_a_want_of_this_machine_is_not_blamed_on_the_image(code: int) -> None:
     connector = RecordingConnector(OSError(code, "simulated"))
     with pytest.raises(StageError, match="this machine"):
-        downloader(connector=connector, retries=2).download("http://8.8.8.8/a.jpg")
-    assert len(connector.attempts) == 1
+        downloader(connector=connector, retries=2, timeout=0.5).download("http://8.8.8.8/a.jpg")
+    assert len(connector.attempts) == (1 if code in {errno.EADDRNOTAVAIL, errno.ENETDOWN} else 3)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+def test_a_want_that_passes_is_waited_for(code: int) -> None:
+    parts, _ = scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+    backend = parts._pool._network_backend
+    connect, wants = backend._connector, iter([OSError(code, "simulated")] * 2)
+
+    def connector(*arguments: Any) -> Any:
+        if (want := next(wants, None)) is not None:
+            raise want
+        return connect(*arguments)
+
+    backend._connector = connector
+    assert parts.download("http://8.8.8.8/a.jpg") == b"x"
+
+
+@pytest.mark.parametrize("code", [errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT])
+@pytest.mark.parametrize("host", ["[2606:4700:4700::1111]", "[2a00:1450:4001:80e::200e]:8443"])
+def test_a_machine_without_ipv6_rejects_what_has_nothing_else(code: int, host: str) -> None:
+    connector = RecordingConnector(OSError(code, "simulated"))
+    parts = downloader(connector=connector, route_known=False)
+    assert rejected(parts, f"http://{host}/a.jpg").reason is RejectionReason.FETCH_UNREACHABLE
 
 
 def test_running_out_of_files_is_not_blamed_on_the_image(server: HostileServer) -> None:

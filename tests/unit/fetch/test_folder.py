@@ -11,7 +11,7 @@ import pytest
 
 from schemas.rejection import RejectionReason
 from worker.errors import ConfigurationError, Rejection, StageError
-from worker.fetch.folder import FolderReader
+from worker.fetch.folder import FolderReader, NamedFolderReader
 
 LIMIT = 1000
 
@@ -183,3 +183,57 @@ def test_a_folder_that_vanished_is_not_blamed_on_the_image(
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(StageError, match="mount it again"):
         reader.read("shirts/red.jpg")
+
+
+def _failing_for(name: str, code: int, times: int) -> Callable[..., int]:
+    opened, left = os.open, [times]
+
+    def fail(path: Any, *arguments: Any, **keywords: Any) -> int:
+        if str(path).endswith(name) and left[0]:
+            left[0] -= 1
+            raise OSError(code, os.strerror(code))
+        return opened(path, *arguments, **keywords)
+
+    return fail
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+def test_a_file_that_alone_cannot_be_read_is_rejected_after_more_attempts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (folder / "shirts" / "bad.jpg").write_bytes(b"x")
+    reader = FolderReader(folder, 1_000_000, pauses=(0.001, 0.001))
+    reader.read("shirts/red.jpg")
+    monkeypatch.setattr("worker.fetch.folder.os.open", _failing_for("bad.jpg", code, 2))
+    assert reader.read("shirts/bad.jpg") == b"x", "it passes"
+    monkeypatch.setattr("worker.fetch.folder.os.open", _failing_for("bad.jpg", code, 99))
+    with pytest.raises(Rejection) as caught:
+        reader.read("shirts/bad.jpg")
+    assert caught.value.reason is RejectionReason.FETCH_UNREADABLE
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_shortage_of_this_machine_is_waited_for_and_never_an_images(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    reader = FolderReader(folder, 1_000_000, pauses=(0.001, 0.001))
+    wanted = reader.read("shirts/red.jpg")
+    monkeypatch.setattr("worker.fetch.folder.os.open", _failing_for("red.jpg", code, 2))
+    assert reader.read("shirts/red.jpg") == wanted
+    monkeypatch.setattr("worker.fetch.folder.os.open", _failing_for("red.jpg", code, 99))
+    with pytest.raises(StageError):
+        reader.read("shirts/red.jpg")
+
+
+def test_links_are_followed_in_a_folder_that_a_person_named_and_in_no_other(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere.jpg").write_bytes(b"e")
+    (folder / "linked.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    assert NamedFolderReader(folder, 100, ()).read("linked.jpg") == b"e"
+    with pytest.raises(Rejection):
+        NamedFolderReader(folder, 100, ()).read("loop.jpg")
+    with pytest.raises(Rejection) as caught:
+        FolderReader(folder, 100, ()).read("linked.jpg")
+    assert caught.value.reason is RejectionReason.FETCH_OUTSIDE_FOLDER

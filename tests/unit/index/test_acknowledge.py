@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from schemas.events import INDEX_UPDATED, IndexUpdated, derived_event_id
-from tests.unit.index.indexing import axis, embedded_record, open_index, turned
+from tests.unit.index.indexing import axis, embedded, embedded_record, open_index, turned
 from tests.unit.records import record
 from worker.index.acknowledge import Updates
 from worker.metrics import Metrics
@@ -91,3 +91,13 @@ def test_a_replay_applies_and_says_nothing(index, updates, metrics):
     updates.replay(record(b"nope", topic="embedded", key=b"a"))
     assert index.size().vectors == 1
     assert metrics.registry.get_sample_value("mekiki_index_near_duplicates_total") == 0
+
+
+def test_records_of_another_space_are_counted_and_change_nothing(index, updates, metrics):
+    updates.apply(embedded_record("a", axis(0)))
+    for number in range(3):
+        foreign = record(embedded("a", axis(1), space="other"), topic="embedded", key=b"a", offset=1 + number)
+        assert updates.apply(foreign) is None
+        updates.replay(foreign)
+    assert index.search(axis(0), 1)[0].distance == pytest.approx(0, abs=1e-6)
+    assert metrics.registry.get_sample_value("mekiki_index_passed_over_total", {"reason": "other_space"}) == 3

@@ -7,7 +7,7 @@ from schemas.rejection import RejectionReason
 from tests.unit.index.indexing import DIM, SPACE, axis, embedded
 from tests.unit.records import record
 from worker.errors import Rejection
-from worker.index.change import Delete, Upsert, parse_change, unit_vector
+from worker.index.change import Delete, OfAnotherSpace, Upsert, parse_change, unit_vector
 
 
 def test_upsert_scales_the_vector_to_unit_norm():
@@ -40,7 +40,6 @@ def nan(vector):
         (None, embedded("a", axis(0)), RejectionReason.ENVELOPE_INVALID, "key"),
         (b"\xff", embedded("a", axis(0)), RejectionReason.ENVELOPE_INVALID, "UTF-8"),
         (None, None, RejectionReason.ENVELOPE_INVALID, "key"),
-        (b"a", embedded("a", axis(0), space="other"), RejectionReason.VECTOR_INVALID, "'other'"),
         (b"a", embedded("a", axis(0)[:5]), RejectionReason.VECTOR_INVALID, "5 dimensions"),
         (b"a", embedded("a", 0 * axis(0)), RejectionReason.VECTOR_INVALID, "zero"),
         (b"a", embedded("a", nan(axis(0))), RejectionReason.VECTOR_INVALID, "NaN"),
@@ -63,3 +62,10 @@ def test_rejects_with_a_typed_reason(key, value, reason, says):
 def test_vectors_whose_squares_overflow_or_vanish_in_float32_keep_their_direction():
     assert np.array_equal(unit_vector(axis(1) * np.float32(1e38), DIM), axis(1))
     assert np.array_equal(unit_vector(axis(1) * np.float32(1e-11), DIM), axis(1))
+
+
+@pytest.mark.parametrize("space", ["other", "", SPACE.upper(), f"{SPACE} "])
+@pytest.mark.parametrize("vector", [axis(0), axis(0)[:5], 0 * axis(0)])
+def test_a_vector_of_another_space_is_another_indexs_whatever_it_is(space, vector):
+    change = parse_change(record(embedded("a", vector, space=space), key=b"a"), SPACE, DIM)
+    assert change == OfAnotherSpace(space)

@@ -4,6 +4,7 @@ On a log in memory; tests/integration has it on real brokers.
 """
 
 from contextlib import closing
+from typing import cast
 
 import pytest
 from confluent_kafka import KafkaError, Message
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.events import IndexUpdated
 from tests.unit.index.indexing import DIM, IDENTITY, SPACE, axis, embedded, open_index
+from tests.unit.score.test_role import SameTopic
 from worker.errors import BrokerError
 from worker.health import Health
 from worker.index.acknowledge import Updates
@@ -20,6 +22,7 @@ from worker.settings import RejectionLimitSettings, TopicSettings
 from worker.stream.delivery import NotDelivered
 from worker.stream.guard import Guard
 from worker.stream.limit import RejectionLimit
+from worker.stream.topic_identity import TopicIdentity
 
 TOPICS = TopicSettings()
 
@@ -110,6 +113,7 @@ class Bench:
                 metrics=metrics,
                 health=self.health,
             ),
+            identity=cast(TopicIdentity, SameTopic()),
             metrics=metrics,
             health=self.health,
             request_timeout=1.0,
@@ -191,13 +195,19 @@ def test_an_attempt_that_failed_is_made_again(bench, monkeypatch):
 
 
 def test_too_many_rejections_halt_it_with_nothing_published_or_built(bench):
-    bench.turn(*(vector(f"i{number}", number, space="other") for number in range(5)))
+    bench.turn(*((f"i{number}", b"nope") for number in range(5)))
     assert bench.outbox.delivered == []
     assert bench.index.turns == 0
     ready, missing = bench.health.ready()
     assert not ready
     assert "100%" in missing[WITHIN_LIMIT]
-    assert f"another space than '{SPACE}'" in missing[WITHIN_LIMIT]
+    assert f"the index of space '{SPACE}' halts" in missing[WITHIN_LIMIT]
+
+
+def test_vectors_of_another_index_are_passed_over_and_halt_nothing(bench):
+    bench.turn(*(vector(f"i{number}", number, space="other") for number in range(5)), vector("mine", 1))
+    assert bench.acknowledged() == [("mine", "searchable")]
+    assert WITHIN_LIMIT not in bench.health.ready()[1]
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,25 @@ def test_the_limit_bounds_one_commit():
     assert next_offsets(ledger, 7) == {0: 5, 1: 2}
 
 
-def test_records_of_foreign_partitions_and_repeats_are_not_tracked():
+def test_records_of_foreign_partitions_are_not_tracked():
     ledger = Ledger()
     ledger.assign(partitions(0))
     assert track(ledger, 5) is not None
-    assert track(ledger, 5) is None
-    assert track(ledger, 4) is None
     assert track(ledger, 0, partition=3) is None
+
+
+def test_after_a_reset_lower_offsets_are_tracked_and_what_was_in_flight_counts_for_nothing():
+    ledger = Ledger()
+    ledger.assign(partitions(0, 1))
+    old, elsewhere = [track(ledger, offset) for offset in (18, 19)], track(ledger, 3, partition=1)
+    assert ledger.reset("uploads", 0) == {18, 19}
+    assert (ledger.in_flight, ledger.in_flight_bytes) == (1, 5)
+    new = track(ledger, 0)
+    for entry in (*old, new, elsewhere):
+        entry.outcome = OUTCOME
+    assert next_offsets(ledger) == {0: 1, 1: 4}
+    assert [record.offset for record, _ in ledger.finished(100).entries] == [0, 3]
+    assert ledger.reset("uploads", 7) == set()
 
 
 def test_a_record_of_several_events_is_finished_when_each_of_them_is():

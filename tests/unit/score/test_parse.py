@@ -229,3 +229,9 @@ def test_nesting_of_any_depth_is_a_rejection_or_several_events():
     depths = range(600, 1100)  # about where the interpreter's limit is, wherever the test is called from
     values = [b'{"Records":[1,' + b"[" * depth + b"]" * depth + b"]}" for depth in depths]
     assert {outcome_of(value) for value in values} == {"Several", "envelope.not_json"}
+
+
+def test_a_cloud_event_without_a_time_gets_no_younger_by_a_replay():
+    attributes = {"specversion": "1.0", "id": "1", "source": "shop", "type": DELETED, "subject": "i"}
+    sent_back = record(json.dumps(attributes).encode(), headers=[("mekiki.timestamp", b"1600000000000")])
+    assert Parser(None)(sent_back).deleted_at.timestamp() == 1_600_000_000

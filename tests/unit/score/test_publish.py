@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import jsonschema
 import numpy as np
+import pytest
 
 from schemas.events import (
     DELETED,
@@ -26,7 +27,7 @@ from worker.errors import Rejection
 from worker.score.outcome import PassedOver, PassOverReason, Rejected, Removal, Verdict
 from worker.score.publish import Publisher
 from worker.settings import TopicSettings
-from worker.stream.dead_letter import ENTRY, dead_letter_record
+from worker.stream.dead_letter import ENTRY, TIMESTAMP, dead_letter_record
 
 TOPICS = TopicSettings()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -110,6 +111,28 @@ def test_a_rejection_keeps_the_original_bytes_key_and_headers():
     assert headers["__streams.errors.exception"] == b"Rejection"
     assert headers["__streams.errors.topic"] == b"uploads"
     assert headers["__streams.errors.offset"] == b"5"
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "headers", "kept"),
+    [
+        (1_700_000_000_000, (), b"1700000000000"),
+        (9_000_000_000_000_000_000, (), b"9000000000000000000"),
+        (0, (), None),
+        (-1, (), None),
+        (1_700_000_000_000, ((TIMESTAMP, b"1600000000000"),), b"1600000000000"),
+        (1_700_000_000_000, ((TIMESTAMP, b"yesterday"),), b"1700000000000"),
+        (1_700_000_000_000, ((TIMESTAMP, b"9" * 40),), b"1700000000000"),
+        (1_700_000_000_000, ((TIMESTAMP, None),), b"1700000000000"),
+    ],
+)
+def test_a_dead_letter_has_the_time_of_rejection_and_keeps_the_events_in_a_header(
+    timestamp_ms, headers, kept
+):
+    rejected = record(b"{}", timestamp_ms=timestamp_ms, headers=headers)
+    letter = dead_letter_record("dlq", rejected, Rejection(RejectionReason.SOURCE_EMPTY, "a"))
+    assert [value for name, value in letter.headers if name == TIMESTAMP] == ([] if kept is None else [kept])
+    assert not hasattr(letter, "timestamp_ms"), "what is produced has the time of producing"
 
 
 def test_each_of_several_events_of_a_record_is_rejected_by_itself():

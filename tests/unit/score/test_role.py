@@ -16,9 +16,17 @@ from worker.score.role import ScoreRole
 from worker.settings import RejectionLimitSettings, ScoreSettings
 from worker.stream.guard import Guard
 from worker.stream.limit import RejectionLimit
+from worker.stream.topic_identity import Answer
 
 NOTHING = cast(Any, None)
 OURS = [TopicPartition("uploads", 0)]
+
+
+class SameTopic:
+    """A topic that is never made again."""
+
+    def look(self):
+        return Answer.SAME
 
 
 @dataclass
@@ -68,6 +76,9 @@ class Log:
     def assignment(self):
         return OURS
 
+    def committed(self, partitions, timeout):
+        return partitions  # no offset
+
     def pause(self, _):
         self.paused = True
 
@@ -116,6 +127,7 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
         publish=NOTHING,
         delivery=NOTHING,
         guard=guard,
+        identity=cast(Any, SameTopic()),
         settings=ScoreSettings(max_in_flight=4),
         metrics=metrics,
         health=health,

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from tests.unit.score.test_role import Log, Record
+from tests.unit.score.test_role import Log, Record, SameTopic
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.outcome import PassedOver, PassOverReason, Several
@@ -100,6 +100,7 @@ def role(log, pipeline, deliveries, **settings):
             role="score", limit=limit, give_up_after=60.0, condition=WITHIN_LIMIT, advice="", metrics=metrics,
             health=health,
         ),
+        identity=cast(Any, SameTopic()),
         settings=ScoreSettings(**settings),
         metrics=metrics,
         health=health,
