@@ -257,6 +257,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 Query(_rate("mekiki_index_updates_total", "state"), "{{state}}"),
                 Query(_rate("mekiki_index_near_duplicates_total"), "near-duplicates"),
                 Query(_rate("mekiki_index_rejections_total"), "rejected"),
+                Query(_rate("mekiki_index_passed_over_total"), "of another space"),
             ),
             "Records applied to the index.",
         ),

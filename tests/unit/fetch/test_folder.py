@@ -170,8 +170,9 @@ def _failing(code: int) -> Callable[..., int]:
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE, errno.ENOMEM])
 def test_a_failing_disk_is_not_blamed_on_the_image(
-    reader: FolderReader, monkeypatch: pytest.MonkeyPatch, code: int
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
+    reader = FolderReader(folder, LIMIT, pauses=(0.001, 0.001))
     monkeypatch.setattr("worker.fetch.folder.os.open", _failing(code))
     with pytest.raises(StageError, match=r"fetch\.folder"):
         reader.read("shirts/red.jpg")
