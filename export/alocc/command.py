@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from export.alocc.evaluation import evaluate_run
+from export.alocc.evaluation import SeedResult, evaluate_run
 from export.alocc.model import ModelSettings
 from export.alocc.part import score_name, write_first_part
 from export.alocc.report import write_alocc_report
@@ -60,7 +60,10 @@ def train_alocc(arguments: argparse.Namespace) -> int:
         for space in settings.spaces:
             train_space(space, settings, decoded[space]["train"].images, run, processes)
         if processes.is_first:
-            _measure(settings, decoded, run, processes, run.path / "report.html")
+            results = _measure(settings, decoded, run, processes, run.path / "report.html")
+            part = write_first_part(settings, decoded, results, run)
+            said = f"part: {part.path}, the score {part.part.name!r}"
+            print(f"{said} for `mekiki bundle assemble --part {run.path}`")  # noqa: T201
     return 0
 
 
@@ -112,9 +115,8 @@ def _measure(
     run: RunFolder,
     processes: Processes,
     report: Path,
-) -> None:
+) -> list[SeedResult]:
     results = evaluate_run(settings, decoded, run, processes)
-    part = write_first_part(settings, decoded, results, run)
     for result in results:
         for name, measured in result.measured.items():
             run.log(
@@ -127,7 +129,7 @@ def _measure(
             )
     write_alocc_report(report, settings, decoded, results, run, processes.device)
     print(f"report: {report}")  # noqa: T201 - what the command answers
-    print(f"part: {part.path}, the score {part.part.name!r} for `mekiki bundle assemble --part {run.path}`")  # noqa: T201
+    return results
 
 
 def _say_what_was_left_out(decoded: Decoded) -> None:

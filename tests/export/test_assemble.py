@@ -227,6 +227,18 @@ def test_what_scan_serves_is_what_the_training_report_measured(trained):
     assert found["hit"] == hits
 
 
+def test_measuring_a_run_on_other_images_leaves_its_part_as_trained(trained, tmp_path):
+    part, scores = trained / "run" / "parts" / "notices" / "part.json", trained / "run" / "scores.csv"
+    before = part.read_bytes(), scores.read_bytes()
+    shutil.copytree(trained / "images" / "notices", tmp_path / "other")
+    done = mekiki(
+        "evaluate", "alocc", trained / "run", "--test-positive", tmp_path / "other",
+        "--report", tmp_path / "report.html",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (part.read_bytes(), scores.read_bytes()) == before
+
+
 def test_an_own_bundle_passes_the_check(trained):
     done = mekiki("check", "--set", f"model.bundle={trained / 'bundle'}", "--set", "kafka.request_timeout=1")
     assert "own-1-" in done.stdout + done.stderr
