@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     average_precision_score,
@@ -182,6 +183,28 @@ class ScoreScale:
         """Numbers in [0, 1], float64 [n]."""
         scaled: Values = 1.0 / (1.0 + np.exp(np.clip(-self.slope * (scores - self.threshold), -60, 60)))
         return scaled
+
+
+@dataclass(frozen=True)
+class Share:
+    """`hit` of `total` images."""
+
+    hit: int
+    total: int
+
+    @classmethod
+    def of(cls, hits: NDArray[np.bool_]) -> "Share":
+        """How many of `hits` [n] are true."""
+        return cls(int(hits.sum()), len(hits))
+
+    @property
+    def percent(self) -> float:
+        """The share in percent, to two places."""
+        return round(100 * self.hit / max(1, self.total), 2)
+
+    def as_figure(self) -> dict[str, JsonValue]:
+        """For the manifest."""
+        return {"hit": self.hit, "total": self.total, "percent": self.percent}
 
 
 def summary(values: list[float]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from export.alocc.evaluation import SeedResult, evaluate_run
 from export.alocc.model import ModelSettings
 from export.alocc.part import score_name, write_first_part
 from export.alocc.report import write_alocc_report
-from export.alocc.sets import AloccSets, read_sets, with_other_tests
+from export.alocc.sets import Decoded, decode_sets, read_sets, with_other_tests
 from export.alocc.settings import (
     ENCODER_MODEL,
     FEATURE_MODEL,
@@ -30,11 +29,8 @@ from export.alocc.step import StepSettings
 from export.alocc.training import train_space
 from export.errors import DatasetError, ExportError
 from export.parts import PART_FILE, PARTS_FOLDER
-from export.pixels import DecodedSet, decode_dataset
 from export.processes import Processes, join_processes
 from export.run import RunFolder, open_run
-
-Decoded = dict[Space, Mapping[str, DecodedSet]]
 
 
 def train_alocc(arguments: argparse.Namespace) -> int:
@@ -86,27 +82,6 @@ def evaluate_alocc(arguments: argparse.Namespace) -> int:
         _say_what_was_left_out(decoded)
         _measure(settings, decoded, run, processes, report)
     return 0
-
-
-def decode_sets(settings: AloccSettings, sets: AloccSets, run: RunFolder) -> Decoded:
-    """Every set at every space's side, through the worker's decoder.
-
-    Raises:
-        DatasetError: too many images are broken, or a set has none left.
-
-    """
-    decoded: Decoded = {}
-    for space, asked in settings.spaces.items():
-        chosen = {}
-        for name, dataset in sets.by_name().items():
-            storage = run.path / "pixels" / f"{space}-{name}.npy"
-            chosen[name] = decode_dataset(
-                dataset, asked.model.pixels(), storage=storage, max_broken_share=settings.data.max_broken
-            )
-            if not len(chosen[name]):
-                raise DatasetError(f"the set {name!r} has no image that decodes")
-        decoded[space] = chosen
-    return decoded
 
 
 def _measure(

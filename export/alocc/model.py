@@ -19,8 +19,8 @@ from export.alocc.networks import (
     local_code,
 )
 from export.alocc.trunks import EncoderSpace, MobileNetV2, Pixels, Preprocess
+from export.embedding.part import read_encoder
 from export.embedding.trunk import VerdictSpace
-from export.parts import read_part
 from schemas.bundle import ImageInput
 
 Images = NDArray[np.uint8]
@@ -66,7 +66,7 @@ class ModelSettings(BaseModel):
     def pixels(self) -> ImageInput:
         """What images are decoded to."""
         if self.trunk == "encoder":
-            return EncoderSpace(read_part(Path(self.encoder))).pixels
+            return read_encoder(Path(self.encoder)).image
         return ImageInput(height=self.side, width=self.side)
 
 
@@ -231,5 +231,5 @@ def new_trunk(settings: ModelSettings) -> nn.Module:
     if settings.trunk == "starter":
         return VerdictSpace()
     if settings.trunk == "encoder":
-        return EncoderSpace(read_part(Path(settings.encoder)))
+        return EncoderSpace(read_encoder(Path(settings.encoder)))
     return Pixels(channels=1 if settings.trunk == "grey" else 3)

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,12 +14,13 @@ from torch import Tensor, nn
 from export.alocc.evaluation import SeedResult, evaluate_run, groups
 from export.alocc.model import DISCRIMINATED, FUSED, REINFORCED, RESTORED, AloccModel, in_batches
 from export.alocc.score import slope_of
+from export.alocc.sets import Decoded, decode_sets, read_sets
 from export.alocc.settings import AloccSettings, Space
 from export.alocc.training import load_models
 from export.alocc.trunks import EncoderSpace, Pixels
 from export.errors import PartError
 from export.graphs import export_onnx
-from export.metrics import Fusion, Measured
+from export.metrics import Fusion, Measured, Share
 from export.parts import (
     PARTS_FOLDER,
     DataSource,
@@ -33,6 +33,7 @@ from export.parts import (
 from export.pixels import DecodedSet
 from export.processes import Processes
 from export.run import RunFolder
+from export.training_split import shown
 from schemas.bundle import Graph, OutputInput, ScoreHead
 from schemas.policy import Threshold
 
@@ -40,7 +41,6 @@ OTHER_PARTS_FOLDER = "other-parts"
 SCORES_FILE = "scores.csv"
 SCORES = (RESTORED, REINFORCED, DISCRIMINATED, FUSED)
 _EXAMPLES = 8
-Decoded = Mapping[Space, Mapping[str, DecodedSet]]
 
 
 class ServedScore(nn.Module):
@@ -123,9 +123,6 @@ def part_of_run(path: Path, space: str | None, seed: str | None, score: str | No
         RunFolderError: the run is not finished.
 
     """
-    from export.alocc.command import decode_sets  # noqa: PLC0415 - the command imports this module
-    from export.alocc.sets import read_sets  # noqa: PLC0415
-
     run = RunFolder(path)
     settings = AloccSettings.model_validate(run.config()["settings"])
     chosen, asked = space or list(settings.spaces)[-1], score or RESTORED
@@ -189,7 +186,7 @@ def _write(
                 ("target class: measured", settings.data.test_positive),
                 ("products: measured", settings.data.test_product),
             )
-            for source in map(_shown, sources)
+            for source in map(shown, sources)
         ],
         command=config["command"],
     )  # fmt: skip
@@ -205,11 +202,8 @@ def _export(settings: AloccSettings, space: Space, network: _WithTrunk, folder: 
         export_onnx(network, images, folder / file, ["score"])
         return [Graph(file=file, inputs={"images": asked}, outputs={own: "score"})]
     if isinstance(trunk, EncoderSpace):
-        head = trunk.part.part.manifest().embedding
-        assert head is not None
-        before, maps = list(trunk.part.part.graphs), head.output
-        for graph in before:
-            shutil.copyfile(trunk.part.path / graph.file, folder / graph.file)
+        head, before = trunk.encoder.head, trunk.encoder.copy_graphs(folder)
+        maps = head.output
         flat = torch.zeros(2, head.dim)
         export_onnx(_FromVectors(network.score), flat, folder / file, ["score"], "vectors")
     else:
@@ -271,11 +265,4 @@ def _figures(
 
 
 def _share(share: float, total: int) -> dict[str, JsonValue]:
-    hit = round(share * total)
-    return {"hit": hit, "total": total, "percent": round(100 * share, 2)}
-
-
-def _shown(source: str) -> str:
-    """A source without the folders above it: a card is read by others."""
-    path, colon, rest = source.partition(":")
-    return f"{Path(path).name}{colon}{rest}"
+    return Share(round(share * total), total).as_figure()

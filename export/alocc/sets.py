@@ -7,9 +7,10 @@ positive     target class, held back: measured once
 product      products, held back: measured once
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from export.alocc.settings import DataSettings
+from export.alocc.settings import AloccSettings, DataSettings, Space
 from export.data import (
     Columns,
     Dataset,
@@ -20,9 +21,11 @@ from export.data import (
     split_by_group,
 )
 from export.errors import DatasetError
+from export.pixels import DecodedSet, decode_dataset
+from export.run import RunFolder
+from export.training_split import SALT
 
-# The split stays when images are added, and is the same for every seed.
-_SALT = "mekiki"
+Decoded = Mapping[Space, Mapping[str, DecodedSet]]
 _SMALLEST_CLASS = 10
 
 
@@ -57,10 +60,10 @@ def read_sets(settings: DataSettings) -> AloccSets:
     positive, product = _read(settings.positive, settings), _read(settings.product, settings)
     require_images(positive, _SMALLEST_CLASS, "the target class")
     shares = {"train": 0.9, "validation": 0.1} if settings.test_positive else _with_test(0.8, 0.1)
-    split = split_by_group(positive, shares, _SALT)
+    split = split_by_group(positive, shares, SALT)
     held = _read(settings.test_positive, settings) if settings.test_positive else split["test"]
     product_shares = {"threshold": 1.0} if settings.test_product else {"threshold": 0.6, "test": 0.4}
-    product_split = split_by_group(product, product_shares, _SALT)
+    product_split = split_by_group(product, product_shares, SALT)
     held_product = _read(settings.test_product, settings) if settings.test_product else product_split["test"]
     sets = AloccSets(split["train"], split["validation"], product_split["threshold"], held, held_product)
     for name, dataset in sets.by_name().items():
@@ -85,6 +88,27 @@ def with_other_tests(
         changed = replace(changed, product=_read(test_product, settings))
     _require_disjoint(changed)
     return changed
+
+
+def decode_sets(settings: AloccSettings, sets: AloccSets, run: RunFolder) -> Decoded:
+    """Every set at every space's side, through the worker's decoder.
+
+    Raises:
+        DatasetError: too many images are broken, or a set has none left.
+
+    """
+    decoded: dict[Space, Mapping[str, DecodedSet]] = {}
+    for space, asked in settings.spaces.items():
+        chosen = {}
+        for name, dataset in sets.by_name().items():
+            storage = run.path / "pixels" / f"{space}-{name}.npy"
+            chosen[name] = decode_dataset(
+                dataset, asked.model.pixels(), storage=storage, max_broken_share=settings.data.max_broken
+            )
+            if not len(chosen[name]):
+                raise DatasetError(f"the set {name!r} has no image that decodes")
+        decoded[space] = chosen
+    return decoded
 
 
 def _with_test(train: float, validation: float) -> dict[str, float]:

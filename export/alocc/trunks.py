@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.errors import PartError, WeightsError
-from export.parts import PartFolder, output_of
+from export.embedding.part import Encoder
+from export.errors import WeightsError
+from export.parts import output_of
 from worker.model.infer import Model
 
 # How pixels in [0, 255] become a network's input: (scale, mean, deviation) in units of 1 / 255.
@@ -84,23 +85,11 @@ class MobileNetV2(nn.Module):
 class EncoderSpace(nn.Module):
     """The vectors of an embedding's Part, by ONNX Runtime as the worker runs it: float32 [n, dim, 1, 1]."""
 
-    def __init__(self, part: PartFolder) -> None:
-        """Take the Part of an embedding.
-
-        Raises:
-            PartError: it is of another head, or takes more than one size of pixels.
-
-        """
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        manifest = part.part.manifest()
-        inputs = manifest.image_inputs()
-        if manifest.embedding is None or len(inputs) != 1:
-            raise PartError(
-                f"{part.origin} is no embedding of one size of pixels: name the --out of a "
-                "`mekiki train embedding`"
-            )
-        self.part, self.pixels = part, inputs[0]
-        self._manifest, self._model = manifest, Model(manifest, part.path, "cpu", 0)
+        self.encoder = encoder
+        self._manifest = encoder.part.part.manifest()
+        self._model = Model(self._manifest, encoder.part.path, "cpu", 0)
 
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""

@@ -12,20 +12,15 @@ from pydantic import JsonValue, ValidationError
 from sklearn.decomposition import PCA
 
 from export.data import (
-    Columns,
     Dataset,
-    data_digest,
-    parse_source,
-    read_sources,
-    require_images,
-    split_by_group,
 )
-from export.embedding.duplicates import distance_between, edited_copy
+from export.embedding.duplicates import distance_between, edited_copy, nearest_other
 from export.embedding.encoder import PRESETS, Preprocessing, wrap_encoder, write_reduction
 from export.errors import EncoderError
+from export.graphs import run_onnx
+from export.metrics import Share
 from export.parts import (
     PARTS_FOLDER,
-    DataSource,
     Examples,
     Part,
     PartFolder,
@@ -33,14 +28,13 @@ from export.parts import (
     run_part,
     write_part,
 )
-from export.pixels import DecodedSet, decode_dataset
-from export.run import RunFolder, open_run
-from schemas.bundle import BundleFile, EmbeddingHead, Graph, ImageInput, OutputInput, TagHead
-from worker.errors import BundleError, StageError
+from export.pixels import DecodedSet
+from export.run import RunFolder
+from export.training_split import data_sources, decode_split, open_training, read_split
+from schemas.bundle import EmbeddingHead, Graph, ImageInput, OutputInput
 from worker.model.decode import ImageLimits, decode_inputs
 
 ENCODER_FILE, EMBEDDING_FILE = "encoder.onnx", "embedding.onnx"
-_SALT = "mekiki"
 _FALSE_SHARE = 0.01
 _EXAMPLES = 8
 Vectors = NDArray[np.float32]
@@ -55,24 +49,13 @@ def train_embedding(arguments: argparse.Namespace) -> int:
 
     """
     preprocessing = _preprocessing(arguments)
-    columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
-    whole = read_sources([parse_source(source) for source in arguments.images], columns, arguments.encoding)
-    require_images(whole, 10, "an embedding")
-    split = split_by_group(whole, {"train": 0.7, "test": 0.3}, _SALT)
-    for name, dataset in split.items():
-        require_images(dataset, 2, f"the set {name!r} (after splitting by group)")
-    run = open_run(Path(arguments.out), _asked(arguments), data_digest(*split.values()), resume=False)
+    split = read_split(arguments.images, arguments)
+    run = open_training(arguments, split)
     folder = run.path / PARTS_FOLDER / "embedding"
     folder.mkdir(parents=True)
     target, source = folder / ENCODER_FILE, Path(arguments.encoder)
     wrap_encoder(source, preprocessing, target, output=arguments.output, pool=arguments.pool)
-    decoded = {
-        name: decode_dataset(
-            dataset, preprocessing.image, storage=run.path / "pixels" / f"{name}.npy",
-            max_broken_share=arguments.max_broken,
-        )
-        for name, dataset in split.items()
-    }  # fmt: skip
+    decoded = decode_split(split, preprocessing.image, run, arguments.max_broken)
     part = _part(arguments, preprocessing.image, folder, decoded, run)
     for name, value in part.part.figures.items():
         print(f"{name}: {value}")  # noqa: T201 - what the command answers
@@ -87,7 +70,7 @@ def _part(
     decoded: dict[str, DecodedSet],
     run: RunFolder,
 ) -> PartFolder:
-    raw = _raw_vectors(folder, image, decoded["train"].images)
+    raw = _raw_vectors(folder, decoded["train"].images)
     mean, components, told = _reduction(raw, arguments.dim, arguments.seed)
     dim = raw.shape[1]
     write_reduction(folder / EMBEDDING_FILE, mean, components, dim)
@@ -109,18 +92,18 @@ def _part(
         files=files,
         seeds=[arguments.seed],
         data_sha256=run.config()["data_digest"],
-        sources=[DataSource(name=Path(source.partition(":")[0]).name) for source in arguments.images],
+        sources=data_sources(arguments.images),
         command=run.config()["command"],
     )  # fmt: skip
     found = PartFolder(folder, part, str(run.path))
     own = {name: run_part(found, [held.images]) for name, held in decoded.items()}
     copies = {name: _copy_distances(found, held, own[name], arguments.seed) for name, held in decoded.items()}
-    distance = distance_between(copies["train"], _nearest_other(own["train"]), _FALSE_SHARE)
+    distance = distance_between(copies["train"], nearest_other(own["train"]), _FALSE_SHARE)
     figures: dict[str, JsonValue] = {
         **told,
         "near-duplicate distance": distance,
-        "edited copies found": _percent(copies["test"] <= distance),
-        "photos with a false neighbour": _percent(_nearest_other(own["test"]) <= distance),
+        "edited copies found": Share.of(copies["test"] <= distance).as_figure(),
+        "photos with a false neighbour": Share.of(nearest_other(own["test"]) <= distance).as_figure(),
         **_retrieval(own["test"], decoded["test"].dataset),
     }
     head = head.model_copy(update={"near_duplicate_distance": distance})
@@ -128,28 +111,23 @@ def _part(
     return write_part(folder, part.model_copy(update={"head": head, "figures": figures}), examples)
 
 
-def _raw_vectors(folder: Path, image: ImageInput, images: NDArray[np.uint8]) -> Vectors:
+def _raw_vectors(folder: Path, images: NDArray[np.uint8]) -> Vectors:
     """What the wrapped encoder gives: float32 [n, dim].
 
     Raises:
         EncoderError: it does not run, gives values that are not finite, or takes one image at a time alone.
 
     """
-    graph = Graph(file=ENCODER_FILE, inputs={"images": image}, outputs={"vector": "vector"})
-    files = [describe_file(folder / ENCODER_FILE)]
     try:
-        # `dim` is not known yet: tags take vectors of any length.
-        return run_part(PartFolder(folder, _vectors_of(graph, files), "the encoder"), [images])
-    except (BundleError, StageError) as error:
+        vectors = run_onnx(folder / ENCODER_FILE, images)["vector"]
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's own have no base of theirs
         raise EncoderError(
             f"the encoder does not run on a batch of images: {error}. Export it with a dynamic batch axis, "
             "in evaluation mode"
         ) from None
-
-
-def _vectors_of(graph: Graph, files: list[BundleFile]) -> Part:
-    head = TagHead(output="vector", file=graph.file, names=["-"], minimum_score=0)
-    return Part.model_validate({"head": head, "graphs": [graph], "files": files})
+    if not np.isfinite(vectors).all():
+        raise EncoderError("the encoder gives values that are not finite: export it in float32")
+    return vectors
 
 
 def _reduction(
@@ -184,13 +162,6 @@ def _copy_distances(part: PartFolder, held: DecodedSet, own: Vectors, seed: int)
     return distances
 
 
-def _nearest_other(vectors: Vectors) -> Vectors:
-    similar = vectors @ vectors.T
-    np.fill_diagonal(similar, -1.0)
-    distances: Vectors = 1 - similar.max(axis=1)
-    return distances
-
-
 def _retrieval(vectors: Vectors, dataset: Dataset) -> dict[str, JsonValue]:
     """Recall at 1 and 5 by label, other images of the same group left out: none where there are no labels."""
     labels = np.array([example.label for example in dataset.examples])
@@ -211,10 +182,6 @@ def _retrieval(vectors: Vectors, dataset: Dataset) -> dict[str, JsonValue]:
     }
 
 
-def _percent(hits: NDArray[np.bool_]) -> JsonValue:
-    return {"hit": int(hits.sum()), "total": len(hits), "percent": round(100 * float(hits.mean()), 2)}
-
-
 def _preprocessing(arguments: argparse.Namespace) -> Preprocessing:
     preset = PRESETS[arguments.preset]
     asked = {"height": arguments.size, "width": arguments.size, "resize": arguments.resize,
@@ -230,7 +197,3 @@ def _preprocessing(arguments: argparse.Namespace) -> Preprocessing:
     return Preprocessing(
         image, tuple(arguments.mean or preset.mean), tuple(arguments.deviation or preset.deviation)
     )
-
-
-def _asked(arguments: argparse.Namespace) -> dict[str, JsonValue]:
-    return {name: value for name, value in vars(arguments).items() if name not in {"func", "out"}}

@@ -42,6 +42,14 @@ def pairs_of_copies(photos: list[Image.Image], seed: int, side: int) -> NDArray[
     return np.stack([np.asarray(copy) for copy in copies])
 
 
+def nearest_other(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosine distance of each row to its nearest other row."""
+    similar = embedding @ embedding.T
+    np.fill_diagonal(similar, -1.0)
+    distances: NDArray[np.float32] = 1.0 - similar.max(axis=1)
+    return distances
+
+
 def distance_between(copies: NDArray[np.float32], others: NDArray[np.float32], false_share: float) -> float:
     """The cosine distance up to which at most `false_share` of different images would be taken for copies.
 

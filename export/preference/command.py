@@ -10,26 +10,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export.data import (
-    Columns,
     Dataset,
-    data_digest,
-    parse_source,
-    read_sources,
-    require_images,
-    split_by_group,
 )
 from export.embedding.part import Encoder, read_encoder
 from export.graphs import export_onnx
-from export.parts import PARTS_FOLDER, DataSource, Examples, Part, describe_file, run_part, write_part
+from export.parts import PARTS_FOLDER, Examples, Part, describe_file, run_part, write_part
 from export.preference.head import pair_accuracy, train_preference
 from export.preference.ladder import DEGRADATIONS, LEVELS, degrade
-from export.run import open_run
+from export.training_split import data_sources, open_training, read_split
 from schemas.bundle import Graph, OutputInput, ScoreHead
 from worker.errors import Rejection
 from worker.model.decode import ImageLimits, decode_inputs
 
 GRAPH_FILE = "preference.onnx"
-_SALT = "mekiki"
 _EXAMPLES = 8
 _LONGEST_SIDE = 1024
 
@@ -44,13 +37,8 @@ def train_preference_command(arguments: argparse.Namespace) -> int:
     """
     torch.manual_seed(arguments.seed)
     encoder = read_encoder(Path(arguments.encoder))
-    columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
-    whole = read_sources([parse_source(source) for source in arguments.images], columns, arguments.encoding)
-    split = split_by_group(whole, {"train": 0.7, "test": 0.3}, _SALT)
-    for name, dataset in split.items():
-        require_images(dataset, 2, f"the set {name!r} (after splitting by group)")
-    asked = {name: value for name, value in vars(arguments).items() if name not in {"func", "out"}}
-    run = open_run(Path(arguments.out), asked, data_digest(*split.values()), resume=False)
+    split = read_split(arguments.images, arguments)
+    run = open_training(arguments, split)
     folder = run.path / PARTS_FOLDER / "preference"
     folder.mkdir(parents=True)
     ladders = {name: _ladders(encoder, dataset, arguments.seed) for name, dataset in split.items()}
@@ -77,7 +65,7 @@ def train_preference_command(arguments: argparse.Namespace) -> int:
         figures={"pairs of held photos ranked right": right},
         seeds=[arguments.seed],
         data_sha256=run.config()["data_digest"],
-        sources=[DataSource(name=Path(source.partition(":")[0]).name) for source in arguments.images],
+        sources=data_sources(arguments.images),
         command=run.config()["command"],
     )  # fmt: skip
     found = write_part(folder, part)

@@ -1,38 +1,20 @@
 """Figures of a finished scorer on images that it was not trained on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import JsonValue
 from sklearn.metrics import roc_auc_score
 
-from export.embedding.duplicates import distance_between, pairs_of_copies
+from export.embedding.duplicates import distance_between, nearest_other, pairs_of_copies
 from export.embedding.training import features_of
 from export.embedding.trunk import Trunk
+from export.metrics import Share
 from export.starter.parts import THRESHOLD
 from export.starter.photos import Photo
 
 Scores = Mapping[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Share:
-    """`hit` of `total` images."""
-
-    hit: int
-    total: int
-
-    @property
-    def percent(self) -> float:
-        """The share in percent, to two places."""
-        return round(100 * self.hit / max(1, self.total), 2)
-
-    def as_figure(self) -> dict[str, JsonValue]:
-        """For the manifest."""
-        return {"hit": self.hit, "total": self.total, "percent": self.percent}
 
 
 def blocked(scores: Scores) -> NDArray[np.bool_]:
@@ -44,21 +26,13 @@ def blocked(scores: Scores) -> NDArray[np.bool_]:
 def share_blocked(scores: Scores) -> Share:
     """How many images of a set are blocked."""
     hits = blocked(scores)
-    return Share(int(hits.sum()), len(hits))
+    return Share.of(hits)
 
 
 def auroc(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> float:
     """Area under the ROC curve of a score that should be higher inside."""
     truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
     return round(float(roc_auc_score(truth, np.concatenate([inside, outside]))), 5)
-
-
-def nearest_other(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine distance of each row to its nearest other row."""
-    similar = embedding @ embedding.T
-    np.fill_diagonal(similar, -1.0)
-    distances: NDArray[np.float32] = 1.0 - similar.max(axis=1)
-    return distances
 
 
 def copy_distances(

@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from export.data import Columns, Dataset, data_digest, parse_source, read_sources, split_by_group
+from export.data import Dataset
 from export.embedding.part import read_encoder
 from export.errors import DatasetError
-from export.parts import PARTS_FOLDER, DataSource, Examples, Part, describe_file, write_part
-from export.pixels import DecodedSet, decode_dataset
-from export.run import open_run
+from export.parts import PARTS_FOLDER, Examples, Part, describe_file, write_part
+from export.pixels import DecodedSet
 from export.tags.booster import predict_tags, save_tags, tag_figures, tag_matrix, train_tags
+from export.training_split import data_sources, decode_split, open_training, read_split
 from schemas.bundle import TagHead
 
 TAGS_FILE = "tags.ubj"
-_SALT = "mekiki"
 _EXAMPLES = 8
 
 
@@ -29,21 +28,12 @@ def train_tags_command(arguments: argparse.Namespace) -> int:
 
     """
     encoder = read_encoder(Path(arguments.encoder))
-    columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
-    whole = read_sources([parse_source(source) for source in arguments.labels], columns, arguments.encoding)
-    split = split_by_group(whole, {"train": 0.7, "test": 0.3}, _SALT)
+    split = read_split(arguments.labels, arguments)
     names, rare = _names(split["train"], arguments.minimum_count)
-    asked = {name: value for name, value in vars(arguments).items() if name not in {"func", "out"}}
-    run = open_run(Path(arguments.out), asked, data_digest(*split.values()), resume=False)
+    run = open_training(arguments, split)
     folder = run.path / PARTS_FOLDER / "tags"
     folder.mkdir(parents=True)
-    decoded = {
-        name: decode_dataset(
-            dataset, encoder.image, storage=run.path / "pixels" / f"{name}.npy",
-            max_broken_share=arguments.max_broken,
-        )
-        for name, dataset in split.items()
-    }  # fmt: skip
+    decoded = decode_split(split, encoder.image, run, arguments.max_broken)
     vectors = {name: encoder.vectors(held.images) for name, held in decoded.items()}
     labels = {name: tag_matrix(_tags(held), names) for name, held in decoded.items()}
     booster = train_tags(vectors["train"], labels["train"], arguments.seed, arguments.rounds)
@@ -62,7 +52,7 @@ def train_tags_command(arguments: argparse.Namespace) -> int:
         figures=figures,
         seeds=[arguments.seed],
         data_sha256=run.config()["data_digest"],
-        sources=[DataSource(name=Path(source.partition(":")[0]).name) for source in arguments.labels],
+        sources=data_sources(arguments.labels),
         command=run.config()["command"],
     )
     examples = Examples([decoded["train"].images[:_EXAMPLES]], vectors["train"][:_EXAMPLES])

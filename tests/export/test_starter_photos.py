@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.embedding.duplicates import nearest_other
 from export.errors import DatasetError
+from export.metrics import Share
 from export.starter.held_groups import printed_shirts
-from export.starter.measure import Share, auroc, nearest_other
+from export.starter.measure import auroc
 from export.starter.photos import EXCLUDED_LIST, excluded_photos, of_split, read_clothing, read_grocery
 from export.starter.tables import main as write_tables
 from export.tags.booster import predict_tags, tag_figures, tag_matrix, train_tags
