@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-_FORMATS = ("avif", "bmp", "colour", "gif", "jpeg", "orientation", "png", "webp")
+_FORMATS = ("avif", "bmp", "colour", "gif", "jpeg", "load", "opaque", "orientation", "png", "webp")
 
 # The modules without one, each with where it is held instead.
 _ELSEWHERE = {
