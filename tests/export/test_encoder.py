@@ -166,6 +166,27 @@ def test_too_many_dimensions_for_the_images_are_told(trained, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_too_few_images_and_values_that_are_not_finite_are_told(trained, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    for number in range(9):
+        images.photo(number, 64, 64).save(few / f"{number}.jpg")
+    asked = ("train", "embedding", "--images", few, "--out", tmp_path / "run", "--encoder")
+    done = mekiki(*asked, trained / "maps.onnx")
+    assert done.returncode == 2
+    assert "at least 10 images and got 9" in done.stderr
+    network = Tower("vector").eval()
+    with torch.no_grad():
+        network.convolution.bias.fill_(float("nan"))
+    export_onnx(network, torch.zeros(2, 3, 224, 224), tmp_path / "nan.onnx", ["vector"], "pixel_values")
+    images.photo(9, 64, 64).save(few / "9.jpg")
+    for number in range(10, 30):
+        images.photo(number, 64, 64).save(few / f"{number}.jpg")
+    done = mekiki(*asked, tmp_path / "nan.onnx")
+    assert done.returncode == 2
+    assert "not finite" in done.stderr
+
+
 def test_a_filter_trains_on_an_encoders_vectors_and_shares_its_trunk(trained, tmp_path):
     dark, light = (trained / "images" / name for name in ("dark", "light"))
     done = mekiki(

@@ -89,7 +89,10 @@ def test_a_want_of_this_machine_is_ours(code: int) -> None:
 
 
 def test_a_failure_of_the_other_side_is_not_ours() -> None:
-    raise_if_ours(ConnectionResetError(errno.ECONNRESET, "reset"))
+    reset = ConnectionResetError(errno.ECONNRESET, "reset")
+    assert raise_if_ours(reset) is None
+    with pytest.raises(httpcore.ConnectError, match="reset"):
+        backend(RecordingConnector(reset)).connect_tcp("8.8.8.8", 80, soon())
 
 
 def test_no_route_to_any_ipv4_address_is_ours() -> None:

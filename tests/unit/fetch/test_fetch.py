@@ -22,15 +22,6 @@ NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    inside = tmp_path / "images"
-    (inside / "shirts").mkdir(parents=True)
-    (inside / "shirts" / "red.jpg").write_bytes(b"red shirt")
-    (tmp_path / "secret.txt").write_bytes(b"secret")
-    return inside
-
-
-@pytest.fixture
 def fetcher(folder: Path) -> Iterator[Fetcher]:
     with built(folder=folder) as parts:
         yield parts

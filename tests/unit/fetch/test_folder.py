@@ -17,15 +17,6 @@ LIMIT = 1000
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    inside = tmp_path / "images"
-    (inside / "shirts").mkdir(parents=True)
-    (inside / "shirts" / "red.jpg").write_bytes(b"red shirt")
-    (tmp_path / "secret.txt").write_bytes(b"secret")
-    return inside
-
-
-@pytest.fixture
 def reader(folder: Path) -> FolderReader:
     return FolderReader(folder, LIMIT)
 

@@ -212,6 +212,10 @@ class BackendContract(ABC):
         snapshot = index.snapshot()
         assert snapshot is None or (snapshot.name and 0 <= snapshot.age() < 60)
 
-    def test_closing_twice_does_nothing(self, index):
+    def test_closing_twice_leaves_the_place_to_the_next(self, index, tmp_path):
         index.close()
         index.close()
+        with closing(self.open(tmp_path)) as again:
+            again.upsert("a", axis(0))
+            index.close()
+            assert ids(again.search(axis(0), 1)) == ["a"]
