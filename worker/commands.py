@@ -12,9 +12,9 @@ from worker.fetch.fetch import build_fetcher
 from worker.fetch.folder import NamedFolderReader
 from worker.model.bundle import load_bundle, load_policy
 from worker.model.decoders import create_decoders
-from worker.overtaken import History
-from worker.replay import Replay
-from worker.replayed import read_embedded, uploads_reader
+from worker.replay.history import History
+from worker.replay.image_events import read_embedded, uploads_reader
+from worker.replay.replay import Replay
 from worker.role_names import INDEX, SCORE
 from worker.scan import ScannedFile, scan
 from worker.score.compose import build_pipeline

@@ -15,7 +15,7 @@ from tests.integration.conftest import workplaces
 from tests.kafka.client import Broker, Record
 from tests.results import Results, body
 from tests.workplace import Workplace
-from worker.replay import REPLAYS
+from worker.replay.replay import REPLAYS
 from worker.stream import dead_letter
 
 # The first part of a path says what the hostile server does: these are bucket names too.

@@ -17,8 +17,8 @@ _ELSEWHERE = {
     "worker/model/decoder.py": "a child process: tests/hostile/test_decoders.py",
     "worker/model/decoders.py": "starts processes: tests/hostile/test_decoders.py",
     **dict.fromkeys(
-        ("worker/overtaken.py", "worker/replayed.py", "worker/stream/cause.py"),
-        "what a replay looks at: tests/unit/test_replay.py, tests/integration/test_replay_order.py",
+        ("worker/replay/history.py", "worker/replay/image_events.py", "worker/stream/cause.py"),
+        "what a replay looks at: tests/unit/replay/test_replay.py, tests/integration/test_replay_order.py",
     ),
     "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
     "worker/score/objects.py": "what notifications share: test_notifications.py, test_cloud_storage.py",

@@ -53,11 +53,6 @@ class Entry:
             entry.is_ours = False
 
 
-@dataclass
-class _PartitionLedger:
-    entries: deque[Entry] = field(default_factory=deque)
-
-
 @dataclass(frozen=True)
 class Finished:
     """Finished events that may be committed together; `offsets` are the next ones to read."""
@@ -70,7 +65,7 @@ class Ledger:
     """Offsets of the assigned partitions. Used by the polling thread alone."""
 
     def __init__(self) -> None:
-        self._partitions: dict[Partition, _PartitionLedger] = {}
+        self._partitions: dict[Partition, deque[Entry]] = {}
         self.in_flight = 0
         self.in_flight_bytes = 0
 
@@ -82,13 +77,12 @@ class Ledger:
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         """These partitions are ours from now on."""
         for partition in partitions:
-            self._partitions[partition.topic, partition.partition] = _PartitionLedger()
+            self._partitions[partition.topic, partition.partition] = deque()
 
     def revoke(self, partitions: Iterable[TopicPartition]) -> None:
         """These are not ours any more: whatever is still in flight counts for nothing."""
         for partition in partitions:
-            gone = self._partitions.pop((partition.topic, partition.partition), _PartitionLedger())
-            for entry in gone.entries:
+            for entry in self._partitions.pop((partition.topic, partition.partition), ()):
                 entry.revoke()
                 self._forget(entry)
 
@@ -99,12 +93,12 @@ class Ledger:
             The offsets that were in flight.
 
         """
-        partition = self._partitions.get((topic, number), _PartitionLedger())
-        dropped = {entry.record.offset for entry in partition.entries}
-        for entry in partition.entries:
+        entries = self._partitions.get((topic, number), deque())
+        dropped = {entry.record.offset for entry in entries}
+        for entry in entries:
             entry.revoke()
             self._forget(entry)
-        partition.entries.clear()
+        entries.clear()
         return dropped
 
     def track(self, record: InputRecord) -> Entry | None:
@@ -112,11 +106,11 @@ class Ledger:
 
         librdkafka gives no record twice: an offset that goes back is one of another log, after a `reset`.
         """
-        partition = self._partitions.get((record.topic, record.partition))
-        if partition is None:
+        entries = self._partitions.get((record.topic, record.partition))
+        if entries is None:
             return None
         entry = Entry(record)
-        partition.entries.append(entry)
+        entries.append(entry)
         self.in_flight += 1
         self.in_flight_bytes += record.size
         return entry
@@ -144,9 +138,9 @@ class Ledger:
         """
         entries: list[tuple[InputRecord, Outcome]] = []
         offsets: list[TopicPartition] = []
-        for (topic, number), partition in self._partitions.items():
+        for (topic, number), tracked in self._partitions.items():
             next_offset = None
-            for entry in partition.entries:
+            for entry in tracked:
                 outcomes = entry.outcomes()
                 if outcomes is None or len(entries) >= limit:
                     break
@@ -159,7 +153,7 @@ class Ledger:
     def committed(self, offsets: Iterable[TopicPartition]) -> None:
         """Forget what lies before `offsets`."""
         for committed in offsets:
-            entries = self._partitions[committed.topic, committed.partition].entries
+            entries = self._partitions[committed.topic, committed.partition]
             while entries and entries[0].record.offset < committed.offset:
                 self._forget(entries.popleft())
 
@@ -169,4 +163,4 @@ class Ledger:
 
     def waiting(self, topic: str, partition: int) -> int:
         """Records of one partition between poll and commit."""
-        return len(self._partitions.get((topic, partition), _PartitionLedger()).entries)
+        return len(self._partitions.get((topic, partition), ()))

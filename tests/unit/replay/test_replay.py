@@ -12,9 +12,9 @@ from schemas.policy import Policy
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
 from worker.errors import Rejection
-from worker.overtaken import REPLAY_OF, History, _Latest
-from worker.replay import REPLAYS, Replay
-from worker.replayed import read_embedded, uploads_reader
+from worker.replay.history import REPLAY_OF, History, _Latest
+from worker.replay.image_events import read_embedded, uploads_reader
+from worker.replay.replay import REPLAYS, Replay
 from worker.score.outcome import Removal
 from worker.score.parse import Parser
 from worker.score.publish import Publisher

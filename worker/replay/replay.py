@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from worker.errors import BrokerError
-from worker.overtaken import REPLAY_OF, History, ImageEvent, Origin, Overtaken
+from worker.replay.history import REPLAY_OF, History, ImageEvent, Origin, Overtaken
 from worker.stream.dead_letter import (
     EVENT_ID,
     OFFSET,

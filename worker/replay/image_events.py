@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from schemas.events import ImageDeleted, ImageEmbedded, ImageUploaded
 from worker.errors import Rejection
-from worker.overtaken import ImageEvent, ReadEvents
+from worker.replay.history import ImageEvent, ReadEvents
 from worker.score.outcome import Several
 from worker.score.parse import Parser
 from worker.score.parsed import PerhapsDeleted

@@ -1,0 +1,1 @@
+"""Replay: send rejected events back, but what something newer has overtaken."""
