@@ -136,11 +136,18 @@ def test_a_pool_leaves_no_process_and_no_descriptor_behind() -> None:
     assert descriptors() == open_before
 
 
-def test_children_end_with_a_parent_that_is_killed() -> None:
+@pytest.mark.parametrize("image", [None, faults.HANG, faults.SPIN])
+def test_children_end_with_a_parent_that_is_killed(image: bytes | None) -> None:
     program = (
-        "import sys, time, psutil\n"
+        "import threading, time, psutil\n"
+        "from schemas.bundle import ImageInput\n"
+        "from worker.model.decode import ImageLimits\n"
         "from worker.model.decoders import DecoderLimits, DecoderPool\n"
-        "with DecoderPool(2, DecoderLimits()):\n"
+        f"with DecoderPool(2, DecoderLimits(cpu_seconds=1, wall_seconds=2), {FAULTY!r}) as pool:\n"
+        "    asked = [ImageInput(height=96, width=128)], ImageLimits()\n"
+        f"    work = lambda: {image!r} and pool.decode({image!r}, *asked)\n"
+        "    [threading.Thread(target=work, daemon=True).start() for _ in range(2)]\n"
+        "    time.sleep(0.5)\n"
         "    print(*(child.pid for child in psutil.Process().children()), flush=True)\n"
         "    time.sleep(60)\n"
     )

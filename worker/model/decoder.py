@@ -36,6 +36,8 @@ from worker.model.pixel_budget import PixelBudget
 # Messages go over a SOCK_SEQPACKET socket, one a packet.
 MAX_MESSAGE = 1 << 16
 
+_GRACE_SECONDS = 1.0
+
 # <linux/prctl.h>: no other process of this user reads the child's memory, and it dumps no core.
 _PR_SET_DUMPABLE = 4
 
@@ -44,13 +46,15 @@ _PR_SET_DUMPABLE = 4
 class Request:
     """One image: so many bytes at the start of the shared memory, and what to call `decode` with.
 
-    `cpu_seconds` is the image's share of CPU; `memory` what its pixels may hold in bytes, as was granted.
+    `cpu_seconds` is the image's share of CPU, `wall_seconds` of time; `memory` what its pixels may hold in
+    bytes, as was granted.
     """
 
     size: int
     arguments: tuple[Any, ...]
     named: dict[str, Any]
     cpu_seconds: int
+    wall_seconds: float
     memory: int
 
 
@@ -81,7 +85,11 @@ def serve(decode: Callable[..., DecodedImage], parent: socket.socket, memory: in
     while (body := received(parent)) is not None:
         request: Request = pickle.loads(body)  # noqa: S301 - of our own parent
         _limit_cpu(request.cpu_seconds)
-        parent.send(json.dumps(_answer(decode, request, memory)).encode())
+        # The parent ends what is late; this ends it where the parent was killed meanwhile.
+        signal.setitimer(signal.ITIMER_REAL, request.wall_seconds + _GRACE_SECONDS)
+        answer = json.dumps(_answer(decode, request, memory)).encode()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        parent.send(answer)
 
 
 def _answer(decode: Callable[..., DecodedImage], request: Request, memory: int) -> dict[str, Any]:

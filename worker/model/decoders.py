@@ -213,7 +213,10 @@ class DecoderPool:
         self, data: bytes, arguments: tuple[Any, ...], named: dict[str, Any], granted: int
     ) -> DecodedImage | int:
         """The image, or the bytes of room that it needs."""
-        request = Request(len(data), arguments, named, self._limits.cpu_seconds, max(granted, self._unasked))
+        limits = self._limits
+        request = Request(
+            len(data), arguments, named, limits.cpu_seconds, limits.wall_seconds, max(granted, self._unasked)
+        )
         if not granted:
             return self._asked(data, request)
         with self._costly, self._room.taken(granted):
