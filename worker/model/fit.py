@@ -37,9 +37,11 @@ def whole_size(size: tuple[int, int], wanted: ImageInput, *, swapped: bool) -> t
 def least_scale(size: tuple[int, int], wanted: ImageInput, *, swapped: bool) -> tuple[int, int]:
     """Width and height that a JPEG must have when it is decoded at a smaller scale for this input.
 
-    Where a library's own preprocessing is met within half a grey level, a half less than `stretch` will do.
+    `stretch` takes the smallest scale that is not under its sides: libjpeg averages over the blocks that it
+    leaves out, and training saw the same. Where a library's own preprocessing is to be met within half a
+    grey level, it takes a half more.
     """
-    times = 2.0 if wanted.resize == "stretch" else 1.5
+    times = 1.0 if wanted.resize == "stretch" else 1.5
     width, height = whole_size(size, wanted, swapped=swapped)
     return round(times * width), round(times * height)
 

@@ -80,6 +80,6 @@ def test_all_its_full_size_pixels_are_held_within_the_room():
 
     luminance(images.jpeg(7, 1600, 1200), 640, Watched(16 * 1600 * 1200))
     assert taken == [
-        12 * 400 * 300,
+        12 * 200 * 150,
         12 * 800 * 600,
     ]  # one after the other: nested, two images could wait for each other
