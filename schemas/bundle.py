@@ -15,8 +15,10 @@ from schemas.policy import CODE_AREA, Policy
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file name, no path")]
 OutputName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-Measure = Literal["width", "height", "bytes"]
+Measure = Literal["width", "height", "bytes", "sharpness", "noise", "blockiness"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
+# Those that take a decoding of their own.
+DETAIL_MEASURES: frozenset[Measure] = frozenset({"sharpness", "noise", "blockiness"})
 
 
 class _Model(BaseModel):
@@ -56,7 +58,10 @@ class OutputInput(_Model):
 
 
 class MeasuredInput(_Model):
-    """Numbers that the decoder measures, float32 [batch, measures]: sides in pixels, size of the file."""
+    """Numbers that the decoder measures, float32 [batch, measures]: sides in pixels, size of the file.
+
+    And of the full-size luminance sharpness, noise and blockiness, as `worker.model.detail` defines them.
+    """
 
     kind: Literal["measured"] = "measured"
     measures: Annotated[list[Measure], Field(min_length=1)]
@@ -159,6 +164,14 @@ class BundleManifest(_Model):
         """Every kind of pixels that the graphs take, each once, in the order of first use."""
         inputs = [source for graph in self.graphs for source in graph.inputs.values()]
         return list(dict.fromkeys(source for source in inputs if isinstance(source, ImageInput)))
+
+    def asks_for_detail(self) -> bool:
+        """Whether a graph takes numbers of the full-size luminance."""
+        sources = (source for graph in self.graphs for source in graph.inputs.values())
+        return any(
+            isinstance(source, MeasuredInput) and not DETAIL_MEASURES.isdisjoint(source.measures)
+            for source in sources
+        )
 
     @model_validator(mode="after")
     def _refers_to_what_it_holds(self) -> Self:

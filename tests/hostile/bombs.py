@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image
 
@@ -35,6 +36,11 @@ def small_avif_of_a_large_stream() -> bytes:
     return data[:at] + struct.pack(">II", 64, 64) + data[at + 8 :]
 
 
+def small_avif_of_a_larger_stream() -> bytes:
+    """The container says 64 x 64, the stream 12,000 x 12,000: drawn once, as the function above does."""
+    return Path(__file__).with_name("stream_of_12000.avif").read_bytes()
+
+
 def many_scans(scans: int = 1300) -> bytes:
     """A progressive JPEG whose last scan is there again and again."""
     data = encoded(odd_images.photo(640, 480), "JPEG", progressive=True)
@@ -63,6 +69,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], RejectionReason | None]] = {
     "progressive_cmyk.jpg": (lambda: progressive("CMYK"), None),
     "progressive_444.jpg": (lambda: progressive("RGB"), None),
     "large_stream.avif": (small_avif_of_a_large_stream, None),
+    "larger_stream.avif": (small_avif_of_a_larger_stream, RejectionReason.IMAGE_TOO_MANY_PIXELS),
     "large.webp": (lambda: encoded(Image.new("RGB", (SIDE, SIDE), (9, 9, 9)), "WEBP", lossless=True), None),
     "large.gif": (lambda: encoded(Image.new("P", (SIDE, SIDE)), "GIF"), None),
     "thin.jpg": (lambda: encoded(Image.new("RGB", (65_496, 504), (10, 20, 30)), "JPEG", quality=50), None),

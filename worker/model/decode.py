@@ -20,6 +20,7 @@ from worker.errors import Rejection
 from worker.model.avif import read_avif
 from worker.model.bmp import read_bmp
 from worker.model.colour import PLAIN, Colours
+from worker.model.detail import detail, middle, reduction
 from worker.model.fit import REDUCING_GAP, fit, least_scale
 from worker.model.gif import read_gif
 from worker.model.jpeg import read_jpeg
@@ -73,15 +74,18 @@ def decode_inputs(
     limits: ImageLimits,
     room: PixelBudget | None = None,
     luminance_side: int | None = None,
+    *,
+    with_detail: bool = False,
 ) -> DecodedImage:
     """Decode, turn upright (EXIF), lay over white, and make the pixels of every input.
 
     The pixels of an input are the same whatever other inputs there are, since training saw each alone.
 
     With `luminance_side` the luminance too, its longer side at most so long, and never under three
-    quarters of that unless the image is; the pixels are the same with and without it. Of an animation
-    the frame that a browser shows first is used. Thread-safe; Pillow releases the GIL in its decoders. Where
-    there is `room`, it is taken while full-size pixels are held.
+    quarters of that unless the image is; the pixels are the same with and without it. `with_detail` also
+    measures the full-size luminance (`worker.model.detail`), for which the image is decoded once more. Of an
+    animation the frame that a browser shows first is used. Thread-safe; Pillow releases the GIL in its
+    decoders. Where there is `room`, it is taken while full-size pixels are held.
 
     Raises:
         Rejection: not an image of a known format, damaged, or beyond `limits`.
@@ -98,6 +102,11 @@ def decode_inputs(
             made, luminance = _upright_rgb(image, still, inputs, fitted, room)
             if fitted is not None and luminance is None:
                 luminance = _luminance_of_jpeg(still, fitted, room)
+            measured: dict[Measure, float] = {
+                "width": original_width, "height": original_height, "bytes": len(data)
+            }  # fmt: skip
+            if with_detail:
+                measured |= _detail(still, room)
         except (MemoryError, Rejection):
             raise
         except Exception as error:
@@ -109,7 +118,7 @@ def decode_inputs(
             original_width=original_width,
             original_height=original_height,
             format=str(image.format),
-            measured={"width": original_width, "height": original_height, "bytes": len(data)},
+            measured=measured,
             luminance=None if luminance is None else np.asarray(luminance, dtype=np.uint8),
         )
 
@@ -242,3 +251,18 @@ def _luminance_of_jpeg(still: Still, fitted: tuple[int, int], room: PixelBudget 
         image.draft("L", _least(fitted))
         with nullcontext() if room is None else room.taken(_held_bytes(image, still)):
             return _luminance(loaded(image, still), fitted)
+
+
+def _detail(still: Still, room: PixelBudget | None) -> dict[Measure, float]:
+    """The numbers of the full-size luminance, of a decoding of its own: pixels stay as they are."""
+    with open_image(still.data) as image:
+        size = image.size
+        by = reduction(size)
+        image.draft("L", (size[0] // by, size[1] // by))
+        with nullcontext() if room is None else room.taken(_held_bytes(image, still)):
+            decoded = loaded(image, still)
+            left = by if decoded.size == (still.canvas or size) else 1
+            part = decoded.crop(middle(decoded.size, left))
+            plain = part.mode == "L" and not part.has_transparency_data
+            grey = part if plain else to_opaque(part, part.size, PLAIN)[0].convert("L")
+            return detail(np.asarray(grey.reduce(left) if left > 1 else grey), by)

@@ -22,7 +22,8 @@ def embed(
         StageError: the model failed.
 
     """
-    decoded = decode(data, bundle.manifest.image_inputs(), limits)
+    manifest = bundle.manifest
+    decoded = decode(data, manifest.image_inputs(), limits, with_detail=manifest.asks_for_detail())
     batch = ImageBatch(
         [pixels[np.newaxis] for pixels in decoded.sizes],
         {name: np.array([value], np.float32) for name, value in decoded.measured.items()},

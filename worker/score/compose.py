@@ -65,6 +65,7 @@ def build_pipeline(
             decode,
             read_codes,
             look,
+            with_detail=bundle.manifest.asks_for_detail(),
         ),
         Judge(bundle, policy, metrics),
         threads=settings.fetch.threads,

@@ -39,6 +39,7 @@ class Prepared:
 class Preparer:
     """The stages before the model. Called from many threads at once. Without `read_codes` none are read.
 
+    `with_detail` measures the full-size luminance for graphs that ask for it.
     `look` gives the header of the answer at a URL; without it no bucket notification can be taken in.
     `decode` is `worker.model.decode.decode_inputs`, or what takes its place in other processes.
     """
@@ -50,6 +51,7 @@ class Preparer:
     decode: Callable[..., DecodedImage] = decode_inputs
     read_codes: CodeReader | None = None
     look: Callable[[str], Mapping[str, str]] | None = None
+    with_detail: bool = False
 
     def __call__(self, read: Callable[[], Parsed]) -> Prepared | Removal | PassedOver | Several:
         """`read` gives the parsed event; a deletion needs no image.
@@ -74,7 +76,9 @@ class Preparer:
         self.metrics.fetch_bytes.inc(len(data))
         side = self.read_codes.max_side if self.read_codes else None
         with stage("decode").time():
-            decoded = self.decode(data, self.inputs, self.limits, luminance_side=side)
+            decoded = self.decode(
+                data, self.inputs, self.limits, luminance_side=side, with_detail=self.with_detail
+            )
         codes: Sequence[Code] = ()
         if self.read_codes and decoded.luminance is not None:
             with stage("codes").time():
