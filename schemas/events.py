@@ -10,10 +10,18 @@ from schemas.vector import Vector
 
 UPLOADED: Final = "listing.image.uploaded.v1"
 DELETED: Final = "listing.image.deleted.v1"
+REVIEWED: Final = "listing.image.reviewed.v1"
 MODERATED: Final = "listing.image.moderated.v1"
 ENRICHED: Final = "listing.image.enriched.v1"
 EMBEDDED: Final = "listing.image.embedded.v1"
+REVIEWS: Final = "listing.image.reviews.v1"
 INDEX_UPDATED: Final = "listing.index.updated.v1"
+
+# What a person says: `undo` takes an earlier word back, and the policy's decision holds again.
+Word = Literal["accept", "block", "undo"]
+DecidedBy = Literal["policy", "person"]
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 # Room for a bucket and an object key of 1,024 bytes, which is what S3 and Google Cloud Storage allow.
 Identifier = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -81,6 +89,43 @@ class ImageDeleted(_Input):
     deleted_at: AwareDatetime
 
 
+class Overruled(_Input):
+    """The verdict that a person looked at: its own event id, and where the input stands that it was of."""
+
+    event_id: Identifier
+    decision: Decision
+    partition: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0)]
+
+
+class ImageReviewed(_Input):
+    """A person decided about an image: on the uploaded topic, in the partition of the image's other events.
+
+    The image is fetched and judged as at its upload; where it has the digest that the person saw, their word
+    takes the place of the policy's decision.
+    """
+
+    type: Literal["listing.image.reviewed.v1"]
+    event_id: Identifier
+    image_id: Identifier
+    listing_id: Identifier | None = None
+    category: Identifier | None = None
+    decision: Word
+    reviewer: Annotated[str, Field(min_length=1, max_length=256, description="who decided")]
+    reason: Annotated[str, Field(max_length=2000, description="why, in words")] | None = None
+    image: ImageReference
+    image_sha256: Annotated[Sha256, Field(description="of the image that the person saw")]
+    uploaded_at: AwareDatetime
+    reviewed_at: AwareDatetime
+    overrules: Annotated[
+        Overruled | None,
+        Field(
+            description="the verdict that was looked at; without it, an upload or deletion meanwhile cannot "
+            "be told from one before"
+        ),
+    ] = None
+
+
 class InputPosition(_Output):
     """The Kafka record that an outcome belongs to, and the entry of it where it holds several events."""
 
@@ -112,7 +157,7 @@ class _Result(_Output):
     image_id: str
     listing_id: str | None
     bundle_id: str
-    image_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    image_sha256: Sha256
     input: InputPosition
     uploaded_at: AwareDatetime
     decided_at: AwareDatetime
@@ -138,6 +183,36 @@ def _is_empty(value: list[Code]) -> bool:
     return not value
 
 
+def _is_policy(value: DecidedBy) -> bool:
+    return value == "policy"
+
+
+class Review(_Output):
+    """The word of a person that a verdict rests on."""
+
+    event_id: Annotated[str, Field(description="of the reviewed event")]
+    reviewer: str
+    reason: str | None
+    reviewed_at: AwareDatetime
+    policy_decision: Annotated[Decision, Field(description="what the policy alone would have decided")]
+
+
+class StandingReview(_Output):
+    """A word that stands, on the compacted topic of reviews: the record's key is the image id.
+
+    It holds for every upload of this id that has the digest. No value: none stands (any more).
+    """
+
+    type: Literal["listing.image.reviews.v1"] = REVIEWS
+    event_id: Annotated[str, Field(description="of the reviewed event")]
+    image_id: str
+    image_sha256: Sha256
+    decision: Literal["accept", "block"]
+    reviewer: str
+    reason: str | None
+    reviewed_at: AwareDatetime
+
+
 class ImageModerated(_Result):
     """The verdict on an image, with all that is needed to check it later."""
 
@@ -155,6 +230,14 @@ class ImageModerated(_Result):
             exclude_if=_is_empty,
         ),
     ] = []
+    # Left out when it is the policy, as before people had a word.
+    decided_by: Annotated[
+        DecidedBy, Field(description="left out where it is the policy", exclude_if=_is_policy)
+    ] = "policy"
+    review: Annotated[
+        Review | None,
+        Field(description="left out where no person decided", exclude_if=lambda value: value is None),
+    ] = None
 
 
 class Tag(_Output):

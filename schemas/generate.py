@@ -20,16 +20,18 @@ ASYNCAPI_FILE = Path(__file__).parent / "asyncapi.yaml"
 MODELS: dict[str, type[BaseModel]] = {
     events.UPLOADED: events.ImageUploaded,
     events.DELETED: events.ImageDeleted,
+    events.REVIEWED: events.ImageReviewed,
     events.MODERATED: events.ImageModerated,
     events.ENRICHED: events.ImageEnriched,
     events.EMBEDDED: events.ImageEmbedded,
     events.INDEX_UPDATED: events.IndexUpdated,
+    events.REVIEWS: events.StandingReview,
     "bundle.manifest": BundleManifest,
     "policy": Policy,
 }
 
-_OUTPUTS = (events.MODERATED, events.ENRICHED, events.EMBEDDED, events.INDEX_UPDATED)
-_INPUTS = (events.UPLOADED, events.DELETED)
+_OUTPUTS = (events.MODERATED, events.ENRICHED, events.EMBEDDED, events.REVIEWS, events.INDEX_UPDATED)
+_INPUTS = (events.UPLOADED, events.DELETED, events.REVIEWED)
 
 _DEAD_LETTER_HEADERS = {
     "type": "object",
@@ -113,20 +115,27 @@ def asyncapi() -> dict[str, Any]:
         "headers": _TOMBSTONE_HEADERS,
         "payload": {"type": "null"},
     }
+    messages["noReview"] = {
+        "name": "noReview",
+        "summary": "No value: no word of a person stands for the image of this key.",
+        "payload": {"type": "null"},
+    }
     channels = {
         "uploaded": _channel(events.UPLOADED, *_INPUTS),
         "moderated": _channel(events.MODERATED, events.MODERATED),
         "enriched": _channel(events.ENRICHED, events.ENRICHED),
         "embedded": _channel(events.EMBEDDED, events.EMBEDDED, "tombstone"),
+        "reviews": _channel(events.REVIEWS, events.REVIEWS, "noReview"),
         "deadLetter": _channel(f"{events.UPLOADED}.dlq", "rejected"),
         "indexUpdated": _channel(events.INDEX_UPDATED, events.INDEX_UPDATED),
         "indexDeadLetter": _channel(f"{events.EMBEDDED}.dlq", "rejected"),
     }
     operations = {
         "scoreReceives": _operation("receive", "uploaded"),
+        "scoreRemembers": _operation("receive", "reviews"),
         **{
             f"score{_title(name)}": _operation("send", name)
-            for name in ("moderated", "enriched", "embedded", "deadLetter")
+            for name in ("moderated", "enriched", "embedded", "reviews", "deadLetter")
         },
         "indexReceives": _operation("receive", "embedded"),
         **{f"index{_title(name)}": _operation("send", name) for name in ("indexUpdated", "indexDeadLetter")},

@@ -92,28 +92,39 @@ def _index_directory(settings: Settings) -> str:
 
 
 def _topics(settings: Settings, admin: AdminClient, metadata: ClusterMetadata) -> Iterator[Finding]:
-    compacted = settings.topics.embedded
+    kept = {
+        settings.topics.embedded: "the index is rebuilt from it",
+        settings.topics.reviews: "people's decisions stand in it",
+    }
     for topic in topics_of(settings):
         found = metadata.topics.get(topic.name)
         if found is None or found.error is not None:
             yield Finding(f"topic {topic.name}", False, "is missing: run `mekiki topics create`")
-        elif (
-            topic.name == compacted and (policy := _setting(admin, compacted, "cleanup.policy")) != "compact"
-        ):
+        elif topic.name in kept and (policy := _setting(admin, topic.name, "cleanup.policy")) != "compact":
             yield Finding(
                 f"topic {topic.name}",
                 False,
-                f"has cleanup.policy {policy!r}: the index is rebuilt from it, so set it to compact",
+                f"has cleanup.policy {policy!r}: {kept[topic.name]}, so set it to compact",
             )
         else:
             yield Finding(f"topic {topic.name}", True, f"{len(found.partitions)} partitions")
     topics = settings.topics
+    if {topics.uploaded, topics.reviews} <= metadata.topics.keys():
+        yield _reviews_fit(topics.uploaded, topics.reviews, metadata)
     for source, dead_letters in (
         (topics.uploaded, topics.dead_letter),
         (topics.embedded, topics.index_dead_letter),
     ):
         if {source, dead_letters} <= metadata.topics.keys():
             yield _dead_letters_fit(admin, source, dead_letters)
+
+
+def _reviews_fit(uploaded: str, reviews: str, metadata: ClusterMetadata) -> Finding:
+    """A partition of uploads is taken with the reviews of the same number."""
+    needed, there = (len(metadata.topics[topic].partitions) for topic in (uploaded, reviews))
+    fits = there >= needed
+    detail = "" if fits else f": give it {needed}, or the score role does not start"
+    return Finding(f"partitions of {reviews}", fits, f"{there}, and {uploaded} has {needed}{detail}")
 
 
 def _dead_letters_fit(admin: AdminClient, source: str, dead_letters: str) -> Finding:

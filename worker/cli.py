@@ -1,6 +1,7 @@
 """The command `mekiki`."""
 
 import argparse
+import getpass
 import importlib
 import importlib.util
 import sys
@@ -100,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
         default=SCORE,
         help="whose dead letters (score)",
     )
+    review = add("review", _review, "a person's word on an image: it overrules the policy")
+    review.add_argument("word", choices=("accept", "block", "undo"), help="undo takes an earlier word back")
+    review.add_argument("image_id", metavar="IMAGE_ID")
+    review.add_argument("--reviewer", metavar="NAME", help="who decides (the user's name)")
+    review.add_argument("--reason", metavar="TEXT", help="why")
+    why = add("why", _why, "all that happened to an image, from the log")
+    why.add_argument("image_id", metavar="IMAGE_ID")
     for name, text in _TRAINING.items():
         needs = "" if name == "bundle" else " (needs the train extra)"
         commands.add_parser(name, help=f"{text}{needs}", add_help=False)
@@ -185,6 +193,27 @@ def _replay(settings: Settings, options: argparse.Namespace, console: Console) -
     reasons = "".join(f", {count} {why}" for why, count in sorted(passed.items()))
     console.print(f"{sent} events sent back, {passed.total()} passed over{reasons}", soft_wrap=True)
     return 0
+
+
+def _review(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker.review.commands import review  # noqa: PLC0415
+
+    reviewer = options.reviewer or getpass.getuser()
+    event = review(settings, options.word, options.image_id, reviewer, options.reason)
+    text = f"{event.decision} of {event.image_id} by {event.reviewer} sent as event {event.event_id}"
+    console.print(escape(text), highlight=False, soft_wrap=True)
+    return 0
+
+
+def _why(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker.review.commands import why  # noqa: PLC0415
+
+    steps = why(settings, options.image_id)
+    for step in steps:
+        print(f"{step.at:%Y-%m-%d %H:%M:%S.%f}"[:23], f"{step.kind:13} {step.text}  [{step.place}]")  # noqa: T201
+    if not steps:
+        console.print(escape(f"the log does not speak of {options.image_id!r}"), highlight=False)
+    return 0 if steps else 1
 
 
 def _progress(console: Console) -> Progress:

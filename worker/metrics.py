@@ -85,6 +85,11 @@ class Metrics:
         # Shown from the start: a ratio of what has not happened yet is 0, not missing.
         for decision in get_args(Decision):
             self.decide_decisions.labels(decision)
+        self.decide_reviewed = Counter(
+            "mekiki_decide_reviewed", "Images by a person's decision.", ["decision"], registry=registry
+        )
+        for decision in ("accept", "block"):
+            self.decide_reviewed.labels(decision)
         self.decide_scores = Histogram(
             "mekiki_decide_score_ratio", "Scores, 0 to 1.", ["score"], buckets=_SCORE, registry=registry
         )

@@ -79,6 +79,7 @@ class TopicSettings(_Section):
     moderated: str = events.MODERATED
     enriched: str = events.ENRICHED
     embedded: str = events.EMBEDDED
+    reviews: str = Field(events.REVIEWS, description="compacted; as many partitions as the uploaded topic")
     dead_letter: str = events.UPLOADED + ".dlq"
     index_updated: str = events.INDEX_UPDATED
     index_dead_letter: str = events.EMBEDDED + ".dlq"

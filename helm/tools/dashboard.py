@@ -192,7 +192,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Decisions",
             "ops",
-            (Query(_rate("mekiki_decide_decisions_total", "decision"), "{{decision}}"),),
+            (
+                Query(_rate("mekiki_decide_decisions_total", "decision"), "{{decision}}"),
+                Query(_rate("mekiki_decide_reviewed_total", "decision"), "{{decision}} by people"),
+            ),
             "Images by decision.",
             stacked=True,
         ),

@@ -64,6 +64,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.index.ngt": (*_SHARED, "worker.index.backend", "worker.index.neighbour"),
     "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt"),
     "worker.demo": _ROOMS,
+    "worker.review": (*_ROOMS, "worker.score"),
     # The commands, and what they are composed of.
     "worker": ("schemas", "worker"),
     "export": ("schemas", "worker.model", "worker.errors"),

@@ -243,6 +243,7 @@ class Broker:
                     "auto.offset.reset": "earliest",
                     "isolation.level": isolation,
                     "enable.partition.eof": True,
+                    "fetch.wait.max.ms": 20,  # the end of a partition is told after it
                 }
             )
         )

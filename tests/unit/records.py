@@ -3,6 +3,16 @@
 from worker.stream.kafka import InputRecord
 
 
+class NoReviews:
+    """A topic of reviews with nothing in it."""
+
+    def read(self, consumer, partitions):
+        return []
+
+    def close(self):
+        pass
+
+
 def record(
     value=b"",
     *,

@@ -9,7 +9,7 @@ from worker.metrics import Metrics
 STAGES = "build|health|poll|stage|fetch|codes|infer|decide|commit|index|search"
 UNITS = "info|seconds|records|events|ratio|partitions|bytes|images|vectors"
 COUNTED = (
-    "read|decisions|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"
+    "read|decisions|reviewed|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"
     "errors"
 )
 NAME = re.compile(rf"mekiki_({STAGES})_([a-z]+_)*({UNITS}|{COUNTED})")

@@ -20,6 +20,13 @@ _ELSEWHERE = {
         ("worker/replay/history.py", "worker/replay/image_events.py", "worker/stream/cause.py"),
         "what a replay looks at: tests/unit/replay/test_replay.py, tests/integration/test_replay_order.py",
     ),
+    **dict.fromkeys(
+        (
+            *("worker/review/commands.py", "worker/review/image_log.py", "worker/score/review_log.py"),
+            *("worker/stream/log_reader.py", "worker/stream/story.py", "worker/stream/word.py"),
+        ),
+        "a person's word, and what the log says of an image: tests/integration/test_reviews.py",
+    ),
     "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
     "worker/score/objects.py": "what notifications share: test_notifications.py, test_cloud_storage.py",
     "worker/score/validate.py": "what every form shares: test_parse.py",

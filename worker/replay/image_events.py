@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from schemas.events import ImageDeleted, ImageEmbedded, ImageUploaded
+from schemas.events import ImageDeleted, ImageEmbedded, ImageReviewed, ImageUploaded
 from worker.errors import Rejection
 from worker.replay.history import ImageEvent, ReadEvents
 from worker.score.outcome import Several
@@ -29,6 +29,8 @@ def uploads_reader(parser: Parser) -> ReadEvents:
         if isinstance(parsed, Several):
             parts = [replace(record, value=value, entry=n) for n, value in enumerate(parsed.values)]
             return [replace(event, value=part.value) for part in parts for event in read(part)]
+        if isinstance(parsed, ImageReviewed):
+            return [ImageEvent(parsed.image_id, parsed.event_id, parsed.reviewed_at)]
         if isinstance(parsed, PerhapsDeleted) or not isinstance(parsed, ImageUploaded | ImageDeleted):
             return []
         time = parsed.uploaded_at if isinstance(parsed, ImageUploaded) else parsed.deleted_at

@@ -20,11 +20,13 @@ from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline
 from worker.score.prepare import Preparer
 from worker.score.publish import Publisher
+from worker.score.review_log import ReviewLog
+from worker.score.reviews import Reviews
 from worker.score.role import HALT_ADVICE, WITHIN_LIMIT, ScoreRole
 from worker.settings import Settings
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard
-from worker.stream.kafka import create_admin, create_consumer
+from worker.stream.kafka import create_admin, create_consumer, to_the_end
 from worker.stream.limit import RejectionLimit
 from worker.stream.topic_identity import TopicIdentity
 
@@ -113,6 +115,14 @@ def build_score_role(
             advice=HALT_ADVICE,
             metrics=metrics,
             health=health,
+        ),
+        reviews=Reviews(
+            ReviewLog(
+                create_consumer(settings.kafka, to_the_end(f"{settings.kafka.group}-reviews")),
+                settings.topics.reviews,
+                settings.kafka.request_timeout + settings.kafka.transaction_timeout,
+                health.beat,
+            )
         ),
         identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),
         settings=settings.score,

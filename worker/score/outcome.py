@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import Code, ImageDeleted, ImageUploaded, Tag
+from schemas.events import Code, ImageDeleted, ImageReviewed, ImageUploaded, Review, Tag
 from schemas.policy import Decision, Reason
 from worker.errors import Rejection
 
@@ -17,10 +17,10 @@ from worker.errors import Rejection
 class Verdict:
     """An image was judged. `embedding` is float32 [dim], of unit length; `codes` come the largest first.
 
-    Where the bundle has no embedding, `embedding` is None.
+    Where the bundle has no embedding, `embedding` is None. With `review` a person decided, else the policy.
     """
 
-    event: ImageUploaded
+    event: ImageUploaded | ImageReviewed
     image_sha256: str
     decision: Decision
     reasons: list[Reason]
@@ -29,13 +29,15 @@ class Verdict:
     embedding: NDArray[np.float32] | None
     decided_at: datetime
     codes: Sequence[Code] = ()
+    review: Review | None = None
 
 
 @dataclass(frozen=True)
 class Removal:
-    """An image was deleted by its owner."""
+    """An image was deleted by its owner, and with it the word of a person on it, if there was one."""
 
     event: ImageDeleted
+    was_reviewed: bool = False
 
 
 class PassOverReason(StrEnum):
@@ -48,6 +50,7 @@ class PassOverReason(StrEnum):
     IMAGE_UNCHANGED = "image_unchanged"
     OBJECT_STILL_THERE = "object_still_there"
     ALREADY_JUDGED = "already_judged"
+    REVIEW_OVERTAKEN = "review_overtaken"
 
 
 @dataclass(frozen=True)

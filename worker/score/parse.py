@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.events import DELETED, UPLOADED, ImageDeleted, ImageUploaded
+from schemas.events import DELETED, REVIEWED, UPLOADED, ImageDeleted, ImageReviewed, ImageUploaded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
 from worker.score.cloud_events import (
@@ -100,7 +100,7 @@ class Parser:
 
     def _cloud_event(self, event: CloudEvent, record: InputRecord) -> Parsed:
         kind, data = event.attributes["type"], event.data
-        if kind in {UPLOADED, DELETED}:
+        if kind in {UPLOADED, DELETED, REVIEWED}:
             return _our_cloud_event(event, record)
         if is_storage_event(kind):
             return storage_event(event, _time(event, record), self.object_url)
@@ -125,16 +125,18 @@ def _several(bodies: Sequence[Any]) -> Several:
     return Several(tuple(json.dumps(body).encode() for body in bodies))
 
 
-def _own_event(body: Json) -> ImageUploaded | ImageDeleted:
+def _own_event(body: Json) -> ImageUploaded | ImageDeleted | ImageReviewed:
     kind = body.get("type", UPLOADED)
     if kind == UPLOADED:
         return validated(ImageUploaded, body)
     if kind == DELETED:
         return validated(ImageDeleted, body)
+    if kind == REVIEWED:
+        return validated(ImageReviewed, body)
     raise _unknown(kind)
 
 
-def _our_cloud_event(event: CloudEvent, record: InputRecord) -> ImageUploaded | ImageDeleted:
+def _our_cloud_event(event: CloudEvent, record: InputRecord) -> ImageUploaded | ImageDeleted | ImageReviewed:
     """Attributes fill what the data leaves out: id, time, the image id from the subject, and extensions.
 
     Many serializers write what is left out as null. A deletion needs no data.
@@ -142,7 +144,7 @@ def _our_cloud_event(event: CloudEvent, record: InputRecord) -> ImageUploaded | 
     if event.data is not None and not isinstance(event.data, Mapping):
         raise invalid("the data of the CloudEvent is not a JSON object")
     time = _time(event, record)
-    body: dict[str, Any] = {"uploaded_at": time, "deleted_at": time, **event.extensions}
+    body: dict[str, Any] = {"uploaded_at": time, "deleted_at": time, "reviewed_at": time, **event.extensions}
     if subject := event.attributes.get("subject"):
         body["image_id"] = subject
     elif event.image is not None:
@@ -167,4 +169,4 @@ def _time(event: CloudEvent, record: InputRecord) -> str:
 
 
 def _unknown(kind: object) -> Exception:
-    return unknown_type(f"type {str(kind)[:100]!r} is neither {UPLOADED!r} nor {DELETED!r}")
+    return unknown_type(f"type {str(kind)[:100]!r} is none of {UPLOADED!r}, {DELETED!r}, {REVIEWED!r}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schemas.events import ImageDeleted, ImageUploaded
+from schemas.events import ImageDeleted, ImageReviewed, ImageUploaded
 from worker.score.outcome import PassedOver, Several
 
 
@@ -27,4 +27,4 @@ class PerhapsDeleted:
         return self.gone_if_unnamed if served is None else served == self.version
 
 
-Parsed = ImageUploaded | ImageDeleted | PerhapsDeleted | PassedOver | Several
+Parsed = ImageUploaded | ImageDeleted | ImageReviewed | PerhapsDeleted | PassedOver | Several

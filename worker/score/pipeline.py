@@ -34,7 +34,7 @@ class Pipeline(Generic[Ticket]):
 
     def __init__(
         self,
-        prepare: Callable[[Callable[[], Parsed]], Prepared | Removal | PassedOver | Several],
+        prepare: Callable[[Callable[[], Parsed]], Prepared | Removal | PassedOver | Several | Verdict],
         judge: Callable[[Sequence[Prepared]], list[Verdict]],
         *,
         threads: int,

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.bundle import ImageInput, Measure
-from schemas.events import Code, ImageDeleted, ImageReference, ImageUploaded
+from schemas.events import Code, ImageDeleted, ImageReference, ImageReviewed, ImageUploaded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
 from worker.metrics import Metrics
 from worker.model.decode import DecodedImage, ImageLimits, decode_inputs
 from worker.score.codes import CodeReader
-from worker.score.outcome import PassedOver, PassOverReason, Removal, Several
+from worker.score.outcome import PassedOver, PassOverReason, Removal, Several, Verdict
 from worker.score.parsed import Parsed, PerhapsDeleted
+from worker.score.reviews import blocked_unseen
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Prepared:
     `measured` is what graphs may ask of the original.
     """
 
-    event: ImageUploaded
+    event: ImageUploaded | ImageReviewed
     image_sha256: str
     pixels: Sequence[NDArray[np.uint8]]
     codes: Sequence[Code] = ()
@@ -53,7 +54,7 @@ class Preparer:
     look: Callable[[str], Mapping[str, str]] | None = None
     with_detail: bool = False
 
-    def __call__(self, read: Callable[[], Parsed]) -> Prepared | Removal | PassedOver | Several:
+    def __call__(self, read: Callable[[], Parsed]) -> Prepared | Removal | PassedOver | Several | Verdict:
         """`read` gives the parsed event; a deletion needs no image.
 
         Raises:
@@ -69,8 +70,17 @@ class Preparer:
         if isinstance(event, PerhapsDeleted):
             with stage("fetch").time():
                 return self._asked(event)
-        if not isinstance(event, ImageUploaded):
+        if not isinstance(event, ImageUploaded | ImageReviewed):
             return event
+        try:
+            return self._seen(event)
+        except Rejection:
+            if isinstance(event, ImageReviewed) and event.decision == "block":
+                return blocked_unseen(event)
+            raise
+
+    def _seen(self, event: ImageUploaded | ImageReviewed) -> Prepared:
+        stage = self.metrics.stage_seconds.labels
         with stage("fetch").time():
             data = self.fetch(event.image)
         self.metrics.fetch_bytes.inc(len(data))

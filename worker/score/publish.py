@@ -9,6 +9,7 @@ from schemas.events import (
     ImageEmbedded,
     ImageEnriched,
     ImageModerated,
+    ImageReviewed,
     InputPosition,
     derived_event_id,
 )
@@ -16,6 +17,7 @@ from schemas.policy import Policy
 from schemas.vector import Vector
 from worker.score.decide import policy_sha256
 from worker.score.outcome import Outcome, PassedOver, Rejected, Removal, Verdict
+from worker.score.reviews import standing_record, standing_review
 from worker.settings import TopicSettings
 from worker.stream.cause import cause_headers
 from worker.stream.dead_letter import dead_letter_record
@@ -44,8 +46,16 @@ class Publisher:
             return []
         if isinstance(outcome, Removal):
             deleted = outcome.event
-            return [self._tombstone(record, deleted.event_id, deleted.image_id, deleted.deleted_at)]
-        return self._verdict(record, outcome)
+            tombstone = self._tombstone(record, deleted.event_id, deleted.image_id, deleted.deleted_at)
+            forgotten = standing_record(self._topics.reviews, record, deleted.image_id, None)
+            return [tombstone, forgotten] if outcome.was_reviewed else [tombstone]
+        records = self._verdict(record, outcome)
+        if isinstance(outcome.event, ImageReviewed):
+            review = outcome.event
+            records.append(
+                standing_record(self._topics.reviews, record, review.image_id, standing_review(review))
+            )
+        return records
 
     def _verdict(self, record: InputRecord, verdict: Verdict) -> list[OutputRecord]:
         event = verdict.event
@@ -73,6 +83,8 @@ class Publisher:
             category=event.category,
             policy_sha256=self._policy_sha256,
             codes=list(verdict.codes),
+            decided_by="person" if verdict.review else "policy",
+            review=verdict.review,
         )
         enriched = ImageEnriched(
             **common,

@@ -17,9 +17,10 @@ from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.ledger import Entry, Ledger
 from worker.score.log_watch import LogWatch
-from worker.score.outcome import Outcome, PassedOver, PassOverReason, Rejected, Removal, Several
+from worker.score.outcome import Outcome, PassedOver, PassOverReason, Rejected, Removal, Several, Verdict
 from worker.score.parsed import Parsed
 from worker.score.pipeline import Pipeline
+from worker.score.reviews import Reviews
 from worker.settings import ScoreSettings
 from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
@@ -56,6 +57,7 @@ class ScoreRole:
         publish: Callable[[InputRecord, Outcome], list[OutputRecord]],
         delivery: Delivery,
         guard: Guard,
+        reviews: Reviews,
         identity: TopicIdentity,
         settings: ScoreSettings,
         metrics: Metrics,
@@ -69,6 +71,7 @@ class ScoreRole:
         self._publish = publish
         self._delivery = delivery
         self._guard = guard
+        self._reviews = reviews
         self._settings = settings
         self._metrics = metrics
         self._health = health
@@ -110,6 +113,7 @@ class ScoreRole:
         finally:
             self._closing = True
             self._consumer.close()
+            self._reviews.close()
             self._delivery.close()
 
     def _turn(self) -> None:
@@ -187,8 +191,9 @@ class ScoreRole:
 
         1. Take the unbroken run of finished events of each partition.
         2. Halt, with nothing committed, if their rejections break the limit.
-        3. Turn outcomes into records, and deliver them with the offsets.
-        4. Forget what is durable. What was not delivered stays for the next turn.
+        3. Let people's words take the place of the policy's decisions.
+        4. Turn outcomes into records, and deliver them with the offsets.
+        5. Forget what is durable. What was not delivered stays for the next turn.
         """
         self._next_commit = time.monotonic() + self._settings.commit_interval
         finished = self._ledger.finished(self._settings.commit_records)
@@ -197,7 +202,8 @@ class ScoreRole:
         rejected = [isinstance(outcome, Rejected) for _, outcome in finished.entries]
         if self._guard.halts(rejected):
             return
-        records = [out for record, outcome in finished.entries for out in self._publish(record, outcome)]
+        entries = self._reviews.applied(finished.entries)
+        records = [out for record, outcome in entries for out in self._publish(record, outcome)]
         try:
             with self._metrics.stage_seconds.labels("commit").time():
                 self._delivery.deliver(records, finished.offsets, self._consumer)
@@ -205,8 +211,9 @@ class ScoreRole:
             self._guard.not_delivered(error)
             return
         self._ledger.committed(finished.offsets)
+        self._reviews.committed()
         self._guard.delivered(rejected)
-        self._count(finished.entries)
+        self._count(entries)
         if len(finished.entries) >= self._settings.commit_records:
             self._next_commit = 0.0  # there is more
 
@@ -219,7 +226,10 @@ class ScoreRole:
                 metrics.decide_rejections.labels(outcome.rejection.reason).inc()
             elif isinstance(outcome, Removal):
                 metrics.decide_removals.inc()
-            elif isinstance(outcome, PassedOver):
+            elif isinstance(outcome, Verdict):
+                if outcome.review is not None:
+                    metrics.decide_reviewed.labels(outcome.decision).inc()
+            else:
                 metrics.decide_passed_over.labels(outcome.reason).inc()
 
     def _drain(self) -> None:
@@ -234,6 +244,10 @@ class ScoreRole:
             logger.warning("stopped with %d events in flight, left uncommitted", self._ledger.in_flight)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            self._reviews.take(self._consumer, partitions)
+        except Exception as error:  # noqa: BLE001 - raised by _poll: librdkafka must finish its rebalance
+            self._callback_error = error
         self._ledger.assign(partitions)
         self._log_watch.forget(partitions)
         self._assignment_changed()
@@ -255,6 +269,7 @@ class ScoreRole:
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
         self._ledger.revoke(partitions)
+        self._reviews.forget(partitions)
         self._log_watch.forget(partitions)
         self._metrics.poll_lag.clear()
         self._assignment_changed()

@@ -54,12 +54,16 @@ class InputRecord:
 
 @dataclass(frozen=True)
 class OutputRecord:
-    """A Kafka record to produce, at the time of producing; no value is a tombstone."""
+    """A Kafka record to produce, at the time of producing; no value is a tombstone.
+
+    Without a `partition` the key decides.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    partition: int = -1
 
 
 def input_record(message: Message) -> InputRecord:
@@ -171,6 +175,11 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
         raise ConfigurationError(f"the Kafka consumer's properties are refused: {error}") from error
 
 
+def to_the_end(group: str) -> dict[str, str | int | bool]:
+    """Properties of a consumer that reads what there is: it is told where a partition ends, soon."""
+    return {"group.id": group, "enable.partition.eof": True, "fetch.wait.max.ms": 20}
+
+
 def create_producer(settings: KafkaSettings, properties: Mapping[str, str | int | bool]) -> Producer:
     """An idempotent producer; a transactional one where `transactional.id` is given.
 
@@ -245,5 +254,6 @@ def _produce(
         key=record.key,
         value=record.value,
         headers=list(record.headers),
+        partition=record.partition,
         on_delivery=delivered,
     )

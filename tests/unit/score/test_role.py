@@ -7,11 +7,13 @@ from confluent_kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from schemas.rejection import RejectionReason
+from tests.unit.records import NoReviews
 from worker.errors import Rejection
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.outcome import Rejected
 from worker.score.pipeline import Completed
+from worker.score.reviews import Reviews
 from worker.score.role import ScoreRole
 from worker.settings import RejectionLimitSettings, ScoreSettings
 from worker.stream.guard import Guard
@@ -127,6 +129,7 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
         publish=NOTHING,
         delivery=NOTHING,
         guard=guard,
+        reviews=Reviews(NoReviews()),
         identity=cast(Any, SameTopic()),
         settings=ScoreSettings(max_in_flight=4),
         metrics=metrics,

@@ -7,11 +7,13 @@ import pytest
 from confluent_kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
+from tests.unit.records import NoReviews
 from tests.unit.score.test_role import Log, Record, SameTopic
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.outcome import PassedOver, PassOverReason, Several
 from worker.score.pipeline import Completed
+from worker.score.reviews import Reviews
 from worker.score.role import WITHIN_LIMIT, ScoreRole
 from worker.settings import RejectionLimitSettings, ScoreSettings
 from worker.stream.delivery import NotDelivered
@@ -100,6 +102,7 @@ def role(log, pipeline, deliveries, **settings):
             role="score", limit=limit, give_up_after=60.0, condition=WITHIN_LIMIT, advice="", metrics=metrics,
             health=health,
         ),
+        reviews=Reviews(NoReviews()),
         identity=cast(Any, SameTopic()),
         settings=ScoreSettings(**settings),
         metrics=metrics,
