@@ -34,7 +34,7 @@ def scan_folder(
     metrics = create_metrics("scan", bundle)
     reader = NamedFolderReader(folder, int(settings.fetch.max_bytes), pauses=())
     fetcher = build_fetcher(settings.fetch, folder=reader)
-    decoders = create_decoders(settings.decode)
+    decoders = create_decoders(settings.decode, note_death=metrics.note_decoder_death)
     pipeline: Pipeline[ScannedFile] = build_pipeline(
         settings, bundle, policy, metrics, fetcher.fetch, decoders.decode
     )

@@ -89,7 +89,7 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
                 )
             health = healths[INDEX] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
             # Searches have a child of their own: a backlog of uploads does not make them wait.
-            decoders = stack.enter_context(create_decoders(settings.decode, processes=1))
+            decoders = stack.enter_context(create_decoders(settings.decode, 1, metrics.note_decoder_death))
             embedder = partial(embed, bundle, image_limits(settings.decode), decoders.decode)
             roles[INDEX], router = build_index_role(
                 INDEX, settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance

@@ -70,6 +70,16 @@ class Metrics:
         # fetch: bytes brought in.
         self.fetch_bytes = Counter("mekiki_fetch_bytes", "Image bytes fetched.", registry=registry)
 
+        # decode: processes that ended over an image; another took its place.
+        self.decode_deaths = Counter(
+            "mekiki_decode_deaths",
+            "Decoder processes that ended over an image.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in ("late", "cpu", "crashed"):
+            self.decode_deaths.labels(reason)
+
         # codes: what was read, where the stage is on. Never what it says.
         self.codes_read = Counter("mekiki_codes_read", "Codes read in images.", ["format"], registry=registry)
 
@@ -175,3 +185,7 @@ class Metrics:
         self.search_errors = Counter(
             "mekiki_search_errors", "Searches refused.", ["reason"], registry=registry
         )
+
+    def note_decoder_death(self, reason: str) -> None:
+        """Count a decoder process that ended over an image: late, cpu or crashed."""
+        self.decode_deaths.labels(reason).inc()

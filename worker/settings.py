@@ -130,6 +130,9 @@ class DecodeSettings(_Section):
     max_pixels: Count = Field(50_000_000, description="width x height")
     max_frames: Count = Field(100, description="of an animation; the first is judged")
     min_side: Count = Field(8, description="pixels; smaller images are rejected")
+    formats: list[Literal["heic", "tiff", "jxl"]] = Field(
+        [], description="beside JPEG, PNG, WebP, GIF, BMP and AVIF: heic, tiff, jxl; needs mekiki[formats]"
+    )
     processes: Annotated[int, Field(ge=0, le=256)] = Field(
         0, description="decoder processes of the score role; 0: one for each core that it may use"
     )

@@ -186,6 +186,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
             "Near model.batch_size under load; a GPU with small batches is idle.",
         ),
+        Panel(
+            "Decoders ended over an image",
+            "ops",
+            (Query(_rate("mekiki_decode_deaths_total", "reason"), "{{reason}}"),),
+            "Images that took too long or too much CPU, or crashed their decoder: each was rejected.",
+        ),
         Panel("Fetched", "Bps", (Query(_rate("mekiki_fetch_bytes_total"), "bytes"),), "Image bytes."),
     ),
     "Decisions": (

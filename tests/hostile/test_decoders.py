@@ -1,5 +1,6 @@
 """Children that die: one image is told so, all others are decoded."""
 
+import io
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from schemas.bundle import ImageInput
 from schemas.rejection import RejectionReason
@@ -21,6 +23,7 @@ from tests.hostile import faults
 from worker.errors import Rejection, StageError
 from worker.model.decode import ImageLimits, decode
 from worker.model.decoders import DecoderLimits, DecoderPool
+from worker.model.optional_formats import OptionalFormat, load_format, pillow_name
 
 LIMITS = ImageLimits()
 SIZE = ImageInput(height=96, width=128)
@@ -240,3 +243,30 @@ def test_memory_of_a_large_image_goes_back() -> None:
         for _ in range(3):
             assert isinstance(outcome(pool, large), np.ndarray)
         assert child.memory_info().rss - idle < 40_000_000
+
+
+def large(name: OptionalFormat, side: int, **options: object) -> bytes:
+    """A flat picture in a small file."""
+    load_format(name)
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (10, 20, 30)).save(file, pillow_name(name), **options)
+    return file.getvalue()
+
+
+@pytest.mark.timeout(300)
+def test_optional_formats_are_decoded_by_children_within_their_bounds() -> None:
+    formats: tuple[OptionalFormat, ...] = ("heic", "tiff", "jxl")
+    limits = ImageLimits(formats=formats)
+    before = {child.pid for child in children()}
+    with DecoderPool(1, DecoderLimits(formats=formats)) as pool:
+        (child,) = (child for child in children() if child.pid not in before)
+        for data in (
+            large("heic", 3000, quality=10),
+            large("jxl", 3000, effort=1),
+            large("tiff", 7000, compression="tiff_deflate"),
+        ):
+            begin = child.cpu_times().user
+            assert pool.decode(data, [SIZE], limits).original_width in {3000, 7000}
+            assert child.cpu_times().user - begin < 4
+        assert isinstance(outcome(pool, ORDINARY), np.ndarray)
+        assert child.is_running()

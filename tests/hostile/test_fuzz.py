@@ -3,6 +3,7 @@
 MEKIKI_FUZZ_FILES says how many files, MEKIKI_FUZZ_SEED which.
 """
 
+import io
 import os
 import random
 import time
@@ -10,14 +11,15 @@ import time
 import pytest
 
 from schemas.rejection import RejectionReason
-from tests.odd_images import DAMAGED, SHOWN
+from tests.odd_images import DAMAGED, SHOWN, photo
 from worker.errors import Rejection
 from worker.model.decode import ImageLimits, decode
+from worker.model.optional_formats import load_format, pillow_name
 
 FILES = int(os.environ.get("MEKIKI_FUZZ_FILES", "3000"))
 SEED = int(os.environ.get("MEKIKI_FUZZ_SEED", "1"))
 # A mutation may make any size; what is larger costs more than a test should.
-LIMITS = ImageLimits(max_pixels=2_000_000)
+LIMITS = ImageLimits(max_pixels=2_000_000, formats=("heic", "tiff", "jxl"))
 TELLING = {reason for reason in RejectionReason if reason.startswith("image.")} - {
     RejectionReason.IMAGE_DECODER_CRASHED
 }
@@ -42,10 +44,19 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(out[: chance.randrange(len(out) + 1)] if chance.random() < 0.2 else out)
 
 
+def optional(name: str) -> bytes:
+    """A small picture of an optional format."""
+    load_format(name)
+    file = io.BytesIO()
+    options = {"compression": "tiff_lzw"} if name == "tiff" else {}
+    photo(96, 64).save(file, pillow_name(name), **options)
+    return file.getvalue()
+
+
 @pytest.mark.timeout(3600)
 def test_every_file_gives_pixels_or_a_typed_rejection() -> None:
     chance = random.Random(SEED)
-    seeds = [make() for make in (SHOWN | DAMAGED).values()]
+    seeds = [make() for make in (SHOWN | DAMAGED).values()] + 3 * [optional(name) for name in LIMITS.formats]
     seeds = [data for data in seeds if len(data) < 40_000]
     outcomes = {"pixels": 0, "rejections": 0}
     for number in range(FILES):

@@ -4,7 +4,7 @@ The bytes and the header are judged before a pixel is decoded, and the pixels ar
 Training uses this same function, so that it sees the same pixels as serving.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -26,11 +26,15 @@ from worker.model.gif import read_gif
 from worker.model.jpeg import read_jpeg
 from worker.model.load import FORMATS, loaded, open_image
 from worker.model.opaque import to_opaque
+from worker.model.optional_formats import optional_format, read_optional
 from worker.model.orientation import SWAPS_SIDES, UPRIGHT, orientation_of
 from worker.model.pixel_budget import PixelBudget
 from worker.model.png import read_png
 from worker.model.still import ImageLimits, Still
 from worker.model.webp import read_webp
+
+_TURNED_BY_DECODER = {"HEIF", "TIFF", "JXL"}
+_PROFILE_BY_PILLOW = {"AVIF", *_TURNED_BY_DECODER}
 
 __all__ = ["FORMATS", "DecodedImage", "ImageLimits", "decode", "decode_inputs"]
 
@@ -125,17 +129,22 @@ def decode_inputs(
 
 def _still(data: bytes, limits: ImageLimits) -> Still:
     """The picture of `data`, by the bytes that each format begins with."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return read_jpeg(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return read_png(data, limits)
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return read_gif(data, limits)
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return read_webp(data, limits)
-    if data.startswith(b"BM"):
-        return read_bmp(data)
+    for beginning, read in _READERS.items():
+        if data.startswith(beginning) and (beginning != b"RIFF" or data[8:12] == b"WEBP"):
+            return read(data, limits)
+    if (name := optional_format(data)) is not None:
+        return read_optional(data, limits, name)
     return read_avif(data, limits)  # or none of them, which Pillow says
+
+
+_READERS: dict[bytes, Callable[[bytes, ImageLimits], Still]] = {
+    b"\xff\xd8\xff": lambda data, _: read_jpeg(data),
+    b"\x89PNG\r\n\x1a\n": read_png,
+    b"GIF87a": read_gif,
+    b"GIF89a": read_gif,
+    b"RIFF": read_webp,
+    b"BM": lambda data, _: read_bmp(data),
+}
 
 
 def _frames(image: Image.Image, still: Still) -> int:
@@ -170,7 +179,7 @@ def _upright_rgb(
     room: PixelBudget | None,
 ) -> tuple[dict[ImageInput, Image.Image], Image.Image | None]:
     """The pixels of every input, and the luminance within `fitted` where a decoded scale allows it."""
-    orientation, size = orientation_of(still.exif or image.info.get("exif")), still.canvas or image.size
+    orientation, size = _orientation(image, still), still.canvas or image.size
     swapped = orientation in SWAPS_SIDES
     made: dict[ImageInput, Image.Image] = {}
     luminance: Image.Image | None = None
@@ -187,6 +196,13 @@ def _upright_rgb(
                 if fitted is not None and enough and luminance is None:
                     luminance = _luminance(decoded, fitted)
     return made, luminance
+
+
+def _orientation(image: Image.Image, still: Still) -> int:
+    """How the decoded picture is held; the decoders of HEIC, TIFF and JPEG XL turn theirs."""
+    if image.format in _TURNED_BY_DECODER:
+        return 1
+    return orientation_of(still.exif or image.info.get("exif"))
 
 
 def _by_scale(
@@ -216,8 +232,8 @@ def _held_bytes(image: Image.Image, still: Still) -> int:
 
 
 def _colours(image: Image.Image, still: Still) -> Colours:
-    """What the file says of its colours; an AVIF's profile is Pillow's to find."""
-    profile = image.info.get("icc_profile") if image.format == "AVIF" else None
+    """What the file says of its colours; some formats' profiles are Pillow's to find."""
+    profile = image.info.get("icc_profile") if image.format in _PROFILE_BY_PILLOW else None
     return Colours(icc=profile) if profile else still.colours
 
 

@@ -18,10 +18,10 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import PIL.TiffImagePlugin  # noqa: F401 - reads EXIF; loaded before files can no longer be opened
@@ -31,6 +31,7 @@ from PIL import AvifImagePlugin, Image
 from worker.errors import Rejection
 from worker.model.decode import FORMATS, DecodedImage, ImageLimits
 from worker.model.decode import decode as decode_image
+from worker.model.optional_formats import OptionalFormat, load_format, pillow_name
 from worker.model.pixel_budget import PixelBudget
 
 # Messages go over a SOCK_SEQPACKET socket, one a packet.
@@ -178,9 +179,9 @@ def _limit_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
-def _confine(address_space: int) -> None:
+def _confine(address_space: int, formats: Sequence[OptionalFormat]) -> None:
     """Bound memory, and take the means to open files and sockets away."""
-    _load_all()
+    _load_all(formats)
     with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - no path is at hand once confined
         held = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + address_space, held + address_space))
@@ -194,17 +195,19 @@ def _confine(address_space: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def _load_all() -> None:
+def _load_all(formats: Sequence[OptionalFormat]) -> None:
     """Load what Pillow loads at first use: it could not be once files cannot be opened."""
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # an image has one child, not all cores
-    for name in FORMATS:
+    for optional in formats:
+        load_format(optional)
+    for name in (*FORMATS, *(pillow_name(optional) for optional in formats)):
         packed = io.BytesIO()
         Image.new("RGB", (16, 16)).save(packed, name)
-        decode_image(packed.getvalue(), 16, 16, ImageLimits())
+        decode_image(packed.getvalue(), 16, 16, ImageLimits(formats=tuple(formats)))
 
 
 def main() -> None:
-    """The child's program: arguments are the function, socket, memory and bytes of address space."""
+    """The child's program: arguments are the function, socket, memory, bytes of address space and formats."""
     name, descriptor, memory, address_space = sys.argv[1], *map(int, sys.argv[2:5])
     # Ctrl-C, or the end of a unit, reaches a whole group: the parent says when a child is to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -212,7 +215,7 @@ def main() -> None:
     module, _, function = name.partition(":")
     decode = getattr(importlib.import_module(module), function)
     parent = socket.socket(fileno=descriptor)
-    _confine(address_space)
+    _confine(address_space, [name for name in get_args(OptionalFormat) if name in sys.argv[5].split(",")])
     parent.send(b"{}")
     with suppress(BrokenPipeError):
         serve(decode, parent, memory)

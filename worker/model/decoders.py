@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from schemas.rejection import RejectionReason
 from worker.errors import MekikiError, Rejection, StageError
 from worker.model.decode import DecodedImage, ImageLimits
 from worker.model.decoder import Request, read_decoded, received
+from worker.model.optional_formats import OptionalFormat, require
 from worker.model.pixel_budget import MAX_PIXEL_BYTES, PixelBudget
 from worker.settings import DecodeSettings
 
@@ -41,13 +42,14 @@ _UNASKED_BYTES = 128 << 20
 class DecoderLimits:
     """What one image may cost a child; `room` is what all images together may hold in pixels, in bytes.
 
-    A child's address space grows by no more than `address_space` bytes.
+    A child's address space grows by no more than `address_space` bytes. `formats` are the optional ones.
     """
 
     cpu_seconds: int = 4
     wall_seconds: float = 20
     room: int = 800_000_000
     address_space: int = 1_500_000_000
+    formats: tuple[OptionalFormat, ...] = ()
 
 
 class DecoderDied(MekikiError):
@@ -57,6 +59,13 @@ class DecoderDied(MekikiError):
         super().__init__(status)
         self.late = late
         self.status = status
+
+    @property
+    def cause(self) -> str:
+        """`late`, `cpu` or `crashed`."""
+        if self.late:
+            return "late"
+        return "cpu" if self.status == -signal.SIGXCPU else "crashed"
 
 
 class _Child:
@@ -82,6 +91,7 @@ class _Child:
                 [
                     sys.executable, "-c", "from worker.model.decoder import main; main()", decode,
                     str(theirs.fileno()), str(self._memory), str(limits.address_space),
+                    ",".join(limits.formats),
                 ],
                 env=environment, pass_fds=(theirs.fileno(), self._memory), stdin=subprocess.DEVNULL,
             )  # fmt: skip
@@ -151,11 +161,16 @@ class DecoderPool:
     """
 
     def __init__(
-        self, processes: int, limits: DecoderLimits, function: str = "worker.model.decode:decode_inputs"
+        self,
+        processes: int,
+        limits: DecoderLimits,
+        function: str = "worker.model.decode:decode_inputs",
+        note_death: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._processes = processes
         self._limits = limits
         self._function = function
+        self._note_death = note_death
         self._room = PixelBudget(limits.room)
         # Half of the room is theirs who need not ask.
         self._unasked = min(_UNASKED_BYTES, limits.room // (2 * processes))
@@ -226,13 +241,13 @@ class DecoderPool:
         try:
             return self._asked_once(data, request)
         except DecoderDied as death:
-            if death.late or death.status == -signal.SIGXCPU:
+            if death.cause != "crashed":
                 raise self._too_costly(data, death) from None
             logger.warning("a decoder ended with %d over an image; it is tried once more", death.status)
         try:
             return self._asked_once(data, request)
         except DecoderDied as death:
-            if death.late or death.status == -signal.SIGXCPU:
+            if death.cause != "crashed":
                 raise self._too_costly(data, death) from None
             raise Rejection(
                 RejectionReason.IMAGE_DECODER_CRASHED,
@@ -273,8 +288,12 @@ class DecoderPool:
                 child = _Child(self._function, self._limits)
                 child.wait_until_ready()
             yield child
-        except BaseException as error:
-            if child is not None and not isinstance(error, DecoderDied):
+        except DecoderDied as death:
+            self._note_death(death.cause)
+            child = None
+            raise
+        except BaseException:
+            if child is not None:
                 child.end()
             child = None
             raise
@@ -287,11 +306,23 @@ class DecoderPool:
 
 def image_limits(settings: DecodeSettings) -> ImageLimits:
     """What an image may be."""
-    return ImageLimits(settings.max_pixels, settings.max_frames, settings.min_side)
+    return ImageLimits(settings.max_pixels, settings.max_frames, settings.min_side, tuple(settings.formats))
 
 
-def create_decoders(settings: DecodeSettings, processes: int | None = None) -> DecoderPool:
-    """The children that decode, of which the settings say how many unless `processes` does."""
+def create_decoders(
+    settings: DecodeSettings,
+    processes: int | None = None,
+    note_death: Callable[[str], object] = lambda _: None,
+) -> DecoderPool:
+    """The children that decode, of which the settings say how many unless `processes` does.
+
+    `note_death` is told of each child that ended over an image: `late`, `cpu`, or `crashed`.
+
+    Raises:
+        ConfigurationError: a format is asked for whose decoder is not installed.
+
+    """
+    require(settings.formats)
     return DecoderPool(
         processes or settings.processes or cores(),
         DecoderLimits(
@@ -299,7 +330,9 @@ def create_decoders(settings: DecodeSettings, processes: int | None = None) -> D
             wall_seconds=settings.timeout,
             room=settings.max_pixels * MAX_PIXEL_BYTES,
             address_space=settings.max_pixels * MAX_PIXEL_BYTES * 2,
+            formats=tuple(settings.formats),
         ),
+        note_death=note_death,
     )
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
 from worker.model.jpeg import Endings, endings
+from worker.model.optional_formats import optional_format, pillow_formats
 from worker.model.still import MADE_UP, Still
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
@@ -32,10 +33,11 @@ def open_image(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+            return Image.open(io.BytesIO(data), formats=pillow_formats(data, FORMATS))
     except UnidentifiedImageError:
         head = data[:16].decode("ascii", "backslashreplace")
-        if len(data) > 16 and (data.startswith(_BEGINNINGS) or data[8:12] in _AVIF_BRANDS):
+        known = data.startswith(_BEGINNINGS) or data[8:12] in _AVIF_BRANDS or optional_format(data)
+        if len(data) > 16 and known:
             raise Rejection(
                 RejectionReason.IMAGE_CORRUPT, f"{len(data)} bytes beginning {head!r}: the header is damaged"
             ) from None

@@ -10,11 +10,12 @@ MADE_UP = 0.005
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What an image may cost to decode."""
+    """What an image may cost to decode, and which optional formats it may have."""
 
     max_pixels: int = 50_000_000
     max_frames: int = 100
     min_side: int = 8
+    formats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def build_score_role(
 
     """
     policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
-    decoders = stack.enter_context(create_decoders(settings.decode))
+    decoders = stack.enter_context(create_decoders(settings.decode, note_death=metrics.note_decoder_death))
     pipeline: Pipeline[Entry] = build_pipeline(
         settings, bundle, policy, metrics, fetcher.fetch, decoders.decode, fetcher.look
     )
