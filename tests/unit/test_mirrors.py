@@ -3,7 +3,19 @@
 import ast
 from pathlib import Path
 
-_FORMATS = ("avif", "bmp", "colour", "gif", "jpeg", "load", "opaque", "orientation", "png", "webp")
+_FORMATS = (
+    "avif",
+    "bmp",
+    "colour",
+    "gif",
+    "high_dynamic_range",
+    "jpeg",
+    "load",
+    "opaque",
+    "orientation",
+    "png",
+    "webp",
+)
 
 # The modules without one, each with where it is held instead.
 _ELSEWHERE = {

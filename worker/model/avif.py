@@ -37,7 +37,7 @@ def read_avif(data: bytes, limits: ImageLimits) -> Still:
             pixels = max(pixels, _judged_pixels(data, start, limits))
     at = data.find(_COLOUR) + len(_COLOUR)
     said = data[at : at + 4] if at >= len(_COLOUR) else b""
-    # 2 is "unspecified", 16 and 18 are HDR, which is shown as it is encoded.
+    # 2 is "unspecified".
     cicp = (said[1], said[3]) if len(said) == 4 and 2 not in {said[1], said[3]} else None
     return Still(
         data, colours=Colours(cicp=cicp), pixel_bytes=_PIXEL_BYTES, extra_bytes=pixels * _STREAM_PIXEL_BYTES

@@ -4,11 +4,13 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+
+from worker.model.high_dynamic_range import HLG, PQ, tone_mapped
 
 # Press profiles (CMYK) take 0.5 to 3 MB; what is longer is no profile that a browser would read.
 MAX_PROFILE_BYTES = 4_000_000
@@ -65,6 +67,9 @@ class Colours:
         """
         if self == PLAIN:
             return None
+        if self.icc is None and self.cicp is not None and self.cicp[1] in {PQ, HLG}:
+            to_srgb = np.linalg.inv(_primaries(_SRGB)) @ _primaries(_PRIMARIES.get(self.cicp[0], _SRGB))
+            return partial(tone_mapped, transfer=self.cicp[1], to_srgb=to_srgb)
         profile = self._profile()
         if profile is None or len(profile) > MAX_PROFILE_BYTES:
             return None

@@ -23,6 +23,8 @@ LIMITS = ImageLimits()
 LIMIT = 3
 # Chromium draws what lacks its end without smoothing.
 UNSMOOTHED = {"minus_1.jpg": 9, "minus_2.jpg": 9, "grey_minus_2.jpg": 4, "cmyk_minus_2.jpg": 4}
+# These are made small before they are mapped to an ordinary screen, and edges are of light there.
+MAPPED = {"cicp_pq.png": 5, "cicp_pq_p3.png": 5}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def pixels(data: bytes, limits: ImageLimits = LIMITS) -> np.ndarray:
 @pytest.mark.parametrize("name", SHOWN)
 def test_the_pixels_are_those_that_chromium_shows(name: str, reference: dict[str, np.ndarray]) -> None:
     apart = np.abs(pixels(SHOWN[name]()) - reference[LIKE.get(name, name)]).mean()
-    assert apart < UNSMOOTHED.get(name, LIMIT)
+    assert apart < (UNSMOOTHED | MAPPED).get(name, LIMIT)
 
 
 @pytest.mark.parametrize("name", DAMAGED)
