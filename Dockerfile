@@ -9,9 +9,9 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/*
 
 FROM base AS build
-RUN apt-get update && apt-get install -y --no-install-recommends python3-pip python3-venv
+RUN apt-get update && apt-get install -y --no-install-recommends python3-pip python3-venv gcc libc6-dev
 WORKDIR /source
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE build_kernel.py ./
 # The dependencies first: they change less often than the program. Without pip in the result.
 ARG VARIANT=cpu
 RUN python3 -m venv --without-pip /opt/mekiki \

@@ -10,7 +10,7 @@ TEST_FLAGS ?=
 # Unit tests share nothing; a file's tests stay together, since they share what is drawn and loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup
+.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -56,16 +56,24 @@ lock: $(VENV)/.dev ## pin the newest versions that fit pyproject.toml in constra
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --upgrade --no-header --no-annotate \
 	    --extra cpu --extra train --extra dev pyproject.toml -o constraints.txt
 
+kernel: $(VENV)/.serve ## compile the kernel of the tag forest, where there is a C compiler
+	$(VENV)/bin/python build_kernel.py
+
+bench-tags: $(TRAIN_VENV)/.train kernel ## images a second of 30,000 tags: the forest, one booster a tag, XGBoost itself
+	$(TRAIN_VENV)/bin/python -m benchmarks.tags $(BENCH_FLAGS)
+
 train-setup: $(TRAIN_VENV)/.train ## the environment for training
 
 clean: ## remove environments and outputs
 	rm -rf $(VENV) $(TRAIN_VENV) out runs
 
-$(VENV)/.serve: pyproject.toml constraints.txt
+KERNEL := build_kernel.py $(wildcard worker/model/forest/*.[ch])
+
+$(VENV)/.serve: pyproject.toml constraints.txt $(KERNEL)
 	$(call install,$(VENV),cpu)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt
+$(VENV)/.dev: pyproject.toml constraints.txt $(KERNEL)
 	$(call install,$(VENV),cpu$(comma)dev)
 	@touch $@ $(VENV)/.serve
 

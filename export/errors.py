@@ -9,6 +9,7 @@ ExportError
 ├── ParityError         an exported graph gives other numbers than its network
 ├── PartError           a Part is missing, damaged, or cannot be made as asked
 ├── PartsDoNotFit       Parts that cannot stand in one bundle
+├── TagsError           a set of tags cannot be made or changed as asked
 ├── EncoderError        an ONNX file cannot serve as an image encoder
 └── RenderError         a renderer failed: its browser drew nothing, or a page ran over
     ├── MissingFontsError     fonts that it draws with are not installed
@@ -54,6 +55,10 @@ class ParityError(ExportError):
 
 class PartError(ExportError):
     """A Part is missing, damaged, or of another shape."""
+
+
+class TagsError(ExportError):
+    """A set of tags cannot be made or changed as asked."""
 
 
 class PartsDoNotFit(ExportError):

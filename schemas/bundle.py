@@ -106,14 +106,30 @@ class ScoreHead(_Model):
     description: str
 
 
+def _is_booster(value: str) -> bool:
+    return value == "booster"
+
+
 class TagHead(_Model):
-    """An XGBoost booster over a graph output [batch, dim] float32: one probability a name, in order."""
+    """Tags over a graph output [batch, dim] float32.
+
+    A forest (schemas/forest.py) has names, thresholds and a version of its own. A booster is one of XGBoost,
+    which gives one probability a name, in order.
+    """
 
     kind: Literal["tags"] = "tags"
     output: OutputName
     file: FileName
-    names: Annotated[list[str], Field(min_length=1)]
+    # Left out of a booster's manifest, which is then what it was before there were forests.
+    format: Literal["booster", "forest"] = Field("booster", exclude_if=_is_booster)
+    names: Annotated[list[str], Field(description="of a booster; a forest holds its own")] = []
     minimum_score: Annotated[float, Field(ge=0, le=1, description="tags under it are not published")]
+
+    @model_validator(mode="after")
+    def _has_names_once(self) -> Self:
+        if (self.format == "booster") != bool(self.names):
+            raise ValueError("names belong to a booster, which has some; a forest holds its own")
+        return self
 
 
 Head = Annotated[EmbeddingHead | ScoreHead | TagHead, Field(discriminator="kind")]

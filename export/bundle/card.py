@@ -34,6 +34,8 @@ def _what(part: Part) -> str:
     if isinstance(head, EmbeddingHead):
         return f"{head.dim} numbers of length 1, space {head.space}"
     assert isinstance(head, TagHead)
+    if head.format == "forest":
+        return f"a forest of tags, published from their own thresholds, at least {head.minimum_score:g}"
     return f"{len(head.names)} tags, published from {head.minimum_score:g}"
 
 

@@ -79,6 +79,8 @@ def _head(head: EmbeddingHead | ScoreHead | TagHead) -> str:
         return f"{head.dim} numbers, space {head.space}, near-duplicates to {head.near_duplicate_distance:g}"
     if isinstance(head, ScoreHead):
         return f"{head.kind}, {head.description}"
+    if head.format == "forest":
+        return f"a forest of tags, published from their own thresholds, at least {head.minimum_score:g}"
     return f"{len(head.names)} tags, published from {head.minimum_score:g}"
 
 

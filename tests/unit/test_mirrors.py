@@ -26,6 +26,10 @@ _ELSEWHERE = {
         (f"worker/model/{name}.py" for name in _FORMATS),
         "one format each: tests/unit/model/test_shown_pixels.py, tests/hostile/test_bytes.py",
     ),
+    **dict.fromkeys(
+        (f"worker/model/forest/{name}.py" for name in ("answers", "bits", "compiled", "jit")),
+        "kernels: tests/unit/model/forest/test_evaluate.py; tests/integration/test_jit.py of numba's",
+    ),
     "worker/model/decoder.py": "a child process: tests/hostile/test_decoders.py",
     "worker/model/decoders.py": "starts processes: tests/hostile/test_decoders.py",
     **dict.fromkeys(

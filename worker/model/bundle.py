@@ -10,7 +10,7 @@ from schemas.bundle import BundleManifest, bundle_id
 from schemas.policy import CODE_AREA, Policy
 from worker.errors import BundleError, ConfigurationError
 from worker.model.infer import Model
-from worker.model.tag import Tagger
+from worker.model.tag import Tagger, load_tagger
 from worker.settings import ModelSettings, Settings
 
 
@@ -62,7 +62,7 @@ def load_bundle(settings: ModelSettings) -> Bundle:
     """
     manifest, identifier = read_manifest(settings.bundle)
     model = Model(manifest, settings.bundle, settings.provider, settings.threads)
-    tagger = Tagger(manifest.tags, settings.bundle, settings.threads) if manifest.tags else None
+    tagger = load_tagger(manifest.tags, settings.bundle, settings.threads) if manifest.tags else None
     return Bundle(identifier, manifest, model, tagger)
 
 

@@ -6,7 +6,7 @@ import pytest
 from schemas.bundle import TagHead
 from worker.errors import BundleError, StageError
 from worker.model.bundle import read_manifest
-from worker.model.tag import Tagger
+from worker.model.tag import BoosterTagger
 from worker.settings import STARTER_BUNDLE
 
 
@@ -25,8 +25,8 @@ def embeddings() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def tagger(head: TagHead) -> Tagger:
-    return Tagger(head, STARTER_BUNDLE, 1)
+def tagger(head: TagHead) -> BoosterTagger:
+    return BoosterTagger(head, STARTER_BUNDLE, 1)
 
 
 def test_every_tag_is_over_the_minimum_and_the_best_comes_first(tagger, head, embeddings):
@@ -40,9 +40,9 @@ def test_every_tag_is_over_the_minimum_and_the_best_comes_first(tagger, head, em
 
 
 def test_without_a_minimum_every_tag_has_its_score_and_with_the_highest_none(head, embeddings):
-    every = Tagger(head.model_copy(update={"minimum_score": 0.0}), STARTER_BUNDLE, 1)(embeddings)
+    every = BoosterTagger(head.model_copy(update={"minimum_score": 0.0}), STARTER_BUNDLE, 1)(embeddings)
     assert all({tag.name for tag in row} == set(head.names) for row in every)
-    none = Tagger(head.model_copy(update={"minimum_score": 1.0}), STARTER_BUNDLE, 1)(embeddings)
+    none = BoosterTagger(head.model_copy(update={"minimum_score": 1.0}), STARTER_BUNDLE, 1)(embeddings)
     assert none == [[] for _ in embeddings]
 
 
@@ -54,13 +54,13 @@ def test_a_row_has_the_same_tags_whatever_batch_it_is_in(tagger, embeddings):
 def test_a_forest_that_is_none_is_the_bundles_fault(head, tmp_path):
     (tmp_path / head.file).write_bytes(b"not a forest")
     with pytest.raises(BundleError, match="does not load"):
-        Tagger(head, tmp_path, 1)
+        BoosterTagger(head, tmp_path, 1)
 
 
 def test_another_number_of_tags_than_the_manifest_names_is_its_fault(head):
     fewer = head.model_copy(update={"names": head.names[:-1]})
     with pytest.raises(BundleError, match=f"the manifest names {len(fewer.names)}"):
-        Tagger(fewer, STARTER_BUNDLE, 1)
+        BoosterTagger(fewer, STARTER_BUNDLE, 1)
 
 
 def test_vectors_of_another_length_are_our_own_failure(tagger, embeddings):

@@ -1,0 +1,246 @@
+"""Images a second of the tag stage: the forest, one booster a tag, XGBoost itself.
+
+    python -m benchmarks.tags [--tags 30000] [--trained 200] [--rows 5000] [--runs 3]
+
+Labels are synthetic: directions among 196 numbers. `--trained` tags are really trained (XGBoost, depth
+6, 50 trees, on the uint8 codes of one codebook); the rest are drawn: the trained tags with their dimensions
+exchanged and their leaves changed, so that questions are asked as trained trees do, all over the codebook.
+Every trained tag's margins are compared with its booster's. One line a way and batch; `--threads` cores.
+"""
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import xgboost
+
+from export.tags.tables import TagTable, set_leaves, trees_of, write_forest
+from worker.errors import BundleError
+from worker.model.forest.answers import Kernel
+from worker.model.forest.bits import BitsKernel
+from worker.model.forest.codebook import Codebook, fit_codebook
+from worker.model.forest.compiled import WIDTHS, CompiledKernel
+from worker.model.forest.evaluate import Evaluator
+from worker.model.forest.file import ForestFile, open_forest
+
+DIM, TREES, DEPTH = 196, 50, 6
+ASKED = {"objective": "binary:logistic", "max_depth": DEPTH, "eta": 0.3, "nthread": 1}
+PRIOR = -4.0
+PUBLISHED = 0.9
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tags", type=int, default=30_000)
+    parser.add_argument("--trained", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=5000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--linear", action="store_true", help="a linear term under every tag")
+    parser.add_argument("--forest", type=Path, help="keep the forest here, or measure the one that is here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mekiki-bench-") as scratch:
+        measure(options, options.forest or Path(scratch, "tags.forest"))
+
+
+def measure(options: argparse.Namespace, path: Path) -> None:
+    """All of it."""
+    rng = np.random.default_rng(0)
+    vectors = spread(rng, options.rows)
+    book = fit_codebook(vectors)
+    began = time.perf_counter()
+    boosters = train(book.encode(vectors), range(options.trained), options.threads)
+    took = time.perf_counter() - began
+    print(f"{options.trained} tags of {TREES} trees trained on {options.rows} rows in {took:.0f} s")
+    if not path.exists():
+        began = time.perf_counter()
+        tables = [
+            TagTable(f"tag {i}", *trees_of(booster, book), base=PRIOR, threshold=PUBLISHED)
+            for i, booster in enumerate(boosters)
+        ]
+        drawn = [draw(rng, tables[i % len(tables)], book, i) for i in range(len(tables), options.tags)]
+        every = [*tables, *drawn]
+        if options.linear:
+            every = [replace(t, linear=rng.normal(0, 0.02, DIM).astype(np.float32)) for t in every]
+        write_forest(path, book, "synthetic", "1", every)
+        del tables, drawn, every
+        print(f"written in {time.perf_counter() - began:.1f} s")
+    print(f"{path.stat().st_size / 1e6:.0f} MB")
+    began = time.perf_counter()
+    forest = open_forest(path)
+    print(f"loaded and checked in {time.perf_counter() - began:.2f} s; {len(forest.trees):,} trees")
+    images = spread(np.random.default_rng(1), 512)
+    print(f"{'way':34} {'batch':>5} {'images/s':>9} {'CPU ms/image':>12} {'margin differs':>14}")
+    for kernel in kernels():
+        differs = compare(forest, kernel, boosters, images)
+        for batch in (32, 256, 512):
+            evaluator = Evaluator(forest, kernel, options.threads)
+            asked = least(forest)
+            report(
+                f"forest, {kernel.name}",
+                batch,
+                options.runs,
+                partial(evaluator.hits, images[:batch], asked),
+                differs,
+            )
+            evaluator.close()
+    print(f"resident at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    share = options.tags / options.trained
+    report(
+        f"one booster a tag (x {share:g})",
+        64,
+        options.runs,
+        partial(loop, boosters, book.encode(images[:64])),
+        None,
+        share,
+    )
+    merged = merge(boosters)
+    report(
+        f"one booster of all (x {share:g})", 64, options.runs,
+        partial(merged.inplace_predict, book.encode(images[:64]).astype(np.float32)), None, share,
+    )  # fmt: skip
+
+
+def spread(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Vectors float32 [count, 196] of length 1 with the correlations that embeddings have."""
+    mixing = np.random.default_rng(99).normal(size=(DIM, DIM)) * np.linspace(2, 0.2, DIM)[:, np.newaxis]
+    vectors = rng.normal(size=(count, DIM)) @ mixing
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def train(codes: np.ndarray, tags: Sequence[int], workers: int) -> list[xgboost.Booster]:
+    """A booster for each tag, in as many processes as `workers`."""
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (codes,)) as pool:
+        raw = pool.map(_train_one, tags, chunksize=4)
+        return [xgboost.Booster(model_file=bytearray(one)) for one in raw]
+
+
+_codes = np.empty((0, 0))
+
+
+def _begin(codes: np.ndarray) -> None:
+    globals()["_codes"] = codes
+
+
+def _train_one(tag: int) -> bytes:
+    rng = np.random.default_rng([tag, 5])
+    direction, other = rng.normal(size=(2, DIM))
+    value = (_codes - 128.0) @ direction + 0.01 * ((_codes[:, 3] - 128.0) * ((_codes - 128.0) @ other))
+    labels = (value > np.quantile(value, 0.97)).astype(np.float32)
+    data = xgboost.DMatrix(_codes, label=labels, base_margin=np.full(len(labels), PRIOR), nthread=1)
+    return bytes(xgboost.train({**ASKED, "seed": tag}, data, TREES).save_raw("ubj"))
+
+
+def draw(rng: np.random.Generator, like: TagTable, book: Codebook, number: int) -> TagTable:
+    """Another tag: the questions of `like` about other dimensions, nearby cuts, other leaves."""
+    trees = like.trees.copy()
+    first = book.first.astype(np.int64)
+    dimension = np.searchsorted(first, trees["question"], side="right") - 1
+    share = (trees["question"] - first[dimension] + rng.uniform(0, 1, dimension.shape)) / 256
+    moved = rng.permutation(DIM)[dimension]
+    spans = np.diff(first)[moved]
+    trees["question"] = first[moved] + np.minimum(share * spans, spans - 1).astype(np.int64)
+    leaves = trees["low"].astype(np.int32) + 256 * (trees["high"].astype(np.int32) - 128)
+    set_leaves(trees, (leaves * rng.uniform(0.9, 1, leaves.shape)).astype(np.int16))
+    return replace(like, name=f"tag {number}", trees=trees)
+
+
+def kernels() -> list[Kernel]:
+    """Every kernel that runs here."""
+    found: list[Kernel] = []
+    for width in sorted(WIDTHS, reverse=True):
+        try:
+            found.append(CompiledKernel(width))
+        except BundleError as error:
+            print(f"{WIDTHS[width]}: {error}")
+    try:
+        from worker.model.forest.jit import JitKernel  # noqa: PLC0415
+
+        found.append(JitKernel())
+    except ModuleNotFoundError as error:
+        print(f"numba: {error}")
+    return [*found, BitsKernel()]
+
+
+def least(forest: ForestFile) -> np.ndarray:
+    """The margins that are published: those of the probability `PUBLISHED`."""
+    return np.full(forest.header.tags, np.log(PUBLISHED / (1 - PUBLISHED)), np.float32)
+
+
+def compare(
+    forest: ForestFile, kernel: Kernel, boosters: Sequence[xgboost.Booster], images: np.ndarray
+) -> float:
+    """The largest difference of a trained tag's margin from its booster's, over all of them and `images`."""
+    codes = forest.codebook.encode(images)
+    got = kernel.block(forest, images).margins(0, len(boosters))
+    linear = forest.linear[: len(boosters)] @ images.T if len(forest.linear) else np.zeros(got.shape)
+    base = np.full(len(codes), PRIOR)
+    return max(
+        float(
+            np.abs(
+                booster.predict(xgboost.DMatrix(codes, base_margin=base + under), output_margin=True) - row
+            ).max()
+        )
+        for booster, row, under in zip(boosters, got, linear, strict=True)
+    )
+
+
+def loop(boosters: Sequence[xgboost.Booster], codes: np.ndarray) -> None:
+    """What one writes first."""
+    for booster in boosters:
+        booster.inplace_predict(codes)
+
+
+def merge(boosters: Sequence[xgboost.Booster]) -> xgboost.Booster:
+    """The same trees in one booster with an output for each tag."""
+    whole = json.loads(bytes(boosters[0].save_raw("json")))
+    model = whole["learner"]["gradient_booster"]["model"]
+    trees = [
+        tree
+        for booster in boosters
+        for tree in json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"][
+            "trees"
+        ]
+    ]
+    model["trees"] = [{**tree, "id": i} for i, tree in enumerate(trees)]
+    model["tree_info"] = [i // TREES for i in range(len(trees))]
+    model["gbtree_model_param"] |= {"num_trees": str(len(trees)), "num_parallel_tree": "1"}
+    model["iteration_indptr"] = [0, len(trees)]
+    whole["learner"]["learner_model_param"] |= {
+        "num_target": str(len(boosters)),
+        "base_score": json.dumps([0.5] * len(boosters)),
+    }
+    return xgboost.Booster(model_file=bytearray(json.dumps(whole).encode()))
+
+
+def report(
+    way: str, batch: int, runs: int, run: Callable[[], object], differs: float | None, share: float = 1
+) -> None:
+    """One line: the best of `runs`, after one that does not count."""
+    run()
+    wall, cpu = [], []
+    for _ in range(runs):
+        began, used = time.perf_counter(), time.process_time()
+        run()
+        wall.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - used)
+    told = "" if differs is None else f"{differs:.5f}"
+    rate, each = batch / (min(wall) * share), min(cpu) * share / batch * 1e3
+    print(f"{way:34} {batch:5d} {rate:9,.1f} {each:12.3f} {told:>14}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

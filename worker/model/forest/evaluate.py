@@ -1,0 +1,56 @@
+"""Evaluate: vectors to the tags that reach their thresholds, by all cores."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.model.forest.answers import MOST_IMAGES, Block, Hits, Kernel
+from worker.model.forest.file import ForestFile
+
+_TAGS = 256  # of one task
+_T = TypeVar("_T")
+
+
+class Evaluator:
+    """A forest on a kernel. Owned by one thread, helped by a pool of `threads` (0: one for each core)."""
+
+    def __init__(self, forest: ForestFile, kernel: Kernel, threads: int) -> None:
+        self.forest, self.kernel = forest, kernel
+        self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), "tags")
+
+    def close(self) -> None:
+        """End the pool."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def hits(self, vectors: NDArray[np.float32], least: NDArray[np.float32]) -> Hits:
+        """Where margins of `vectors` [n, dim] are at least `least` float32 [tags]."""
+        found: list[Hits] = []
+        for start, block in self._blocks(vectors):
+            parts = self._each(partial(block.hits, least))
+            found += [Hits(part.tags, part.images + np.uint32(start), part.margins) for part in parts]
+        return Hits(
+            np.concatenate([part.tags for part in found]) if found else np.empty(0, np.uint32),
+            np.concatenate([part.images for part in found]) if found else np.empty(0, np.uint32),
+            np.concatenate([part.margins for part in found]) if found else np.empty(0, np.float32),
+        )
+
+    def margins(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Every margin: float32 [n, tags]."""
+        rows = [np.concatenate(self._each(block.margins)).T for _, block in self._blocks(vectors)]
+        return np.concatenate(rows) if rows else np.empty((0, self.forest.header.tags), np.float32)
+
+    def _blocks(self, vectors: NDArray[np.float32]) -> Iterator[tuple[int, Block]]:
+        for start in range(0, len(vectors), MOST_IMAGES):
+            yield start, self.kernel.block(self.forest, vectors[start : start + MOST_IMAGES])
+
+    def _each(self, run: Callable[[int, int], _T]) -> list[_T]:
+        tags = self.forest.header.tags
+        begins = range(0, tags, _TAGS)
+        if len(begins) == 1:
+            return [run(0, tags)]
+        return list(self._pool.map(lambda begin: run(begin, min(tags, begin + _TAGS)), begins))
