@@ -10,7 +10,7 @@ TEST_FLAGS ?=
 # Unit tests share nothing; a file's tests stay together, since they share what is drawn and loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags
+.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -38,6 +38,9 @@ test-chaos: $(VENV)/.dev ## kill workers and the broker under load; MEKIKI_CHAOS
 test-export: $(TRAIN_VENV)/.train ## tests of training and export (torch, 5 GB)
 	$(TRAIN_VENV)/bin/python -m pytest tests/export $(TEST_FLAGS)
 	$(TRAIN_VENV)/bin/mypy export
+
+bench-policy: $(VENV)/.dev ## mekiki policy diff over 1,000,000 verdicts on a real Kafka
+	$(VENV)/bin/python -m benchmarks.policy_diff
 
 lint: $(VENV)/.dev ## ruff
 	$(VENV)/bin/ruff check .

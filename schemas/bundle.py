@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from schemas.policy import CODE_AREA, Policy
+from schemas.policy import CODE_SCORES, Policy
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file name, no path")]
@@ -202,10 +202,12 @@ class BundleManifest(_Model):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"a head stands twice in heads: {sorted(twice)}")
         scores = {score.name for score in self.scores}
-        if CODE_AREA in scores:
-            raise ValueError(f"a score cannot be called {CODE_AREA}: the worker's codes stage gives that one")
+        if taken := CODE_SCORES & scores:
+            raise ValueError(
+                f"a score cannot be called {min(taken)}: the worker's codes stage gives that one"
+            )
         # Whether the codes stage is on is the worker's to say, at start-up.
-        if unknown := self.policy.score_names() - scores - {CODE_AREA}:
+        if unknown := self.policy.score_names() - scores - CODE_SCORES:
             raise ValueError(f"policy names scores that the bundle does not give: {sorted(unknown)}")
         return self
 

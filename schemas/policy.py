@@ -8,6 +8,14 @@ Decision = Literal["accept", "review", "block"]
 
 # The score that the codes stage gives, beside those of the bundle; absent where no code was read.
 CODE_AREA: Final = "code_area"
+# Scores of what the codes say, 0 or 1: given where codes were read and the policy names them.
+CODE_FOREIGN: Final = "code_foreign"
+CODE_DENIED: Final = "code_denied"
+CODE_PAYMENT: Final = "code_payment"
+CODE_MESSENGER: Final = "code_messenger"
+CODE_SCORES: Final = frozenset({CODE_AREA, CODE_FOREIGN, CODE_DENIED, CODE_PAYMENT, CODE_MESSENGER})
+
+Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 
 
 def _is_none(value: object) -> bool:
@@ -46,6 +54,19 @@ class Threshold(BaseModel):
         return self
 
 
+class CodeRules(BaseModel):
+    """Hosts that codes may or must not lead to; a host stands for those below it too.
+
+    `code_foreign` is 0 where every code leads to an allowed host, else 1; `code_denied` is 1 where one leads
+    to a denied host.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allowed_hosts: list[Host] = Field(default_factory=list)
+    denied_hosts: list[Host] = Field(default_factory=list)
+
+
 class Policy(BaseModel):
     """Thresholds by score name, with overrides by the shop category of the listing.
 
@@ -57,6 +78,8 @@ class Policy(BaseModel):
 
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
     categories: dict[str, dict[str, Threshold]] = Field(default_factory=dict)
+    # Left out when unset, so that the digest of a policy without them stays what it was.
+    codes: CodeRules | None = Field(None, exclude_if=_is_none)
 
     def for_category(self, category: str | None) -> dict[str, Threshold]:
         """Thresholds by score name that hold for a listing of this category."""

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -106,6 +107,14 @@ def _parser() -> argparse.ArgumentParser:
     review.add_argument("image_id", metavar="IMAGE_ID")
     review.add_argument("--reviewer", metavar="NAME", help="who decides (the user's name)")
     review.add_argument("--reason", metavar="TEXT", help="why")
+    policy = commands.add_parser("policy", help="try a policy").add_subparsers(required=True)
+    diff = policy.add_parser("diff", parents=[common], help="what another policy would have decided")
+    diff.set_defaults(command=_policy_diff)
+    diff.add_argument("--policy", type=Path, required=True, metavar="NEW", help="JSON or TOML")
+    diff.add_argument("--since", metavar="WHEN", help="2026-11-01, 7d or 24h (all that the topic holds)")
+    diff.add_argument("--reviewed", action="store_true", help="with precision and recall by people's words")
+    diff.add_argument("--format", choices=("text", "json", "html"), default="text")
+    diff.add_argument("--out", type=Path, metavar="FILE", help="in place of standard output")
     why = add("why", _why, "all that happened to an image, from the log")
     why.add_argument("image_id", metavar="IMAGE_ID")
     for name, text in _TRAINING.items():
@@ -202,6 +211,33 @@ def _review(settings: Settings, options: argparse.Namespace, console: Console) -
     event = review(settings, options.word, options.image_id, reviewer, options.reason)
     text = f"{event.decision} of {event.image_id} by {event.reviewer} sent as event {event.event_id}"
     console.print(escape(text), highlight=False, soft_wrap=True)
+    return 0
+
+
+def _policy_diff(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker.policy.commands import instant, pictures, policy_diff, read_policy  # noqa: PLC0415
+    from worker.policy.report import html, print_text  # noqa: PLC0415
+
+    policy, since = read_policy(options.policy), options.since and instant(options.since)
+    with _progress(console) as progress:
+        task = progress.add_task("verdicts", total=None)
+        report = policy_diff(
+            settings,
+            policy,
+            since,
+            reviewed=options.reviewed,
+            progress=lambda count: progress.advance(task, count),
+        )
+    try:
+        with options.out.open("w", encoding="utf-8") if options.out else nullcontext(sys.stdout) as out:
+            if options.format == "text":
+                print_text(report, Console(file=out, width=None if out is sys.stdout else 160))
+            elif options.format == "json":
+                out.write(f"{report.model_dump_json(indent=2)}\n")
+            else:
+                out.write(html(report, pictures(settings, report)))
+    except OSError as error:
+        raise ConfigurationError(f"--out {options.out} cannot be written: {error}") from error
     return 0
 
 

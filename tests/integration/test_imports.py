@@ -65,6 +65,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt"),
     "worker.demo": _ROOMS,
     "worker.review": (*_ROOMS, "worker.score"),
+    "worker.policy": (*_ROOMS, "worker.score", "worker.review"),
     # The commands, and what they are composed of.
     "worker": ("schemas", "worker"),
     "export": ("schemas", "worker.model", "worker.errors"),

@@ -194,7 +194,9 @@ class Broker:
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The group's committed offsets by partition; 0 where there is none."""
-        consumer = Consumer(_quiet({"bootstrap.servers": self.bootstrap, "group.id": group}))
+        # What an open transaction holds is not committed: a `read_committed` reader would wait for it.
+        properties = {"group.id": group, "isolation.level": "read_uncommitted"}
+        consumer = Consumer(_quiet({"bootstrap.servers": self.bootstrap, **properties}))
         try:
             asked = [TopicPartition(topic, number) for number in self._partitions(topic)]
             answers = _patiently(lambda: consumer.committed(asked, timeout=15))

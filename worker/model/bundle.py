@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from schemas.bundle import BundleManifest, bundle_id
-from schemas.policy import CODE_AREA, Policy
+from schemas.policy import CODE_SCORES, Policy
 from worker.errors import BundleError, ConfigurationError
 from worker.model.infer import Model
 from worker.model.tag import Tagger, load_tagger
@@ -81,11 +81,11 @@ def load_policy(settings: Settings, manifest: BundleManifest) -> Policy:
         except (OSError, ValidationError) as error:
             raise ConfigurationError(f"model.policy_file {file}: {error}") from error
     named, known = policy.score_names(), {score.name for score in manifest.scores}
-    if CODE_AREA in named and not settings.codes.enabled:
+    if (of_codes := named & CODE_SCORES) and not settings.codes.enabled:
         raise ConfigurationError(
-            f"the policy names {CODE_AREA}, which only the codes stage gives: set codes.enabled to true, "
-            f"or take {CODE_AREA} out of the policy"
+            f"the policy names {min(of_codes)}, which only the codes stage gives: set codes.enabled to true, "
+            f"or take {min(of_codes)} out of the policy"
         )
-    if unknown := named - known - {CODE_AREA}:
+    if unknown := named - known - CODE_SCORES:
         raise ConfigurationError(f"the policy names {sorted(unknown)}; the bundle gives {sorted(known)}")
     return policy

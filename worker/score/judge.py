@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.events import Tag
-from schemas.policy import CODE_AREA, Policy
+from schemas.policy import Policy
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle
 from worker.model.infer import ImageBatch
+from worker.score.code_links import code_scores
 from worker.score.decide import decide
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
@@ -43,8 +44,7 @@ class Judge:
         verdicts = []
         for row, image in enumerate(batch):
             scores = {name: float(values[row]) for name, values in inference.scores.items()}
-            if image.codes:
-                scores[CODE_AREA] = image.codes[0].area_share
+            scores |= code_scores(self.policy, image.codes)
             vector = None if inference.embeddings is None else inference.embeddings[row]
             verdicts.append(self._verdict(image, scores, tags[row], vector))
         return verdicts

@@ -1,0 +1,1 @@
+"""`mekiki policy diff`: what another policy would have decided, from the scores on the verdicts."""
