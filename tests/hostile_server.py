@@ -9,6 +9,7 @@
 | /moved?to=LOCATION     | redirects to these bytes as they are (escaped in the query)      |
 | /flaky/COUNT/NAME      | status 503 COUNT times, then as /ok/NAME                         |
 | /STATUS                | that status: /404, /410, /403, /429, /500, ...                   |
+| /busy?after=VALUE      | status 429 with that Retry-After                                 |
 | /html.jpg, /empty      | a page called .jpg; a body of no bytes                           |
 | /redirect?to=URL       | redirects to the (escaped) URL; /redirect alone names no target  |
 | /loop                  | redirects to itself                                              |
@@ -122,6 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
         first, *rest = parts.path.removeprefix("/").split("/")
         if first.isdigit():
             self._answer(int(first), b"no")
+        elif first == "busy":
+            self._answer(429, b"no", {"Retry-After": parse_qs(parts.query).get("after", [""])[0]})
         elif first == "moved":
             self._move(unquote_to_bytes(parts.query.removeprefix("to=")))
         elif first == "coded":

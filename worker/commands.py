@@ -35,9 +35,7 @@ def scan_folder(
     reader = NamedFolderReader(folder, int(settings.fetch.max_bytes), pauses=())
     fetcher = build_fetcher(settings.fetch, folder=reader)
     decoders = create_decoders(settings.decode, note_death=metrics.note_decoder_death)
-    pipeline: Pipeline[ScannedFile] = build_pipeline(
-        settings, bundle, policy, metrics, fetcher.fetch, decoders.decode
-    )
+    pipeline: Pipeline[ScannedFile] = build_pipeline(settings, bundle, policy, metrics, fetcher, decoders)
     with ExitStack() as stack:
         try:
             stream = sys.stdout if str(out) == "-" else stack.enter_context(out.open("w", encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 MekikiError
 ├── Rejection                the input is at fault: one event goes to the DLQ, the rest go on
+│   └── StoreFailed          the image's server is, for now: asked again for hours before it is a rejection
 ├── ConfigurationError       the operator's settings are at fault: start-up fails
 ├── BundleError              a bundle is damaged or of another shape: start-up fails
 ├── ProviderError            the ONNX provider asked for is not there: start-up fails
@@ -13,6 +14,8 @@ MekikiError
 │   Inside one folder, beside the code that knows what to do about them:
 ├── NotDelivered             stream: an attempt left nothing durable, and is made again
 ├── NameServerError          fetch: no answer from DNS; it is asked again, then for other names
+├── ChangedMeanwhile         fetch: a file was swapped or written while it was read; it is read again
+├── NoRoom                   fetch: memory is taken up; the image is fetched when there is some
 ├── DecoderDied              model: a decoder child ended with an image in its hands
 ├── RoomAskedFor             model: a decoder child asks for memory; no Exception, which decoding would catch
 ├── NoAnswer                 fetch: an image's server failed for now, and is asked again
@@ -35,6 +38,29 @@ class Rejection(MekikiError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class StoreFailed(Rejection):
+    """The server of an image failed in a way that may pass: refused, silent, overloaded (429), broken (5xx).
+
+    `host` is the one that failed; `retry_after` is in seconds, where it said so. Once it has been asked for
+    long enough, this is the event's rejection. `is_ours`: it is not the server but our own name server, which
+    is waited for.
+    """
+
+    def __init__(
+        self,
+        reason: RejectionReason,
+        detail: str,
+        host: str,
+        retry_after: float | None = None,
+        *,
+        is_ours: bool = False,
+    ) -> None:
+        super().__init__(reason, detail)
+        self.host = host
+        self.retry_after = retry_after
+        self.is_ours = is_ours
 
 
 class ConfigurationError(MekikiError):

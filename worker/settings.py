@@ -103,10 +103,25 @@ class FetchSettings(_Section):
     )
     timeout: Seconds = Field(10.0, description="seconds for one image in all, redirects included")
     connect_timeout: Seconds = Field(3.0, description="seconds for one connection")
+    first_byte_timeout: Seconds = Field(
+        3.0, description="seconds for one request until its answer begins, name and connection included"
+    )
     max_bytes: Bytes = Field(ByteSize(20_000_000), description="of one image")
     max_redirects: Annotated[int, Field(ge=0)] = 3
     retries: Annotated[int, Field(ge=0)] = Field(2, description="after a refused connection, a 429 or a 5xx")
-    threads: Count = Field(16, description="images fetched, or waiting for a decoder, at once")
+    threads: Count = Field(32, description="images fetched at once")
+    per_host: Count = Field(
+        16,
+        description="images fetched at once from one host; a quarter from one that is new or fails",
+    )
+    max_memory: Bytes = Field(
+        ByteSize(320_000_000), description="of images that are fetched and not yet decoded, in bytes"
+    )
+    dns_witnesses: list[str] = Field(
+        default_factory=list,
+        description="names that your name server always knows; where it gives no answer about them either, "
+        "the worker waits for it. Without any: hosts that images came from lately",
+    )
 
     @field_validator("object_url")
     @classmethod

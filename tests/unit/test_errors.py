@@ -25,7 +25,7 @@ def raised_by_worker():
 
 
 def test_the_tree_names_every_exception_of_the_worker():
-    drawn = re.findall(r"^[├└]── (\w+)", worker.errors.__doc__, re.MULTILINE)
+    drawn = re.findall(r"^(?:│   )?[├└]── (\w+)", worker.errors.__doc__, re.MULTILINE)
     assert len(drawn) == len(set(drawn))
     assert {*drawn, "MekikiError"} == {error.__name__ for error in raised_by_worker()}
 

@@ -14,9 +14,10 @@ from schemas.events import Code
 from schemas.rejection import RejectionReason
 from worker import scan as scanning
 from worker.errors import ConfigurationError, Rejection, StageError
+from worker.fetch.lanes import LaneLimits, Lanes
 from worker.scan import files_under, scan
 from worker.score.outcome import Verdict
-from worker.score.pipeline import Pipeline
+from worker.score.pipeline import Pipeline, PipelineLimits
 from worker.score.prepare import Prepared
 
 
@@ -64,7 +65,8 @@ class Stages:
 def run(folder, *, vectors=False, max_in_flight=3, stages=None):
     stages = stages or Stages()
     out = io.StringIO()
-    with Pipeline(stages.prepare, stages.judge, threads=8, batch_size=2, batch_wait=0.001) as pipeline:
+    limits = PipelineLimits(threads=8, batch_size=2, batch_wait=0.001)
+    with Pipeline(stages.prepare, stages.judge, Lanes(LaneLimits()), limits) as pipeline:
         counts = scan(
             folder, out, pipeline, vectors=vectors, max_in_flight=max_in_flight, progress=lambda: None
         )

@@ -30,7 +30,7 @@ _SPECIAL: dict[IPNetwork, str] = {
     ip_network("2002::/16"): "a 6to4 tunnel",
     ip_network("3fff::/20"): "for documentation",
 }
-_WITNESSES = 2
+_WITNESSES = 3
 _WITNESS_TIMEOUT = 2.0
 
 
@@ -111,10 +111,14 @@ def _carried(address: IPAddress) -> IPv4Address | None:
 class AddressBook:
     """Resolves names to addresses that may be connected to. Used from many threads at once."""
 
-    def __init__(self, resolver: Resolver, allowed_networks: Iterable[IPNetwork] = ()) -> None:
+    def __init__(
+        self, resolver: Resolver, allowed_networks: Iterable[IPNetwork] = (), witnesses: Iterable[str] = ()
+    ) -> None:
+        """Look names up with `resolver`; `witnesses` are names that always have an answer."""
         self._resolver = resolver
         self._allowed = tuple(allowed_networks)
-        self._answered: OrderedDict[str, None] = OrderedDict()
+        self._chosen = tuple(witnesses)
+        self._served: OrderedDict[str, str] = OrderedDict()  # a host by its registered domain
         self._lock = threading.Lock()
 
     def permitted(self, host: str, timeout: float) -> list[IPAddress]:
@@ -140,14 +144,30 @@ class AddressBook:
             )
         return permitted
 
-    def answers_otherwise(self, host: str) -> bool:
-        """Ask again for names that were answered before: is it only `host` that gets no answer?
+    def answers_otherwise(self, host: str) -> bool | None:
+        """Ask about names that should have an answer: is it only `host` that gets none? None: nobody can say.
 
-        Nothing answered before means False.
+        Asked about are the operator's own choice, else the hosts that images came from lately, one of each
+        domain: a producer's name server that answers for some of its names and not for others is not ours.
         """
+        mine = _domain(host)
         with self._lock:
-            witnesses = [name for name in reversed(self._answered) if name != host][:_WITNESSES]
+            lately = [name for domain, name in reversed(self._served.items()) if domain != mine]
+        witnesses = self._chosen or lately[:_WITNESSES]
+        if not witnesses:
+            return None
         return any(self._answers(name) for name in witnesses)
+
+    def served(self, host: str) -> None:
+        """An image came from `host`: its name can witness for the name server from now on."""
+        domain = _domain(host)
+        if domain is None:
+            return
+        with self._lock:
+            self._served[domain] = host
+            self._served.move_to_end(domain)
+            while len(self._served) > _WITNESSES + 1:
+                self._served.popitem(last=False)
 
     def _why_refused(self, address: IPAddress) -> str | None:
         judged = _carried(address) or address
@@ -175,7 +195,6 @@ class AddressBook:
             raise NameServerError(f"the name server gives no answer about {host}: {error}") from error
         except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
             raise StageError(f"{host} cannot be looked up: {error}") from error
-        self._remember(host)
         return list(dict.fromkeys(addresses))
 
     def _answers(self, host: str) -> bool:
@@ -187,16 +206,24 @@ class AddressBook:
             return False
         return True
 
-    def _remember(self, host: str) -> None:
-        with self._lock:
-            self._answered[host] = None
-            self._answered.move_to_end(host)
-            while len(self._answered) > _WITNESSES + 1:
-                self._answered.popitem(last=False)
-
 
 _NO_SUCH_NAME = {socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY}
 _NO_ANSWER = {socket.EAI_AGAIN, socket.EAI_FAIL}
+
+
+def _domain(host: str) -> str | None:
+    """The registered domain of a name, as good as it can be told without the public suffix list.
+
+    None for an address.
+    """
+    try:
+        ip_address(host)
+    except ValueError:
+        labels = host.rstrip(".").split(".")
+        # co.jp, com.au and the like stand for one label.
+        is_second_level = len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= 3
+        return ".".join(labels[-3 if is_second_level else -2 :])
+    return None
 
 
 def has_route(address: IPAddress) -> bool:

@@ -5,18 +5,21 @@ Whose fault is it?
 | what happens                                             | outcome                                  |
 |----------------------------------------------------------|------------------------------------------|
 | bad URL, scheme or user name; a compressed answer        | `source.unsupported`                     |
-| no such name, bad certificate                            | `fetch.unreachable`                      |
-| refused, reset, unreachable host, not HTTP, 429, 5xx     | `fetch.unreachable`, after retries       |
+| no such name                                             | `fetch.unreachable`                      |
+| refused, reset, unreachable host, not HTTP, 429, 5xx,    | StoreFailed (`fetch.unreachable`),       |
+| a bad certificate                                        | after retries                            |
 | no permitted address, here or after a redirect           | `fetch.forbidden_address`                |
-| not all there by the deadline, no connection in time     | `fetch.timeout`                          |
+| no header or no connection in time, not all there by the | StoreFailed (`fetch.timeout`)            |
+| deadline                                                 |                                          |
 | 404, 410; any other status that is not 200               | `fetch.not_found`; `fetch.http_status`   |
-| the name server gives no answer                          | `fetch.unreachable` if it still answers  |
-|                                                          | for other names; else StageError         |
+| the name server gives no answer                          | StoreFailed (`fetch.unreachable`)        |
 | no files, memory, ports, network or IPv4 route left here | StageError                               |
 | `close` was called, and a retry would be needed          | StageError                               |
+| no memory for so many bytes now                          | NoRoom: try again when there is          |
 
-A network that silently drops what we send looks like a server that never answers: no worker can tell
-the two apart from one image, and `score.rejection_limit` stops the worker when they are many.
+StoreFailed is nobody's fault yet: `lanes.py` says what becomes of it. A network that silently drops what we
+send looks like a server that never answers, and a name server of ours that is away like one of each producer:
+no worker can tell them apart from one image.
 """
 
 import io
@@ -25,13 +28,16 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
 from time import monotonic
 from typing import Final, TypeVar
 
 import httpcore
 
 from schemas.rejection import RejectionReason
-from worker.errors import MekikiError, Rejection, StageError
+from worker.errors import MekikiError, Rejection, StageError, StoreFailed
 from worker.fetch.addresses import NameServerError
 from worker.fetch.connections import raise_if_ours
 from worker.fetch.urls import ImageUrl
@@ -50,23 +56,38 @@ _FIRST_PAUSE = 0.1
 _SHOWN_LENGTH = 200
 
 
+TakeRoom = Callable[[int], None]
+
+
+def unbounded(_: int) -> None:
+    """Room for any number of bytes."""
+
+
 _Taken = TypeVar("_Taken")
 _Take = Callable[[ImageUrl, httpcore.Response], _Taken]  # what is taken from the answer of a status 200
 
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """What one image may cost: seconds and bytes in all, redirects followed, attempts after the first."""
+    """What one image may cost: seconds and bytes in all, redirects followed, attempts after the first.
+
+    `first_byte_timeout` is how long one request may take until its answer's header is there, in seconds.
+    """
 
     schemes: tuple[str, ...] = ("https",)
     timeout: float = 10.0
+    first_byte_timeout: float = 3.0
     max_bytes: int = 20_000_000
     max_redirects: int = 3
     retries: int = 2
 
 
 class NoAnswer(MekikiError):
-    """This attempt failed in a way that may pass."""
+    """This attempt failed in a way that may pass; not before `retry_after` seconds, if the server said so."""
+
+    def __init__(self, why: str, retry_after: float | None = None) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
 
 
 class _Attempts:
@@ -92,29 +113,44 @@ class Downloader:
     """Downloads images over a pool of kept connections. Used from many threads at once.
 
     `pool` must take its time limits as points in time (`VettedBackend`); `answers_otherwise(host)` says
-    whether the name server answers for other names than `host`.
+    whether the name server answers for other names than `host`, None where nobody can say; `served(host)` is
+    told of each host that something came from.
     """
 
     def __init__(
         self,
         pool: httpcore.ConnectionPool,
         limits: DownloadLimits,
-        answers_otherwise: Callable[[str], bool],
+        answers_otherwise: Callable[[str], bool | None],
+        served: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._pool = pool
         self._limits = limits
         self._answers_otherwise = answers_otherwise
+        self._served = served
         self._closing = threading.Event()
 
-    def download(self, url: str) -> bytes:
+    def download(self, url: str, take_room: TakeRoom = unbounded) -> bytes:
         """Download the body at `url`, at most `limits.max_bytes` bytes, in at most `limits.timeout` seconds.
 
+        `take_room` is asked for its bytes before the body is read, and may refuse by an exception of its own.
+
         Raises:
-            Rejection: the URL or its server is at fault.
+            StoreFailed: its server fails for now.
+            Rejection: the URL is at fault.
             StageError: this machine is at fault.
 
         """
-        return self._follow(url, self._body)
+        return self._follow(url, partial(self._body, take_room))
+
+    def host(self, url: str) -> str:
+        """Whom `url` asks, with the port where it is not the scheme's own.
+
+        Raises:
+            Rejection: it is no URL that may be asked for.
+
+        """
+        return ImageUrl.parse(url, self._limits.schemes).authority
 
     def look(self, url: str) -> Mapping[str, str]:
         """The header of the answer at `url`, names in lower case; its body is not read.
@@ -155,40 +191,53 @@ class Downloader:
             try:
                 return self._ask(url, attempts.deadline, take)
             except (NoAnswer, NameServerError) as error:
-                if not attempts.another():
+                if getattr(error, "retry_after", None) or not attempts.another():
                     raise self._given_up(url, error) from error
 
     def _given_up(self, url: ImageUrl, error: NoAnswer | NameServerError) -> Exception:
         if self._closing.is_set():
             return StageError(f"the fetcher was closed while it asked for {url}")
+        failed = partial(StoreFailed, RejectionReason.FETCH_UNREACHABLE, host=url.authority)
         if isinstance(error, NoAnswer):
-            return Rejection(RejectionReason.FETCH_UNREACHABLE, f"{url}: {error}; send again once it answers")
-        if self._answers_otherwise(url.host):
-            return Rejection(
-                RejectionReason.FETCH_UNREACHABLE, f"{url}: {error}, though it answers for other names"
-            )
-        return StageError(
-            f"{error}, nor about other names: mend the worker's DNS (/etc/resolv.conf) and start it again"
-        )
+            return failed(f"{url}: {error}; send again once it answers", retry_after=error.retry_after)
+        match self._answers_otherwise(url.host):
+            case True:
+                return failed(f"{url}: {error}, though it answers for other names")
+            case False:
+                why = f"{error}, nor about other names: mend the worker's DNS (/etc/resolv.conf)"
+                return failed(why, is_ours=True)
+        return failed(f"{url}: {error}")
 
     def _ask(self, url: ImageUrl, deadline: float, take: _Take[_Taken]) -> _Taken | ImageUrl:
+        first_byte = min(deadline, monotonic() + self._limits.first_byte_timeout)
+        # The client looks here before each read: the body has a later deadline than the header.
+        times = dict.fromkeys(("connect", "read", "write"), first_byte)
         try:
             with self._pool.stream(
                 "GET",
                 httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target),
                 headers=_headers(url),
-                extensions={"timeout": dict.fromkeys(("connect", "read", "write"), deadline)},
+                extensions={"timeout": times},
             ) as response:
+                times["read"] = deadline
                 return self._judge(url, response, take)
         except httpcore.TimeoutException as error:
-            late = "within its time" if monotonic() >= deadline else "with a connection in time"
-            raise Rejection(
-                RejectionReason.FETCH_TIMEOUT,
-                f"{url} did not answer {late} ({self._limits.timeout:g} s in all): "
-                "send again, or raise fetch.timeout and fetch.connect_timeout",
+            raise StoreFailed(
+                RejectionReason.FETCH_TIMEOUT, self._too_late(url, first_byte, deadline), url.authority
             ) from error
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
             raise _judged(url, error) from error
+
+    def _too_late(self, url: ImageUrl, first_byte: float, deadline: float) -> str:
+        limits, now = self._limits, monotonic()
+        if now >= deadline:
+            return f"{url} did not answer within its time ({limits.timeout:g} s in all): raise fetch.timeout"
+        if now >= first_byte:
+            return (
+                f"{url} did not begin to answer within {limits.first_byte_timeout:g} s: "
+                "raise fetch.first_byte_timeout"
+            )
+        return f"{url} gave no connection in time: raise fetch.connect_timeout"
 
     def _judge(self, url: ImageUrl, response: httpcore.Response, take: _Take[_Taken]) -> _Taken | ImageUrl:
         headers = {name.lower(): value for name, value in response.headers}
@@ -196,7 +245,7 @@ class Downloader:
         if status in _REDIRECTS and b"location" in headers:
             return url.join(_location(headers[b"location"]), self._limits.schemes)
         if status == _TOO_MANY_REQUESTS or status >= 500:
-            raise NoAnswer(f"its server answers with status {status}")
+            raise NoAnswer(f"its server answers with status {status}", _retry_after(headers))
         if status in _GONE:
             raise Rejection(
                 RejectionReason.FETCH_NOT_FOUND,
@@ -207,9 +256,11 @@ class Downloader:
                 RejectionReason.FETCH_HTTP_STATUS,
                 f"{url} answers with status {status}, not 200: send a URL that needs no permission",
             )
-        return take(url, response)
+        taken = take(url, response)
+        self._served(url.host)
+        return taken
 
-    def _body(self, url: ImageUrl, response: httpcore.Response) -> bytes:
+    def _body(self, take_room: TakeRoom, url: ImageUrl, response: httpcore.Response) -> bytes:
         if compressed := _compressions(response):
             raise Rejection(
                 RejectionReason.SOURCE_UNSUPPORTED,
@@ -219,6 +270,7 @@ class Downloader:
         announced = int(_header(url, response).get("content-length", "0"))
         limit = self._limits.max_bytes
         if announced <= limit:
+            take_room(announced or limit)
             body = io.BytesIO()
             for chunk in response.iter_stream():
                 body.write(chunk)
@@ -253,6 +305,20 @@ def _compressions(response: httpcore.Response) -> list[str]:
     return [word.decode("ascii") for word in words if word in _COMPRESSIONS]
 
 
+def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:
+    """Seconds that the server asks to be left alone for (RFC 9110, 10.2.3): a number, or a date."""
+    text = headers.get(b"retry-after", b"").decode("latin-1").strip()
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+        return max(
+            0.0, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds()
+        )
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def _location(value: bytes) -> str:
     """A Location as browsers and curl read it: UTF-8, else bytes that are escaped as they are."""
     try:
@@ -265,9 +331,10 @@ def _judged(url: ImageUrl, error: Exception) -> Exception:
     """Turn a failed connection into a retry, or at once into a rejection when none will help."""
     cause = error.args[0] if error.args else error
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return Rejection(
+        return StoreFailed(
             RejectionReason.FETCH_UNREACHABLE,
             f"{url}: its server's certificate does not hold: {cause.verify_message}",
+            url.authority,
         )
     if isinstance(cause, OSError):
         raise_if_ours(cause)

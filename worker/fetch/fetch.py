@@ -13,7 +13,7 @@ from schemas.rejection import RejectionReason
 from worker.errors import Rejection
 from worker.fetch.addresses import AddressBook, Resolver, system_resolver
 from worker.fetch.connections import Connector, VettedBackend, tcp_connector
-from worker.fetch.download import Downloader, DownloadLimits
+from worker.fetch.download import Downloader, DownloadLimits, TakeRoom, unbounded
 from worker.fetch.folder import FolderReader
 from worker.settings import FetchSettings
 
@@ -32,15 +32,35 @@ class Fetcher:
         self._folder = folder
         self._max_bytes = max_bytes
 
-    def fetch(self, reference: ImageReference) -> bytes:
-        """Fetch the bytes of one image: at least one, at most `max_bytes`. They may not be an image.
+    @property
+    def max_bytes(self) -> int:
+        """The most that one image may have."""
+        return self._max_bytes
+
+    def host(self, reference: ImageReference) -> str | None:
+        """Whom the image is asked of: a host, "" for the folder, None where the event itself has it.
 
         Raises:
+            Rejection: its URL is none.
+
+        """
+        if reference.url is not None:
+            return self._downloader.host(reference.url)
+        return None if reference.path is None else ""
+
+    def fetch(self, reference: ImageReference, take_room: TakeRoom = unbounded) -> bytes:
+        """Fetch the bytes of one image: at least one, at most `max_bytes`. They may not be an image.
+
+        `take_room` is asked for the bytes of what is not in the event, before they are read, and may refuse
+        by an exception of its own.
+
+        Raises:
+            StoreFailed: its server fails for now.
             Rejection: the reference, or what it refers to, is at fault.
             StageError: this machine is at fault: its disk, name server, network or resources.
 
         """
-        data = self._bytes(reference)
+        data = self._bytes(reference, take_room)
         if not data:
             raise Rejection(RejectionReason.SOURCE_EMPTY, "the image has no bytes: upload it again")
         return data
@@ -70,9 +90,9 @@ class Fetcher:
     ) -> None:
         self.close()
 
-    def _bytes(self, reference: ImageReference) -> bytes:
+    def _bytes(self, reference: ImageReference, take_room: TakeRoom) -> bytes:
         if reference.url is not None:
-            return self._downloader.download(reference.url)
+            return self._downloader.download(reference.url, take_room)
         if reference.data is not None:
             return decode_base64(reference.data, self._max_bytes)
         if reference.path is None:
@@ -82,7 +102,7 @@ class Fetcher:
                 RejectionReason.SOURCE_UNSUPPORTED,
                 f"{reference.path!r} is a path, but this worker reads from no folder: set fetch.folder",
             )
-        return self._folder.read(reference.path)
+        return self._folder.read(reference.path, take_room)
 
 
 def decode_base64(text: str, max_bytes: int) -> bytes:
@@ -134,7 +154,7 @@ def build_fetcher(
         ConfigurationError: the configured folder is not a directory.
 
     """
-    addresses = AddressBook(resolver, settings.allowed_networks)
+    addresses = AddressBook(resolver, settings.allowed_networks, settings.dns_witnesses)
     pool = httpcore.ConnectionPool(
         ssl_context=tls or httpcore.default_ssl_context(),
         max_connections=None,  # one for each thread that fetches; a limit would make them wait
@@ -145,6 +165,7 @@ def build_fetcher(
     limits = DownloadLimits(
         schemes=tuple(settings.schemes),
         timeout=settings.timeout,
+        first_byte_timeout=settings.first_byte_timeout,
         max_bytes=int(settings.max_bytes),
         max_redirects=settings.max_redirects,
         retries=settings.retries,
@@ -152,7 +173,7 @@ def build_fetcher(
     if folder is None and settings.folder is not None:
         folder = FolderReader(settings.folder, limits.max_bytes)
     return Fetcher(
-        downloader=Downloader(pool, limits, addresses.answers_otherwise),
+        downloader=Downloader(pool, limits, addresses.answers_otherwise, addresses.served),
         folder=folder,
         max_bytes=limits.max_bytes,
     )

@@ -5,12 +5,12 @@ import math
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path, PurePath
 
 from schemas.rejection import RejectionReason
-from worker.errors import ConfigurationError, Rejection, StageError
+from worker.errors import ConfigurationError, MekikiError, Rejection, StageError
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a FIFO waits for a writer.
@@ -21,8 +21,22 @@ _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENXIO}
 # Nothing is left here for now, whatever is read.
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _NOT_PERMITTED = {errno.EACCES, errno.EPERM}
+# How often a file may be found to have changed while it was read, and the pause after each.
+_CHANGES = 3
+_CHANGE_PAUSE = 0.05
 # A file that another read has succeeded beside in these seconds fails by itself.
 _LATELY_SECONDS = 60.0
+
+
+class ChangedMeanwhile(MekikiError):
+    """Another file, or another content, came in between: half of one and half of the other is no image.
+
+    `rejection` is what it comes to where that goes on.
+    """
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(rejection)
+        self.rejection = rejection
 
 
 class FolderReader:
@@ -43,8 +57,10 @@ class FolderReader:
         self._pauses = pauses
         self._succeeded = -math.inf  # when, by the monotonic clock
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, take_room: Callable[[int], None] = lambda _: None) -> bytes:
         """Read the regular file at `path`, relative to the folder; links may not lead out of it.
+
+        `take_room` is asked for its bytes before they are read, and may refuse by an exception of its own.
 
         Raises:
             Rejection: outside the folder, not there, not a regular file, too large; or unreadable, again
@@ -54,7 +70,7 @@ class FolderReader:
         """
         for pause in (*self._pauses, None):
             try:
-                data = self._read(path)
+                data = self._read_unchanged(path, take_room)
             except OSError as error:
                 if pause is None:
                     raise self._failed(path, error) from error
@@ -64,10 +80,21 @@ class FolderReader:
                 return data
         raise AssertionError("the last attempt returns or raises")
 
-    def _read(self, path: str) -> bytes:
+    def _read_unchanged(self, path: str, take_room: Callable[[int], None]) -> bytes:
+        for _ in range(_CHANGES):
+            try:
+                return self._read(path, take_room)
+            except ChangedMeanwhile:
+                time.sleep(_CHANGE_PAUSE)
+        try:
+            return self._read(path, take_room)
+        except ChangedMeanwhile as error:
+            raise error.rejection from error
+
+    def _read(self, path: str, take_room: Callable[[int], None]) -> bytes:
         try:
             with closing(self._opened(path)) as opened:
-                return self._content(opened.descriptor, path)
+                return self._content(opened.descriptor, path, take_room)
         except FileNotFoundError as error:
             if not self._folder.is_dir():
                 raise StageError(f"fetch.folder {self._folder} is gone: mount it again") from error
@@ -76,7 +103,8 @@ class FolderReader:
             if error.errno in _MISSING:
                 raise _not_found(path, "there is no such file") from error
             if error.errno == errno.ELOOP:
-                raise _outside(path, "it leads through a link that loops or changed meanwhile") from error
+                loops = _outside(path, "it leads through a link that loops or changes all the time")
+                raise ChangedMeanwhile(loops) from error
             raise
 
     def _failed(self, path: str, error: OSError) -> Exception:
@@ -111,7 +139,7 @@ class FolderReader:
             raise _outside(path, "it leads out of the folder")
         return real.relative_to(self._folder)
 
-    def _content(self, descriptor: int, path: str) -> bytes:
+    def _content(self, descriptor: int, path: str, take_room: Callable[[int], None]) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _not_found(path, "it is a directory or a special file")
@@ -121,8 +149,19 @@ class FolderReader:
                 f"{path!r} has {status.st_size} bytes, over the limit of {self._max_bytes}: "
                 "send a smaller image, or raise fetch.max_bytes",
             )
+        take_room(status.st_size)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(status.st_size)  # what a writer adds meanwhile is left out
+            data = file.read(status.st_size)
+        after = os.fstat(descriptor)
+        if (after.st_size, after.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
+            raise ChangedMeanwhile(
+                Rejection(
+                    RejectionReason.FETCH_UNREADABLE,
+                    f"{path!r} changes while it is read, again and again: put it there in whole, "
+                    "then send the event",
+                )
+            )
+        return data
 
 
 class NamedFolderReader(FolderReader):

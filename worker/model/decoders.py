@@ -167,7 +167,9 @@ class DecoderPool:
         function: str = "worker.model.decode:decode_inputs",
         note_death: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self._processes = processes
+        self.processes = processes
+        # Images that hold much memory get at most half of the children.
+        self.costly = max(1, processes // 2)
         self._limits = limits
         self._function = function
         self._note_death = note_death
@@ -175,12 +177,11 @@ class DecoderPool:
         # Half of the room is theirs who need not ask.
         self._unasked = min(_UNASKED_BYTES, limits.room // (2 * processes))
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
-        # Images that hold much memory get at most half of the children.
-        self._costly = threading.Semaphore(max(1, processes // 2))
+        self._costly = threading.Semaphore(self.costly)
         self._closed = False
 
     def __enter__(self) -> Self:
-        children = [_Child(self._function, self._limits) for _ in range(self._processes)]
+        children = [_Child(self._function, self._limits) for _ in range(self.processes)]
         try:
             for child in children:
                 child.wait_until_ready()
@@ -216,13 +217,20 @@ class DecoderPool:
             StageError: the decoder failed by our own fault.
 
         """
-        granted = 0
+        room = 0
         for _ in range(3):
-            said = self._said(data, arguments, named, granted)
+            said = self.try_decode(data, *arguments, room=room, **named)
             if isinstance(said, DecodedImage):
                 return said
-            granted = said
+            room = said
         raise StageError("a decoder asks for room again and again")
+
+    def try_decode(self, data: bytes, *arguments: Any, room: int = 0, **named: Any) -> DecodedImage | int:
+        """As `decode`, but an image that needs much room gives how many bytes: ask again with that `room`.
+
+        Only with `room` it blocks until others that hold much are done: few threads should ask for that.
+        """
+        return self._said(data, arguments, named, room)
 
     def _said(
         self, data: bytes, arguments: tuple[Any, ...], named: dict[str, Any], granted: int

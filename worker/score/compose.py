@@ -1,23 +1,21 @@
 """Builds the score role from the settings: the one place where its real parts meet."""
 
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TypeVar
 
-from schemas.events import ImageReference
 from schemas.policy import Policy
 from worker.fetch.fetch import Fetcher
+from worker.fetch.lanes import LaneLimits, Lanes
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_policy
-from worker.model.decode import DecodedImage
-from worker.model.decoders import create_decoders, image_limits
+from worker.model.decoders import DecoderPool, create_decoders, image_limits
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
 from worker.score.outcome import PassOverReason
 from worker.score.parse import Parser
-from worker.score.pipeline import Pipeline
+from worker.score.pipeline import Pipeline, PipelineLimits
 from worker.score.prepare import Preparer
 from worker.score.publish import Publisher
 from worker.score.review_log import ReviewLog
@@ -30,9 +28,6 @@ from worker.stream.kafka import create_admin, create_consumer, to_the_end
 from worker.stream.limit import RejectionLimit
 from worker.stream.topic_identity import TopicIdentity
 
-Fetch = Callable[[ImageReference], bytes]
-Decode = Callable[..., DecodedImage]
-Look = Callable[[str], Mapping[str, str]]
 Ticket = TypeVar("Ticket")
 
 
@@ -41,11 +36,11 @@ def build_pipeline(
     bundle: Bundle,
     policy: Policy,
     metrics: Metrics,
-    fetch: Fetch,
-    decode: Decode,
-    look: Look | None = None,
+    fetcher: Fetcher,
+    decoders: DecoderPool,
+    parks: bool = False,
 ) -> Pipeline[Ticket]:
-    """The stages from parse to decide.
+    """The stages from parse to decide. With `parks`, what its store does not give comes back later.
 
     Raises:
         ConfigurationError: codes shall be read, and the library for it is not installed.
@@ -58,21 +53,35 @@ def build_pipeline(
             metrics.codes_read.labels(name)  # shown from the start, as 0
     for reason in PassOverReason:
         metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
+    preparer = Preparer(
+        fetcher.fetch,
+        bundle.manifest.image_inputs(),
+        image_limits(settings.decode),
+        metrics,
+        decoders.try_decode,
+        read_codes,
+        fetcher.look,
+        fetcher.host,
+        with_detail=bundle.manifest.asks_for_detail(),
+    )
     return Pipeline(
-        Preparer(
-            fetch,
-            bundle.manifest.image_inputs(),
-            image_limits(settings.decode),
-            metrics,
-            decode,
-            read_codes,
-            look,
-            with_detail=bundle.manifest.asks_for_detail(),
-        ),
+        preparer.begin,
         Judge(bundle, policy, metrics),
-        threads=settings.fetch.threads,
-        batch_size=settings.model.batch_size,
-        batch_wait=settings.model.batch_wait,
+        Lanes(
+            LaneLimits(
+                threads=settings.fetch.threads,
+                per_host=settings.fetch.per_host,
+                memory=int(settings.fetch.max_memory),
+                parks=parks,
+            )
+        ),
+        PipelineLimits(
+            batch_size=settings.model.batch_size,
+            batch_wait=settings.model.batch_wait,
+            decoding=2 * decoders.processes,
+            costly=decoders.costly,
+            costly_bytes=int(settings.fetch.max_memory) // 4,
+        ),
     )
 
 
@@ -94,9 +103,7 @@ def build_score_role(
     """
     policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
     decoders = stack.enter_context(create_decoders(settings.decode, note_death=metrics.note_decoder_death))
-    pipeline: Pipeline[Entry] = build_pipeline(
-        settings, bundle, policy, metrics, fetcher.fetch, decoders.decode, fetcher.look
-    )
+    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetcher, decoders)
     return ScoreRole(
         name=name,
         consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),

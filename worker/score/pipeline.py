@@ -1,5 +1,8 @@
 """The stages side by side: many threads prepare events, one thread owns the model.
 
+An event goes from step to step (`prepare.py`), each in the threads that are for it: an image that waits for a
+slow store or for a decoder's memory holds up none that does not.
+
 Every submitted event comes out of `completed` once, in any order. The caller bounds how many are
 inside; the channels between the stages are then bounded too.
 """
@@ -9,14 +12,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from worker.errors import Rejection, StageError
-from worker.score.outcome import Outcome, PassedOver, Rejected, Removal, Several, Verdict
+from worker.fetch.lanes import Lanes
+from worker.fetch.room import Grant
+from worker.score.outcome import Outcome, Rejected, Several, Verdict
 from worker.score.parsed import Parsed
-from worker.score.prepare import Prepared
+from worker.score.prepare import Prepared, Step, ToDecode, ToFetch
 
 Ticket = TypeVar("Ticket")
 
@@ -29,28 +36,50 @@ class Completed(Generic[Ticket]):
     outcome: Outcome | Several
 
 
+@dataclass(frozen=True)
+class PipelineLimits:
+    """How many threads for what: the first steps, and images in decoders, of those `costly` ones.
+
+    A batch has up to `batch_size` images and waits `batch_wait` seconds to fill. What is costly and waits may
+    hold `costly_bytes`.
+    """
+
+    batch_size: int
+    batch_wait: float
+    threads: int = 2
+    decoding: int = 4
+    costly: int = 1
+    costly_bytes: int = 64_000_000
+
+
 class Pipeline(Generic[Ticket]):
-    """Runs `prepare` in `threads` threads and `judge` in one; use as a context manager."""
+    """Runs `prepare` and the steps that it gives in many threads, and `judge` in one; a context manager.
+
+    What is to be fetched goes through `lanes`. No event that waits for something occupies a thread.
+    """
 
     def __init__(
         self,
-        prepare: Callable[[Callable[[], Parsed]], Prepared | Removal | PassedOver | Several | Verdict],
+        prepare: Callable[[Callable[[], Parsed]], Step],
         judge: Callable[[Sequence[Prepared]], list[Verdict]],
-        *,
-        threads: int,
-        batch_size: int,
-        batch_wait: float,
+        lanes: Lanes,
+        limits: PipelineLimits,
     ) -> None:
         self._prepare = prepare
         self._judge = judge
-        self._batch_size = batch_size
-        self._batch_wait = batch_wait
+        self._lanes = lanes
+        self._limits = limits
         self._prepared: queue.SimpleQueue[tuple[Ticket, Prepared] | None] = queue.SimpleQueue()
         self._completed: queue.SimpleQueue[Completed[Ticket] | BaseException] = queue.SimpleQueue()
-        self._executor = ThreadPoolExecutor(threads, "prepare")
+        self._begin = ThreadPoolExecutor(limits.threads, "prepare")
+        self._decode = ThreadPoolExecutor(limits.decoding, "decode")
+        self._decode_costly = ThreadPoolExecutor(limits.costly, "decode-costly")
+        self._costly_bytes = 0
+        self._lock = threading.Lock()
         self._judging = threading.Thread(target=self._judge_batches, name="judge", daemon=True)
 
     def __enter__(self) -> Self:
+        self._lanes.__enter__()
         self._judging.start()
         return self
 
@@ -58,13 +87,22 @@ class Pipeline(Generic[Ticket]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop without finishing what is inside."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._lanes.__exit__(kind, error, trace)
+        for executor in (self._begin, self._decode, self._decode_costly):
+            executor.shutdown(wait=False, cancel_futures=True)
         self._prepared.put(None)
         self._judging.join(10)
 
-    def submit(self, ticket: Ticket, read: Callable[[], Parsed]) -> None:
-        """Take in an event; `read` parses it, in a thread of the pipeline. Does not block."""
-        self._executor.submit(self._prepare_one, ticket, read)
+    def submit(self, ticket: Ticket, read: Callable[[], Parsed], *, is_new: bool = True) -> None:
+        """Take in an event; `read` parses it, in a thread of the pipeline. Does not block.
+
+        One that is not new says nothing of what the traffic is.
+        """
+        self._begin.submit(self._go_on, ticket, lambda: self._prepare(read), _nothing, is_new)
+
+    def waiting(self) -> str | None:
+        """Why nothing more should be submitted for now: most images are of stores that fail."""
+        return self._lanes.waiting()
 
     def completed(self, timeout: float) -> list[Completed[Ticket]]:
         """Everything that came out since the last call; waits up to `timeout` seconds for the first.
@@ -81,18 +119,67 @@ class Pipeline(Generic[Ticket]):
         except queue.Empty:
             return finished
 
-    def _prepare_one(self, ticket: Ticket, read: Callable[[], Parsed]) -> None:
+    def _go_on(
+        self, ticket: Ticket, run: Callable[[], Step], release: Callable[[], None], is_new: bool
+    ) -> None:
+        """Run one step of an event, and pass it on to where it waits for the next."""
         try:
-            prepared = self._prepare(read)
+            step = run()
+            if isinstance(step, ToDecode) and step.costly:
+                step, release = self._within_costly_bytes(step, release)
+            elif not isinstance(step, ToDecode):
+                release()
+            self._pass_on(ticket, step, release, is_new)
         except Rejection as rejection:
+            release()
             self._completed.put(Completed(ticket, Rejected(rejection)))
         except BaseException as error:  # noqa: BLE001 - raised again by completed()
+            release()
             self._completed.put(error)
+
+    def _pass_on(self, ticket: Ticket, step: Step, release: Callable[[], None], is_new: bool) -> None:
+        if isinstance(step, Prepared):
+            self._prepared.put((ticket, step))
+        elif isinstance(step, ToFetch):
+            fetched = partial(self._fetched, ticket, step.then, is_new)
+            self._lanes.submit(step.host, lambda grant: step.fetch(grant.take), fetched, counted=is_new)
+        elif isinstance(step, ToDecode):
+            if release is _nothing and not step.costly and is_new:
+                self._lanes.served_locally()
+            executor = self._decode_costly if step.costly else self._decode
+            _submit(executor, self._go_on, ticket, step.then, release, is_new)
         else:
-            if isinstance(prepared, Prepared):
-                self._prepared.put((ticket, prepared))
-            else:
-                self._completed.put(Completed(ticket, prepared))
+            self._completed.put(Completed(ticket, step))
+
+    def _fetched(
+        self, ticket: Ticket, then: Callable[[Any], Step], is_new: bool, result: Any, grant: Grant
+    ) -> None:
+        """What came of a fetch, told by the thread that fetched."""
+
+        def go_on() -> Step:
+            if isinstance(result, BaseException):
+                raise result
+            return then(result)
+
+        self._go_on(ticket, go_on, grant.release, is_new)
+
+    def _within_costly_bytes(
+        self, step: ToDecode, release: Callable[[], None]
+    ) -> tuple[ToDecode, Callable[[], None]]:
+        """Let go of the bytes of an image where those that wait as it does hold too many."""
+        with self._lock:
+            fits = step.let_go is None or self._costly_bytes + step.held <= self._limits.costly_bytes
+            self._costly_bytes += step.held if fits else 0
+        if not fits and step.let_go is not None:
+            release()
+            return step.let_go(), _nothing
+
+        def release_both() -> None:
+            with self._lock:
+                self._costly_bytes -= step.held
+            release()
+
+        return step, release_both
 
     def _judge_batches(self) -> None:
         try:
@@ -107,7 +194,7 @@ class Pipeline(Generic[Ticket]):
         """The next images, up to the batch size; empty at the end."""
         batch: list[tuple[Ticket, Prepared]] = []
         deadline = float("inf")
-        while len(batch) < self._batch_size:
+        while len(batch) < self._limits.batch_size:
             try:
                 left = None if not batch else max(0.0, deadline - time.monotonic())
                 item = self._prepared.get(timeout=left)
@@ -116,9 +203,18 @@ class Pipeline(Generic[Ticket]):
             if item is None:
                 return []
             if not batch:
-                deadline = time.monotonic() + self._batch_wait
+                deadline = time.monotonic() + self._limits.batch_wait
             batch.append(item)
         return batch
+
+
+def _nothing() -> None:
+    """Nothing is held."""
+
+
+def _submit(executor: ThreadPoolExecutor, run: Callable[..., None], *arguments: Any) -> None:
+    with suppress(RuntimeError):  # the pipeline was closed meanwhile: nothing is finished any more
+        executor.submit(run, *arguments)
 
 
 def _unless_failed(item: Completed[Ticket] | BaseException) -> Completed[Ticket]:

@@ -168,25 +168,51 @@ def test_a_look_up_that_fails_for_want_of_resources_is_ours(failure: OSError) ->
         AddressBook(TableResolver({"any.test": failure})).permitted("any.test", 1.0)
 
 
-def test_other_names_tell_whether_the_name_server_answers() -> None:
-    silent = socket.gaierror(socket.EAI_AGAIN, "try again")
-    resolver = TableResolver({"shop.test": ["8.8.8.8"], "dark.test": silent})
-    book = AddressBook(resolver)
-    assert not book.answers_otherwise("dark.test")
-    book.permitted("shop.test", 1.0)
-    assert book.answers_otherwise("dark.test")
-    assert not book.answers_otherwise("shop.test")
+SILENT = socket.gaierror(socket.EAI_AGAIN, "try again")
 
-    resolver.table["shop.test"] = silent
-    assert not book.answers_otherwise("dark.test")
+
+def test_hosts_that_served_tell_whether_the_name_server_answers() -> None:
+    resolver = TableResolver({"shop.test": ["8.8.8.8"], "dark.test": SILENT})
+    book = AddressBook(resolver)
+    assert book.answers_otherwise("dark.test") is None
+    book.permitted("shop.test", 1.0)
+    assert book.answers_otherwise("dark.test") is None, (
+        "an answer alone says nothing: no image came from there"
+    )
+    book.served("shop.test")
+    assert book.answers_otherwise("dark.test") is True
+    assert book.answers_otherwise("shop.test") is None
+
+    resolver.table["shop.test"] = SILENT
+    assert book.answers_otherwise("dark.test") is False
+
+
+def test_one_producers_names_are_one_witness() -> None:
+    """Its name server answers for some of its names and not for others: that says nothing of ours."""
+    names = {f"img{number}.seller.co.jp": SILENT for number in range(9)}
+    resolver = TableResolver({"shop.test": ["8.8.8.8"], **names})
+    book = AddressBook(resolver)
+    book.served("shop.test")
+    for name in names:
+        book.served(name)
+    assert book.answers_otherwise("other.test") is True
+    assert book.answers_otherwise("img99.seller.co.jp") is True
+    book.served("8.8.4.4")  # an address is no name
+    assert book.answers_otherwise("other.test") is True
+
+
+def test_the_operators_witnesses_come_before_all_others() -> None:
+    resolver = TableResolver({"ours.test": ["8.8.8.8"], "shop.test": SILENT})
+    book = AddressBook(resolver, witnesses=["ours.test"])
+    book.served("shop.test")
+    assert book.answers_otherwise("dark.test") is True
+    resolver.table["ours.test"] = SILENT
+    assert book.answers_otherwise("dark.test") is False
 
 
 def test_that_a_name_is_gone_is_an_answer() -> None:
-    resolver = TableResolver({"shop.test": ["8.8.8.8"]})
-    book = AddressBook(resolver)
-    book.permitted("shop.test", 1.0)
-    del resolver.table["shop.test"]
-    assert book.answers_otherwise("dark.test")
+    book = AddressBook(TableResolver({}), witnesses=["gone.test"])
+    assert book.answers_otherwise("dark.test") is True
 
 
 def test_the_system_resolver_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import trustme
 from schemas.rejection import RejectionReason
 from tests.connectors import RecordingConnector, TableResolver
 from tests.hostile_server import HostileServer
-from worker.errors import Rejection, StageError
+from worker.errors import Rejection, StageError, StoreFailed
 from worker.fetch.addresses import AddressBook, IPAddress
 from worker.fetch.connections import VettedBackend
 from worker.fetch.download import Downloader, DownloadLimits
@@ -42,9 +42,10 @@ def downloader(
     connect_timeout: float = 1.0,
     tls: ssl.SSLContext | None = None,
     allowed: str = SERVER,
+    witnesses: Sequence[str] = (),
     **limits: object,
 ) -> Downloader:
-    book = AddressBook(TableResolver(names or {}), [ip_network(allowed)])
+    book = AddressBook(TableResolver(names or {}), [ip_network(allowed)], witnesses)
     backend = VettedBackend(
         book, connector or RecordingConnector(), connect_timeout, route_known=lambda _address: route_known
     )
@@ -52,7 +53,7 @@ def downloader(
         ssl_context=tls, max_connections=None, keepalive_expiry=30.0, network_backend=backend
     )
     given = {"schemes": ("https", "http"), "timeout": 2.0, "max_bytes": LIMIT, "retries": 0, **limits}
-    return Downloader(pool, DownloadLimits(**given), book.answers_otherwise)  # type: ignore[arg-type]
+    return Downloader(pool, DownloadLimits(**given), book.answers_otherwise, book.served)  # type: ignore[arg-type]
 
 
 def rejected(parts: Downloader, url: str) -> Rejection:
@@ -282,6 +283,36 @@ def test_a_stalled_image_does_not_hold_up_the_others(server: HostileServer) -> N
         assert parts.download(server.url("/ok/shirt.jpg")) == PHOTO
         for future in stalled:
             assert isinstance(future.exception(), Rejection)
+
+
+@pytest.mark.parametrize("path", ["/never", "/slow-headers"])
+def test_the_header_has_a_deadline_of_its_own(path: str) -> None:
+    with HostileServer(address=SERVER, drip_seconds=0.02) as own:
+        started = time.monotonic()
+        rejection = rejected(downloader(timeout=20.0, first_byte_timeout=0.1), own.url(path))
+        assert rejection.reason is RejectionReason.FETCH_TIMEOUT
+        assert "first_byte_timeout" in rejection.detail
+        assert time.monotonic() - started < 1.5
+
+
+def test_a_body_may_take_longer_than_the_header() -> None:
+    with HostileServer(address=SERVER, drip_seconds=0.0003) as own:
+        started = time.monotonic()
+        assert downloader(timeout=5.0, first_byte_timeout=0.1).download(own.url("/drip")) == b"x" * 1000
+        assert time.monotonic() - started > 0.2
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7), ("0", 0), ("soon", None), ("", None), ("9" * 30, None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
+)
+def test_a_server_that_asks_for_patience_is_not_asked_again(value: str, seconds: float | None) -> None:
+    with HostileServer(address=SERVER) as own:
+        with pytest.raises(StoreFailed) as raised:
+            downloader(retries=1).download(own.url(f"/busy?after={quote(value)}"))
+        assert raised.value.retry_after == seconds
+        assert raised.value.host == f"{SERVER}:{own.port}"
+        assert own.requests["/busy"] == (1 if seconds else 2)
 
 
 # Retries
@@ -672,8 +703,14 @@ def test_a_firewall_of_our_own_forbids() -> None:
 
 def test_a_name_server_silent_about_every_name_is_ours() -> None:
     names = {"dark.test": socket.gaierror(socket.EAI_AGAIN, "try again")}
-    with pytest.raises(StageError, match="DNS"):
-        downloader(names, retries=1).download("http://dark.test/a.jpg")
+    parts = downloader(names, retries=1)
+    with pytest.raises(StoreFailed) as nobody_knows:
+        parts.download("http://dark.test/a.jpg")
+    assert not nobody_knows.value.is_ours
+    parts = downloader({**names, "ours.test": names["dark.test"]}, witnesses=["ours.test"])
+    with pytest.raises(StoreFailed, match="DNS") as ours:
+        parts.download("http://dark.test/a.jpg")
+    assert ours.value.is_ours
 
 
 def test_a_name_server_silent_about_one_name_is_the_inputs(server: HostileServer) -> None:

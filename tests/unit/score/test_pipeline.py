@@ -8,10 +8,11 @@ import pytest
 
 from schemas.events import DELETED, ImageDeleted, ImageReference, ImageUploaded
 from schemas.rejection import RejectionReason
-from worker.errors import Rejection, StageError
+from worker.errors import Rejection, StageError, StoreFailed
+from worker.fetch.lanes import LaneLimits, Lanes
 from worker.score.outcome import Rejected, Removal, Verdict
-from worker.score.pipeline import Pipeline
-from worker.score.prepare import Prepared
+from worker.score.pipeline import Pipeline, PipelineLimits
+from worker.score.prepare import Prepared, ToDecode, ToFetch
 
 TIME = "2026-01-02T03:04:05Z"
 
@@ -44,7 +45,8 @@ def judge(batch):
 
 
 def pipeline(prepare=prepare, judge=judge, **changes):
-    return Pipeline(prepare, judge, **{"threads": 4, "batch_size": 8, "batch_wait": 0.01, **changes})
+    limits = PipelineLimits(**{"threads": 4, "batch_size": 8, "batch_wait": 0.01, **changes})
+    return Pipeline(prepare, judge, Lanes(LaneLimits()), limits)
 
 
 def outcomes_of(running, count, timeout=5.0):
@@ -109,3 +111,71 @@ def test_leaving_does_not_wait_for_what_is_inside():
         for number in range(50):
             running.submit(number, lambda number=number: upload(number))
     assert time.monotonic() - began < 2
+
+
+def prepared(number):
+    return Prepared(upload(number), "0" * 64, np.zeros((2, 2, 3), np.uint8))
+
+
+def test_what_waits_for_a_store_or_for_memory_holds_up_nobody():
+    """More of them than there are threads of any kind."""
+    release, dead = threading.Event(), []
+
+    def costly(number):
+        release.wait(5)
+        return prepared(number)
+
+    def silent(number, take_room):
+        dead.append(number)
+        release.wait(5)
+        raise StoreFailed(RejectionReason.FETCH_TIMEOUT, "late", f"dead{number}.test")
+
+    def prepare(read):
+        number = int(read().event_id)
+        if number < 40:
+            return ToDecode(True, 10, lambda: costly(number))
+        if number < 80:
+            return ToFetch(f"dead{number}.test", lambda take_room: silent(number, take_room), lambda _: None)
+        return ToFetch("good.test", lambda _: b"good", lambda _: ToDecode(False, 4, lambda: prepared(number)))
+
+    with pipeline(prepare=prepare) as running:
+        running.submit(-1, lambda: upload(1000))
+        assert len(outcomes_of(running, 1)) == 1  # the good host is known
+        for number in range(120):
+            running.submit(number, lambda number=number: upload(number))
+        began = time.monotonic()
+        assert set(outcomes_of(running, 40)) == set(range(80, 120))
+        assert time.monotonic() - began < 2
+        assert 0 < len(dead) <= 16
+        release.set()
+        assert len(outcomes_of(running, 80)) == 80
+
+
+def test_of_what_is_costly_and_waits_bytes_are_let_go_and_got_again():
+    release, again = threading.Event(), []
+
+    def wait_and_prepare(number):
+        release.wait(5)
+        return prepared(number)
+
+    def get_again(number):
+        again.append(number)
+        return prepared(number)
+
+    def prepare(read):
+        number = int(read().event_id)
+        return ToDecode(
+            True, 40, lambda: wait_and_prepare(number), lambda: ToDecode(True, 0, lambda: get_again(number))
+        )
+
+    with pipeline(prepare=prepare, costly_bytes=100) as running:
+        for number in range(10):
+            running.submit(number, lambda number=number: upload(number))
+        time.sleep(0.1)
+        release.set()
+        assert len(outcomes_of(running, 10)) == 10
+        assert 7 <= len(again) <= 8, "room for two, and none of what is taken is lost"
+        for number in range(10, 12):
+            running.submit(number, lambda number=number: upload(number))
+        assert len(outcomes_of(running, 2)) == 2
+        assert len(again) <= 8
