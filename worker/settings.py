@@ -115,7 +115,7 @@ class FetchSettings(_Section):
         description="images fetched at once from one host; a quarter from one that is new or fails",
     )
     max_memory: Bytes = Field(
-        ByteSize(320_000_000), description="of images that are fetched and not yet decoded, in bytes"
+        ByteSize(160_000_000), description="of images that are fetched and not yet decoded, in bytes"
     )
     dns_witnesses: list[str] = Field(
         default_factory=list,

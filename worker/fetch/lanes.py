@@ -59,7 +59,7 @@ class LaneLimits:
 
     threads: int = 32
     per_host: int = 16
-    memory: int = 320_000_000
+    memory: int = 160_000_000
     patience: float = 2.0
     parks: bool = False
 

@@ -49,7 +49,7 @@ def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) ->
         position += f"/{record.entry}"
         entry = ((ENTRY, str(record.entry).encode()),)
     why: Headers = (
-        (EXCEPTION, type(rejection).__name__.encode()),
+        (EXCEPTION, Rejection.__name__.encode()),
         (MESSAGE, _shortened(rejection.detail)),
         (STACKTRACE, b""),
         (TOPIC, record.topic.encode()),
