@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from worker.errors import MekikiError
+from worker.settings import STARTER_BUNDLE
 
 _TRAINING_PACKAGES = {
-    "matplotlib", "onnx", "onnxscript", "pyarrow", "resvg_py", "segno", "sklearn", "torch",
-    "torchvision", "tqdm", "typst",
+    "matplotlib", "onnx", "onnxscript", "pyarrow", "resvg_py", "segno", "sklearn", "threadpoolctl", "torch",
+    "torchvision", "tqdm", "typst", "xgboost",
 }  # fmt: skip
 
 
@@ -44,8 +45,14 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_evaluate_alocc(kinds)
     _add_evaluate_mnist(kinds)
     _add_evaluate_starter(kinds)
+    _add_commands_of_tags(subparsers)
     bundle = subparsers.add_parser("bundle", help="put trained heads together, and look at what was put")
     _add_bundle(bundle.add_subparsers(metavar="WHAT", required=True))
+
+
+def _add_commands_of_tags(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    tags = subparsers.add_parser("tags", help="add, retrain, remove or list tags, one by one")
+    _add_tags(tags.add_subparsers(metavar="WHAT", required=True))
 
 
 def _add_bundle(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -157,18 +164,55 @@ def _add_train_embedding(models: "argparse._SubParsersAction[argparse.ArgumentPa
 
 
 def _add_train_tags(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = models.add_parser("tags", help="tags over the vectors of an encoder of one's own")
-    parser.add_argument(
-        "--labels", required=True, nargs="+", metavar="SOURCE", help="labels are tags; several with | between"
+    parser = models.add_parser(
+        "tags",
+        help="tags over the vectors of an encoder: a forest, to which tags can be added later",
+        description="Train a forest of tags (docs/training.md). Labels: folders whose names are tags, or "
+        "CSV, JSONL or Parquet tables, one row an image: a column `tags` (a list; in CSV with | between), or "
+        "a column of 0 and 1 for each tag.",
     )
-    parser.add_argument("--encoder", required=True, metavar="RUN", help="the --out of mekiki train embedding")
+    parser.add_argument("--labels", required=True, nargs="+", metavar="SOURCE")
+    parser.add_argument(
+        "--encoder", default=STARTER_BUNDLE, metavar="PART",
+        help="the --out of mekiki train embedding or train autoencoder, or a bundle; default: the starter's",
+    )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
     parser.add_argument("--minimum-count", type=int, default=5, help="images that a tag needs")
-    parser.add_argument("--minimum-score", type=float, default=0.3, help="tags under it are not published")
-    parser.add_argument("--rounds", type=int, default=24, help="of boosting")
+    parser.add_argument(
+        "--minimum-score", type=float, default=0.0, help="published from their own thresholds, at least this"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=50, help="of boosting, at most; held-back senders choose"
+    )
+    parser.add_argument("--depth", type=int, default=6, help="of a tree; deeper than 6 cannot be served")
+    parser.add_argument("--no-linear", action="store_true", help="no logistic regression under the trees")
+    parser.add_argument("--calibration", choices=["platt", "isotonic"], default="platt")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that train side by side")
+    parser.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, to train on its workers")
     parser.add_argument("--seed", type=int, default=0)
     _add_data_arguments(parser)
     parser.set_defaults(func=partial(_run, "export.tags.command:train_tags_command"))
+
+
+def _add_tags(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, told in (
+        ("add", "train tags of a label table that the set does not have"),
+        ("retrain", "train tags of the set again, by other labels"),
+        ("remove", "take tags out"),
+        ("list", "a line for each tag: images, threshold, average precision, digest"),
+        ("show", "all that the set knows of some tags"),
+    ):
+        parser = kinds.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
+        parser.add_argument("run", metavar="RUN", help="the --out of mekiki train tags")
+        if name != "list":
+            parser.add_argument("name", metavar="TAG", nargs="*" if name in {"add", "retrain"} else "+")
+        if name in {"add", "retrain"}:
+            parser.add_argument("--labels", required=True, nargs="+", metavar="SOURCE")
+            parser.add_argument("--processes", type=int, default=1)
+            _add_data_arguments(parser)
+        if name in {"add", "retrain", "remove"}:
+            parser.add_argument("--out", metavar="FILE", help="write the set here too: what model.tags names")
+        parser.set_defaults(func=partial(_run, f"export.tags.change:{name}_tags"))
 
 
 def _add_train_preference(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -126,7 +126,7 @@ def read_sources(sources: Iterable[Source], columns: Columns, encoding: str | No
     total = Dataset(())
     for source in listed:
         dataset = read_source(source, columns, encoding)
-        total += dataset if len(listed) == 1 else _prefixed(dataset, source.path)
+        total += dataset if len(listed) == 1 else prefixed(dataset, source.path)
     return total
 
 
@@ -239,7 +239,8 @@ def _part_of(group: str, shares: Mapping[str, float], total: float, salt: str) -
     return list(shares)[-1]  # rounding left a rest
 
 
-def _prefixed(dataset: Dataset, path: Path) -> Dataset:
+def prefixed(dataset: Dataset, path: Path) -> Dataset:
+    """Names and groups with the source in front, where there are several."""
     folder = path if path.is_dir() else path.parent
     prefix = folder.resolve().name
     examples = tuple(

@@ -55,7 +55,7 @@ def read_rows(path: Path, encoding: str | None = None) -> list[Row]:
 def decode_text(path: Path, encoding: str | None) -> str:
     """The text of a file, or an error that names the first byte that does not decode."""
     data = path.read_bytes()
-    name = encoding or _marked_encoding(data) or "utf-8"
+    name = encoding or marked_encoding(data) or "utf-8"
     try:
         return data.decode(name)
     except LookupError:
@@ -64,7 +64,8 @@ def decode_text(path: Path, encoding: str | None) -> str:
         raise DatasetError(_encoding_advice(path, data, error)) from None
 
 
-def _marked_encoding(data: bytes) -> str | None:
+def marked_encoding(data: bytes) -> str | None:
+    """What a byte order mark at the beginning of `data` names, or UTF-16 that has none."""
     for mark, name in _MARKS:
         if data.startswith(mark):
             return name

@@ -19,8 +19,8 @@ from schemas.bundle import ImageInput
 
 # The split stays when images are added, and is the same for every head.
 SALT = "mekiki"
-_SMALLEST = 10
-_SHARES = {"train": 0.7, "test": 0.3}
+SMALLEST = 10
+SHARES = {"train": 0.7, "test": 0.3}
 
 
 def read_split(sources: list[str], arguments: argparse.Namespace) -> dict[str, Dataset]:
@@ -32,8 +32,8 @@ def read_split(sources: list[str], arguments: argparse.Namespace) -> dict[str, D
     """
     columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
     whole = read_sources([parse_source(source) for source in sources], columns, arguments.encoding)
-    require_images(whole, _SMALLEST, "a training")
-    split = split_by_group(whole, _SHARES, SALT)
+    require_images(whole, SMALLEST, "a training")
+    split = split_by_group(whole, SHARES, SALT)
     for name, dataset in split.items():
         require_images(dataset, 2, f"the set {name!r} (after splitting by group)")
     return split

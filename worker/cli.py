@@ -22,6 +22,7 @@ _TRAINING = {
     "train": "train a model",
     "evaluate": "measure a model",
     "bundle": "put trained heads together; look at a bundle",
+    "tags": "add, retrain, remove, list or show tags of a set",
 }
 
 
@@ -132,7 +133,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _training(arguments: list[str]) -> int:
     # Bundles are put together and looked at without torch; what needs it says so itself.
-    if arguments[0] != "bundle" and importlib.util.find_spec("torch") is None:
+    if arguments[0] not in {"bundle", "tags"} and importlib.util.find_spec("torch") is None:
         print("mekiki: training needs torch: install mekiki[train] (make train-setup)", file=sys.stderr)  # noqa: T201
         return 2
     training: Callable[[list[str]], int] = importlib.import_module("export.cli").main

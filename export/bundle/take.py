@@ -18,6 +18,7 @@ from schemas.policy import Threshold
 from worker.errors import BundleError
 from worker.model.bundle import read_manifest
 
+MANIFEST_FILE = "manifest.json"
 _NAMED = re.compile(r"([a-z][a-z0-9_]*)=(.+)", re.DOTALL)
 
 
@@ -31,7 +32,7 @@ def take(text: str) -> list[PartFolder]:
     new_name, path, what = _split(text)
     if (path / PART_FILE).is_file():
         found = [read_part(path)]
-    elif (path / "manifest.json").is_file():
+    elif (path / MANIFEST_FILE).is_file():
         found = parts_of_bundle(path, what.split(",") if what else None)
     elif "=" in what:
         found = [_asked_of_a_run(path, what)]

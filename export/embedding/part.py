@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from export.bundle.take import MANIFEST_FILE, parts_of_bundle
 from export.errors import PartError
 from export.parts import PART_FILE, PARTS_FOLDER, PartFolder, read_part, run_part
 from schemas.bundle import EmbeddingHead, Graph, ImageInput
@@ -32,13 +33,16 @@ class Encoder:
 
 
 def read_encoder(path: Path) -> Encoder:
-    """The embedding in the run folder of `mekiki train embedding`, or in the folder of its Part.
+    """The embedding in the run folder of `mekiki train embedding`, in the folder of its Part, or in a bundle.
 
     Raises:
         PartError: there is none, or it takes more than one size of pixels.
 
     """
-    part = read_part(path if (path / PART_FILE).is_file() else path / PARTS_FOLDER / "embedding")
+    if (path / MANIFEST_FILE).is_file():
+        part = parts_of_bundle(path, ["embedding"])[0]
+    else:
+        part = read_part(path if (path / PART_FILE).is_file() else path / PARTS_FOLDER / "embedding")
     inputs = part.part.manifest().image_inputs()
     if not isinstance(part.part.head, EmbeddingHead) or len(inputs) != 1:
         raise PartError(

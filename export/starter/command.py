@@ -6,12 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import JsonValue
 
 from export.bundle.assemble import assemble
-from export.embedding.training import features_of
 from export.embedding.trunk import Trunk
 from export.errors import ExportError, ParityError
 from export.graphs import largest_difference
@@ -32,10 +30,10 @@ from export.starter.recipe import (
     training_images,
 )
 from export.starter.seeds import Trained, measure_seed, train_seed
-from export.tags.booster import predict_tags, save_tags, tag_figures, tag_matrix, train_tags
+from export.starter.tags import train_starter_tags
 
 PARITY = 1e-4
-MINIMUM_TAG_SCORE = 0.3
+MINIMUM_TAG_SCORE = 0.0  # each tag has a threshold of its own
 _log = logging.getLogger(__name__)
 
 
@@ -100,12 +98,15 @@ def _write_bundle(
     figures["seed"] = seed
     figures["mega_flops"] = round(scorer_mega_flops(scorer), 1)
     figures["parity"] = dict(_parity(scorer, run / GRAPH_FILE, sources))
+    space = f"starter-{arguments.version}"
     own: dict[str, dict[str, JsonValue]] = {
-        "tags": _tags(trunk, sources, recipe, seed, run),
+        "tags": train_starter_tags(
+            trunk, sources, recipe.tags.model_copy(update={"seed": seed}), space, run / TAGS_FILE
+        ),
         "preference": _preference_figures(trunk, trained.preference, sources, seed),
     }
     distance, own["embedding"] = _copies(trunk, sources)
-    trait = Trait(f"starter-{arguments.version}", distance, sources.names, MINIMUM_TAG_SCORE)
+    trait = Trait(space, distance, MINIMUM_TAG_SCORE)
     examples = _examples(scorer, sources)
     parts = write_parts(run, trait, examples, seed, trained.run.config()["data_digest"], own)
     card = model_card(arguments.version, {**figures, **own}, recipe)
@@ -158,19 +159,3 @@ def _parity(scorer: Scorer, graph: Path, sources: Sources) -> dict[str, float]:
     if max(differences.values()) > PARITY:
         raise ParityError(f"torch and ONNX differ by more than {PARITY}: {differences}")
     return differences
-
-
-def _tags(trunk: Trunk, sources: Sources, recipe: Recipe, seed: int, run: Path) -> dict[str, JsonValue]:
-    """Train the tags on photos of the training split, and measure them on held ones."""
-    embedding, labels = {}, {}
-    for split in ("train", "test"):
-        keys = (f"clothing-{split}", f"grocery-{split}")
-        embedding[split] = np.concatenate(
-            [features_of(trunk, sources.pixels[k].exact).embedding for k in keys]
-        )
-        labels[split] = tag_matrix([photo.tags for photo in sources.products(split)], sources.names)
-    known = labels["train"].sum(axis=1) > 0
-    booster = train_tags(embedding["train"][known], labels["train"][known], seed, recipe.tag_rounds)
-    save_tags(booster, run / TAGS_FILE)
-    measured = tag_figures(predict_tags(booster, embedding["test"]), labels["test"])
-    return dict(measured)

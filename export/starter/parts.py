@@ -13,7 +13,7 @@ from export.parts import PARTS_FOLDER, Examples, Part, PartFolder, describe_file
 from schemas.bundle import EmbeddingHead, Graph, Head, ImageInput, ScoreHead, TagHead, head_name
 from schemas.policy import Threshold
 
-GRAPH_FILE, TAGS_FILE = "scorer.onnx", "tags.ubj"
+GRAPH_FILE, TAGS_FILE = "scorer.onnx", "tags.forest"
 MAX_BYTES = 10_000_000
 THRESHOLD = 0.5
 _RULE = "0.5 is the largest rate common to both that flags at most 0.3 % of any group of products"
@@ -39,7 +39,6 @@ class Trait:
 
     space: str
     near_duplicate_distance: float
-    tag_names: list[str]
     minimum_tag_score: float
 
 
@@ -73,7 +72,7 @@ def write_parts(
         TagHead(
             output="embedding",
             file=TAGS_FILE,
-            names=trait.tag_names,
+            format="forest",
             minimum_score=trait.minimum_tag_score,
         ),
     ]

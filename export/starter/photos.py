@@ -24,6 +24,7 @@ class Photo:
     group: Literal["clothing", "grocery"]
     tags: tuple[str, ...]
     split: Split
+    sender: str = ""  # unknown of groceries
 
 
 def excluded_photos() -> frozenset[str]:
@@ -63,7 +64,8 @@ def read_clothing(data: Path) -> list[Photo]:
         tags: tuple[str, ...] = () if row["label"] in _UNTAGGED else (row["label"],)
         if tags and row["kids"] == "True":
             tags = (*tags, "Kids")
-        photos.append(Photo(path, "clothing", tags, _clothing_split(row["sender_id"])))
+        sender = row["sender_id"]
+        photos.append(Photo(path, "clothing", tags, _clothing_split(sender), sender))
     return photos
 
 

@@ -23,6 +23,7 @@ from export.render.uploads import Kind
 from export.starter.filtering import CLASSES, FilterSettings
 from export.starter.images import browser_pixels, photo_pixels, rendered_pixels
 from export.starter.photos import Photo, Split, of_split, read_clothing, read_grocery
+from export.tags.recipe import TagRecipe
 
 SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 # Seeds of the rendered sets. Tests and the demo use others, so that no image is ever shared.
@@ -44,7 +45,7 @@ class Recipe:
     qr_photos: int = 1600
     photo_repeats: int = 2  # how often an epoch shows each real photo
     preference_photos: int = 1200
-    tag_rounds: int = 24
+    tags: TagRecipe = field(default_factory=TagRecipe)
     trunk: TrunkSettings = field(default_factory=TrunkSettings)
     filter: FilterSettings = field(default_factory=FilterSettings)
 

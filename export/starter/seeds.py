@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import JsonValue
@@ -54,7 +55,7 @@ def train_seed(
         LossNotFinite: a loss became NaN or infinite.
 
     """
-    run = open_run(folder, {"seed": seed, "recipe": asdict(recipe)}, digest(data), resume=resume)
+    run = open_run(folder, {"seed": seed, "recipe": _asked(recipe)}, digest(data), resume=resume)
     trunk = train_trunk(data, seed, recipe.trunk, run, processes)
     run.save_checkpoint(TRUNK_CHECKPOINT, trunk.state_dict())
     found = train_filter(trunk, sources.pixels, seed, recipe.filter, run, processes)
@@ -77,6 +78,10 @@ def measure_seed(
     figures: JsonValue = {"blocked": shares_blocked(graph, groups), "parts": parts}
     write_text(trained.run.path / FIGURES_FILE, json.dumps(figures, indent=2) + "\n")
     return figures
+
+
+def _asked(recipe: Recipe) -> dict[str, Any]:
+    return {**asdict(recipe), "tags": recipe.tags.model_dump()}
 
 
 def digest(data: TrainingImages) -> str:

@@ -22,6 +22,7 @@ from export.graphs import export_onnx, run_onnx
 from export.parts import read_part
 from schemas.bundle import EmbeddingHead
 from tests import images
+from worker.model.forest.file import open_forest
 
 ROOT = Path(__file__).parents[2]
 IMAGENET = PRESETS["imagenet"]
@@ -217,7 +218,7 @@ def test_tags_and_preference_train_on_an_encoders_vectors_and_share_its_trunk(tr
     parts = [part for run in runs for part in take(str(run))]
     manifest = assemble(parts, "own", "1", tmp_path / "bundle")
     assert [graph.file for graph in manifest.graphs] == ["encoder.onnx", "embedding.onnx", "preference.onnx"]
-    assert manifest.tags.names == ["dark", "light"]
+    assert open_forest(tmp_path / "bundle" / manifest.tags.file).names == ["dark", "light"]
     out = tmp_path / "results.jsonl"
     done = mekiki("scan", trained / "images", "--out", out, "--set", f"model.bundle={tmp_path / 'bundle'}")
     assert done.returncode == 0, done.stderr

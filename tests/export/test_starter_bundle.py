@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xgboost
 
 from export.bundle.assemble import MANIFEST_FILE
 from export.graphs import run_onnx
-from export.starter.parts import GRAPH_FILE, MAX_BYTES, TAGS_FILE
+from export.starter.parts import GRAPH_FILE, MAX_BYTES
 from export.starter.photos import excluded_photos
 from schemas.bundle import BundleManifest
 from worker.model.decode import ImageLimits, decode
+from worker.model.tag import load_tagger
 
 _ROOT = Path(__file__).parents[2]
 BUNDLE = _ROOT / "worker/bundles/starter"
@@ -78,13 +78,13 @@ def test_a_row_of_a_batch_equals_the_single_row(manifest: BundleManifest) -> Non
         np.testing.assert_allclose(values, alone[name], atol=1e-5, err_msg=name)
 
 
-def test_tags_give_one_probability_a_name(manifest: BundleManifest) -> None:
+def test_tags_have_probabilities(manifest: BundleManifest) -> None:
     assert manifest.tags is not None
-    booster = xgboost.Booster()
-    booster.load_model(BUNDLE / TAGS_FILE)
-    scores = booster.inplace_predict(_scores("photos", manifest)["embedding"])
-    assert scores.shape == (100, len(manifest.tags.names))
-    assert 0 <= scores.min() <= scores.max() <= 1
+    vectors = _scores("photos", manifest)["embedding"]
+    rows = load_tagger(manifest.tags, BUNDLE, 1)(vectors)
+    assert len(rows) == 100
+    assert any(rows)
+    assert all(0 <= tag.score <= 1 for row in rows for tag in row)
 
 
 def test_demo_photos_pass(manifest: BundleManifest) -> None:

@@ -13,7 +13,6 @@ from export.starter.held_groups import printed_shirts
 from export.starter.measure import auroc
 from export.starter.photos import EXCLUDED_LIST, excluded_photos, of_split, read_clothing, read_grocery
 from export.starter.tables import main as write_tables
-from export.tags.booster import predict_tags, tag_figures, tag_matrix, train_tags
 
 
 @pytest.fixture
@@ -81,20 +80,6 @@ def test_printed_shirts_are_not_excluded_photos() -> None:
     assert len(printed_shirts()) >= 40
     assert not printed_shirts() & excluded_photos()
     assert EXCLUDED_LIST.is_file()
-
-
-def test_tags_are_learnt_and_ordered_as_named() -> None:
-    rng = np.random.default_rng(0)
-    names = ["a", "b", "c"]
-    tags = [(names[i % 3],) for i in range(240)]
-    labels = tag_matrix(tags, names)
-    embedding = (labels @ rng.normal(size=(3, 16)) + rng.normal(scale=0.05, size=(240, 16))).astype(
-        np.float32
-    )
-    booster = train_tags(embedding[:180], labels[:180], 0, rounds=12)
-    scores = predict_tags(booster, embedding[180:])
-    assert scores.shape == (60, 3)
-    assert tag_figures(scores, labels[180:])["top_1_right"] > 0.95
 
 
 def test_shares_and_areas() -> None:

@@ -33,7 +33,8 @@ from export.starter.filtering import CLASSES, Filter, FilterSettings, train_filt
 from export.starter.graph import OUTPUTS, Scorer, export_scorer, scorer_mega_flops
 from export.starter.parts import GRAPH_FILE, TAGS_FILE, Trait, write_parts
 from export.starter.score_comparison import side_by_side
-from export.tags.booster import save_tags, train_tags
+from export.tags.recipe import TagRecipe
+from export.tags.tag_set import TagImages, positives_of, train_tag_set
 from schemas.bundle import head_name
 from worker.model.bundle import read_manifest
 
@@ -196,10 +197,11 @@ def test_the_starters_parts_make_a_bundle_that_takes_the_place_of_the_one_before
     with torch.no_grad():
         given = [tensor.numpy() for tensor in scorer(torch.from_numpy(images))]
     examples = {name: Examples([images], values) for name, values in zip(OUTPUTS, given, strict=True)}
-    labels = np.eye(3, dtype=np.float32)[data.types[:60]]
     embedding = features_of(scorer.trunk, data.pixels.exact[:60]).embedding
-    save_tags(train_tags(embedding, labels, 0, 2), run / TAGS_FILE)
-    trait = Trait("starter-9", 0.05, ["a", "b", "c"], 0.3)
+    tags = positives_of([(("a", "b", "c")[kind],) for kind in data.types[:60]])
+    shown = TagImages(embedding, [str(i) for i in range(60)], tags)
+    train_tag_set(shown, TagRecipe(rounds=0)).write(run / TAGS_FILE, "starter-9", "1")
+    trait = Trait("starter-9", 0.05, 0.0)
     parts = write_parts(run, trait, examples, 0, "0" * 64, {"tags": {"tags": 3}})
     for version in ("9", "10"):
         manifest = assemble(parts, "starter", version, out, card="# mine\n", replace=True)

@@ -31,7 +31,7 @@ class Evaluator:
         """Where margins of `vectors` [n, dim] are at least `least` float32 [tags]."""
         found: list[Hits] = []
         for start, block in self._blocks(vectors):
-            parts = self._each(partial(block.hits, least))
+            parts = self._each(partial(block.hits, least), 0, self.forest.header.tags)
             found += [Hits(part.tags, part.images + np.uint32(start), part.margins) for part in parts]
         return Hits(
             np.concatenate([part.tags for part in found]) if found else np.empty(0, np.uint32),
@@ -39,18 +39,20 @@ class Evaluator:
             np.concatenate([part.margins for part in found]) if found else np.empty(0, np.float32),
         )
 
-    def margins(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Every margin: float32 [n, tags]."""
-        rows = [np.concatenate(self._each(block.margins)).T for _, block in self._blocks(vectors)]
-        return np.concatenate(rows) if rows else np.empty((0, self.forest.header.tags), np.float32)
+    def margins(
+        self, vectors: NDArray[np.float32], begin: int = 0, end: int | None = None
+    ) -> NDArray[np.float32]:
+        """Every margin of the tags from `begin` to `end`: float32 [n, tags]."""
+        end = self.forest.header.tags if end is None else end
+        rows = [np.concatenate(self._each(block.margins, begin, end)).T for _, block in self._blocks(vectors)]
+        return np.concatenate(rows) if rows else np.empty((0, end - begin), np.float32)
 
     def _blocks(self, vectors: NDArray[np.float32]) -> Iterator[tuple[int, Block]]:
         for start in range(0, len(vectors), MOST_IMAGES):
             yield start, self.kernel.block(self.forest, vectors[start : start + MOST_IMAGES])
 
-    def _each(self, run: Callable[[int, int], _T]) -> list[_T]:
-        tags = self.forest.header.tags
-        begins = range(0, tags, _TAGS)
+    def _each(self, run: Callable[[int, int], _T], begin: int, end: int) -> list[_T]:
+        begins = range(begin, end, _TAGS)
         if len(begins) == 1:
-            return [run(0, tags)]
-        return list(self._pool.map(lambda begin: run(begin, min(tags, begin + _TAGS)), begins))
+            return [run(begin, end)]
+        return list(self._pool.map(lambda at: run(at, min(end, at + _TAGS)), begins))

@@ -1,0 +1,294 @@
+"""Labels: which image has which tags, from CSV, JSONL or Parquet, one row an image, in bounded memory.
+
+The tags of a row stand in one column (a list; in CSV with `|` between them, or as JSON), or each tag has a
+column of its own with 1 or 0. Rows are read one by one and kept as numbers: 100,000 images of 30,000 tags
+take what their tags take, never a table of both.
+"""
+
+import csv
+import json
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.data import Columns, Dataset, Example, Skipped, SkipReason, Source, prefixed, read_source
+from export.errors import DatasetError
+from export.tables import TABLE_SUFFIXES, marked_encoding
+from export.tags.names import clean_name, look_alikes
+
+MOST_NAMES = 200_000
+MOST_ASSIGNMENTS = 300_000_000
+_LINE = 16_000_000
+_LIST_COLUMNS = ("tags", "labels", "label", "class", "category")
+_PATH_COLUMNS = ("path", "file", "filename", "image")
+_GROUP_COLUMNS = ("group_id", "sender_id", "sender", "seller_id", "shop_id", "shop", "source", "subset")
+_YES, _NO = (
+    {"1", "1.0", "true", "True", "TRUE", "yes"},
+    {"", "0", "0.0", "false", "False", "FALSE", "no", "None"},
+)
+Cells = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TagLabels:
+    """Images and their tags. Image i has the tags `tags[first[i]:first[i + 1]]`, indices into `names`."""
+
+    dataset: Dataset
+    names: list[str]
+    first: NDArray[np.int64]
+    tags: NDArray[np.uint32]
+    left_out: dict[str, int] = field(default_factory=dict)
+    alike: list[list[str]] = field(default_factory=list)
+
+    def rows_of(self) -> list[NDArray[np.int64]]:
+        """For every tag the images that have it, ascending."""
+        image = np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+        order = np.argsort(self.tags, kind="stable")
+        counts = np.bincount(self.tags, minlength=len(self.names))
+        return np.split(image[order], np.cumsum(counts)[:-1])
+
+    def where(self, images: Sequence[int] | NDArray[np.int64], dataset: Dataset) -> "TagLabels":
+        """The images of these indices, which are those of `dataset`."""
+        chosen = np.asarray(images, np.int64)
+        lengths = np.diff(self.first)[chosen]
+        first = np.concatenate([[0], np.cumsum(lengths)])
+        at = np.repeat(self.first[chosen] - first[:-1], lengths) + np.arange(first[-1])
+        return TagLabels(dataset, self.names, first, self.tags[at], self.left_out, self.alike)
+
+
+def read_labels(sources: Sequence[Source], columns: Columns, encoding: str | None = None) -> TagLabels:
+    """The images and tags of tables and folders (whose folders are tags).
+
+    Raises:
+        DatasetError: a source cannot be read or gives no image, a column is neither path, group nor 0 or 1,
+            or there are more names or tags than any catalogue has.
+
+    """
+    reading = _Reading()
+    for source in sources:
+        found = _Found([], [])
+        if source.path.suffix.lower() in TABLE_SUFFIXES and not source.wanted:
+            _read_table(source.path, columns, encoding, reading, found)
+        else:
+            _read_others(source, columns, encoding, reading, found)
+        if not found.examples:
+            counted = ", ".join(f"{n} x {s}" for s, n in Counter(s.reason for s in found.skipped).items())
+            raise DatasetError(f"{source.path}: not one image to use ({counted or 'no rows'})")
+        part = Dataset(tuple(found.examples), tuple(found.skipped))
+        reading.dataset += part if len(sources) == 1 else prefixed(part, source.path)
+    return reading.labels()
+
+
+@dataclass
+class _Found:
+    examples: list[Example]
+    skipped: list[Skipped]
+
+
+class _Reading:
+    """What was read so far."""
+
+    def __init__(self) -> None:
+        self.dataset = Dataset(())
+        self._numbers: dict[str, int] = {}
+        self._known: dict[str, int | None] = {}
+        self._first, self._tags = array("q", [0]), array("I")
+        self._left_out: Counter[str] = Counter()
+
+    def add(self, tags: Iterator[str]) -> None:
+        """The tags of the next image."""
+        own = {number for tag in tags if (number := self._number(tag)) is not None}
+        self._tags.extend(sorted(own))
+        self._first.append(len(self._tags))
+        if len(self._tags) > MOST_ASSIGNMENTS:
+            raise DatasetError(f"more than {MOST_ASSIGNMENTS:,} tags of images: split the table")
+
+    def _number(self, text: str) -> int | None:
+        if text not in self._known:
+            name = clean_name(text)
+            if name is None:
+                self._known[text] = None
+            else:
+                self._known[text] = self._numbers.setdefault(name, len(self._numbers))
+            if len(self._known) > 2 * MOST_NAMES:
+                raise DatasetError(
+                    f"more than {MOST_NAMES:,} different tags: is the label column the right one? "
+                    "Name it with --label-column"
+                )
+        number = self._known[text]
+        if number is None:
+            self._left_out["names that are empty or too long"] += bool(text.strip())
+        return number
+
+    def labels(self) -> TagLabels:
+        names = list(self._numbers)
+        first, tags = np.array(self._first, np.int64), np.array(self._tags, np.uint32)
+        return TagLabels(self.dataset, names, first, tags, dict(self._left_out), look_alikes(names))
+
+
+def _read_others(
+    source: Source, columns: Columns, encoding: str | None, reading: _Reading, found: _Found
+) -> None:
+    dataset = read_source(source, columns, encoding)
+    found.examples.extend(dataset.examples)
+    found.skipped.extend(dataset.skipped)
+    for example in dataset.examples:
+        reading.add(iter(example.label.split("|")))
+
+
+def _read_table(path: Path, columns: Columns, encoding: str | None, reading: _Reading, found: _Found) -> None:
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such table")
+    readers: dict[str, Callable[[], Iterator[Cells]]] = {
+        ".parquet": lambda: _parquet(path),
+        ".jsonl": lambda: _json_lines(path, encoding),
+        ".ndjson": lambda: _json_lines(path, encoding),
+    }
+    rows = readers.get(path.suffix.lower(), lambda: _csv(path, encoding))()
+    shape: _Shape | None = None
+    seen: set[str] = set()
+    for number, cells in enumerate(rows, start=1):
+        shape = shape or _Shape.of(path, cells, columns)
+        name = str(cells.get(shape.path) or "")
+        file = path.parent / name
+        if name in seen:
+            found.skipped.append(Skipped(name, SkipReason.LISTED_TWICE, f"row {number}"))
+        elif not name or not file.is_file():
+            found.skipped.append(Skipped(name[:200], SkipReason.MISSING_FILE, f"row {number}"))
+        else:
+            seen.add(name)
+            group = str(cells.get(shape.group) or "") if shape.group else ""
+            reading.add(shape.tags(path, number, cells))
+            found.examples.append(Example(file, name, "", group or name))
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Which column is what; without `listed` every other column is a tag."""
+
+    path: str
+    group: str | None
+    listed: str | None
+
+    @classmethod
+    def of(cls, path: Path, cells: Cells, asked: Columns) -> "_Shape":
+        def column(name: str | None, usual: Sequence[str]) -> str | None:
+            if name is not None and name not in cells:
+                raise DatasetError(f"{path}: no column {name!r}; there are {', '.join(list(cells)[:30])}")
+            return name or next((one for one in usual if one in cells), None)
+
+        image = column(asked.path, _PATH_COLUMNS)
+        if image is None:
+            raise DatasetError(
+                f"{path}: no column with image paths among {', '.join(list(cells)[:30])}; "
+                "name it with --path-column"
+            )
+        return cls(image, column(asked.group, _GROUP_COLUMNS), column(asked.label, _LIST_COLUMNS))
+
+    def tags(self, path: Path, number: int, cells: Cells) -> Iterator[str]:
+        if self.listed is not None:
+            yield from _listed(path, number, cells.get(self.listed))
+            return
+        for name, value in cells.items():
+            if name in {self.path, self.group} or value in _NO or value is None or value == 0:
+                continue
+            if value not in _YES and value != 1:
+                raise DatasetError(
+                    f"{path}: row {number} has {str(value)[:40]!r} under {name!r}, which is neither 0 nor 1: "
+                    "name the column that holds lists of tags with --label-column, or leave this one out"
+                )
+            yield name
+
+
+def _listed(path: Path, number: int, value: object) -> Iterator[str]:
+    if value is None:
+        return
+    if isinstance(value, str) and value[:1] == "[":
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise DatasetError(f"{path}: row {number}: a list of tags that is not JSON: {error}") from None
+    if isinstance(value, str):
+        yield from value.split("|")
+    elif isinstance(value, list | tuple):
+        yield from map(str, value)
+    else:
+        yield str(value)
+
+
+def _csv(path: Path, encoding: str | None) -> Iterator[Cells]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    csv.field_size_limit(_LINE)
+    reader = csv.reader(_lines(path, encoding), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, None)
+        if not header:
+            raise DatasetError(f"{path}: the table is empty; its first line names the columns")
+        _require_columns_once(path, header)
+        for row in reader:
+            if len(row) != len(header):
+                raise DatasetError(
+                    f"{path}: line {reader.line_num} has {len(row)} fields, the header {len(header)}"
+                )
+            yield dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise DatasetError(f"{path}: line {reader.line_num}: {error}") from error
+
+
+def _require_columns_once(path: Path, header: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(map(clean_name, header)).items() if count > 1 and name]
+    if twice:
+        raise DatasetError(f"{path}: columns of one name: {', '.join(twice[:10])}; a tag has one column")
+
+
+def _json_lines(path: Path, encoding: str | None) -> Iterator[Cells]:
+    for number, line in enumerate(_lines(path, encoding), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DatasetError(f"{path}: line {number} is not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise DatasetError(f"{path}: line {number} is not a JSON object")
+        yield values
+
+
+def _lines(path: Path, encoding: str | None) -> Iterator[str]:
+    """Lines of at most `_LINE` characters."""
+    with path.open("rb") as file:
+        name = encoding or marked_encoding(file.read(64)) or "utf-8"
+    number = 0
+    try:
+        with path.open(encoding=name, newline="") as text:
+            while line := text.readline(_LINE):
+                number += 1
+                if len(line) == _LINE:
+                    raise DatasetError(f"{path}: line {number} is longer than {_LINE:,} characters")
+                yield line
+    except LookupError:
+        raise DatasetError(f"{path}: {name!r} is no known encoding") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path}: after line {number} there is {error.object[error.start : error.start + 1]!r}, which is "
+            f"not {error.encoding}: name the encoding with --encoding, or save the file as UTF-8"
+        ) from None
+
+
+def _parquet(path: Path) -> Iterator[Cells]:
+    import pyarrow  # noqa: PLC0415 - the other formats do without it
+    from pyarrow import parquet  # noqa: PLC0415
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            _require_columns_once(path, file.schema_arrow.names)
+            for batch in file.iter_batches(batch_size=256):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DatasetError(f"{path}: not a readable Parquet file: {error}") from error

@@ -1,0 +1,140 @@
+"""Labels of tags: the same from every form of table, cleaned names, bounded memory, plain errors."""
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from export.data import Columns, parse_source
+from export.errors import DatasetError
+from export.tags.labels import read_labels
+from export.tags.names import clean_name, look_alikes
+
+CYRILLIC, WIDE = "R\u0435d", "\uff21\uff22\uff23"
+TAGS = [["red", "shirt"], [], ["blue"], ["red", "blue", "night sky"]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("labels")
+    for i in range(4):
+        (path / f"{i}.jpg").touch()
+    return path
+
+
+def write(folder: Path, form: str) -> Path:
+    rows = [{"path": f"{i}.jpg", "sender": f"s{i % 2}", "tags": own} for i, own in enumerate(TAGS)]
+    path = folder / f"labels{form}"
+    names = ["red", "shirt", "blue", "night sky"]
+    if form == ".list.csv":
+        lines = ["path,sender,tags", *(f"{r['path']},{r['sender']},{'|'.join(r['tags'])}" for r in rows)]
+        path.write_text("\n".join(lines) + "\n")
+    elif form == ".wide.csv":
+        lines = ["path,sender," + ",".join(names)]
+        lines += [
+            f"{r['path']},{r['sender']}," + ",".join(str(int(n in r["tags"])) for n in names) for r in rows
+        ]
+        path.write_text("\n".join(lines) + "\n")
+    elif form == ".list.jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif form == ".list.parquet":
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        wide = [
+            {"path": r["path"], "sender": r["sender"], **{n: n in r["tags"] for n in names}} for r in rows
+        ]
+        parquet.write_table(pyarrow.Table.from_pylist(wide), path)
+    return path
+
+
+def read(path: Path, **columns):
+    return read_labels([parse_source(str(path))], Columns(**columns))
+
+
+@pytest.mark.parametrize("form", [".list.csv", ".wide.csv", ".list.jsonl", ".list.parquet", ".wide.parquet"])
+def test_every_form_says_the_same(folder, form):
+    found = read(write(folder, form))
+    named = [sorted(found.names[t] for t in found.tags[a:b]) for a, b in pairwise(found.first)]
+    assert named == [sorted(own) for own in TAGS]
+    rows = dict(zip(found.names, found.rows_of(), strict=True))
+    assert rows["red"].tolist() == [0, 3]
+    assert [example.group for example in found.dataset.examples] == ["s0", "s1", "s0", "s1"]
+    part = found.where([3, 0], found.dataset)
+    assert {n: r.tolist() for n, r in zip(part.names, part.rows_of(), strict=True)}["red"] == [0, 1]
+
+
+def test_one_tag_has_one_name_and_names_that_only_look_alike_are_told(folder):
+    names = [
+        "Café",
+        "Cafe\u0301",
+        " Café\u200b",
+        "night  sky",
+        "",
+        "\u202e",
+        "x" * 300,
+        "Red",
+        "red",
+        CYRILLIC,
+    ]
+    (folder / "names.jsonl").write_text(json.dumps({"path": "0.jpg", "tags": names}) + "\n")
+    found = read(folder / "names.jsonl")
+    assert found.names == ["Café", "night sky", "Red", "red", CYRILLIC]
+    assert found.alike == [sorted(["Red", "red", CYRILLIC])]
+    assert found.left_out == {"names that are empty or too long": 2}
+
+
+def test_names_of_other_scripts_stay_as_they_are():
+    assert clean_name("夜空") == "夜空"
+    assert clean_name(WIDE) == WIDE
+    assert look_alikes([WIDE, "abc", "夜空", "海"]) == [["abc", WIDE]]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "the table is empty"),
+        ("path,red,red\n0.jpg,1,0\n", "columns of one name: red"),
+        ("path,price\n0.jpg,12.50\n", "'12.50' under 'price', which is neither 0 nor 1"),
+        ("path,red\n0.jpg,1,1\n", "line 2 has 3 fields, the header 2"),
+        ("name,red\n0.jpg,1\n", "name it with --path-column"),
+        ("path,tags\nmissing.jpg,red\n", "not one image to use"),
+        ('path,tags\n0.jpg,"[1, "\n', "a list of tags that is not JSON"),
+    ],
+)
+def test_bad_tables_are_told(folder, text, told):
+    (folder / "bad.csv").write_text(text)
+    with pytest.raises(DatasetError, match=told):
+        read(folder / "bad.csv")
+
+
+def test_another_encoding_and_endless_lines_are_told(folder):
+    (folder / "sjis.csv").write_bytes("path,tags\n0.jpg,夜空\n".encode("cp932"))
+    with pytest.raises(DatasetError, match="name the encoding with --encoding"):
+        read(folder / "sjis.csv")
+    assert read_labels([parse_source(str(folder / "sjis.csv"))], Columns(), "cp932").names == ["夜空"]
+    (folder / "endless.jsonl").write_text('{"path": "' + "x" * 17_000_000)
+    with pytest.raises(DatasetError, match="longer than 16,000,000 characters"):
+        read(folder / "endless.jsonl")
+
+
+def test_a_large_table_is_read_in_bounded_memory(folder):
+    """60 MB of labels, mostly of images that are not there: the table is never held."""
+    row = json.dumps({"path": "missing.jpg", "note": "y" * 600, "tags": ["red"] * 30}) + "\n"
+    with (folder / "large.jsonl").open("w") as file:
+        file.write(json.dumps({"path": "0.jpg", "tags": ["red"]}) + "\n")
+        file.writelines(row for _ in range(60_000_000 // len(row)))
+    code = (
+        "import resource, sys; from export.data import Columns, parse_source\n"
+        "from export.tags.labels import read_labels\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"found = read_labels([parse_source({str(folder / 'large.jsonl')!r})], Columns())\n"
+        "assert found.names == ['red'], found.names\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50_000  # kilobytes
