@@ -7,7 +7,8 @@ class RejectionReason(StrEnum):
     """What was wrong with an input event. The part before the dot is the stage that found it.
 
     Only faults of the input stand here: a failure of our own stops or delays the worker and never becomes
-    a rejection. `fetch.unreadable` is one of a single file, which was tried again while others were read.
+    a rejection. `fetch.unreadable` is one of a single file, which was tried again while others were read, and
+    `worker.crashed` of a single event, which was alone in two processes in a row when they ended.
     """
 
     ENVELOPE_NOT_JSON = "envelope.not_json"
@@ -33,3 +34,4 @@ class RejectionReason(StrEnum):
     IMAGE_TOO_COSTLY = "image.too_costly"
     IMAGE_DECODER_CRASHED = "image.decoder_crashed"
     VECTOR_INVALID = "vector.invalid"
+    WORKER_CRASHED = "worker.crashed"

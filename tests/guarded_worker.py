@@ -6,7 +6,7 @@ alone. The settings come from the environment. What it refused is appended to $G
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpcore
@@ -53,15 +53,23 @@ def environment(settings: Settings, guard_log: Path) -> dict[str, str]:
 class GuardedWorker(Process):
     """A running `mekiki ROLE`; its HTTP server is at `url`."""
 
-    def __init__(self, arguments: Sequence[str], settings: Settings, log: Path) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        settings: Settings,
+        log: Path,
+        module: str = "tests.guarded_worker",
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it; `module` is one that runs `main` of here, and `more` goes into its environment."""
         (self.port,) = free_ports(1)
         http = settings.http.model_copy(update={"port": self.port})
         self.settings = settings.model_copy(update={"http": http})
         self.guard_log = log.with_suffix(".refused")
         super().__init__(
-            [sys.executable, "-m", "tests.guarded_worker", *arguments],
+            [sys.executable, "-m", module, *arguments],
             log,
-            environment(self.settings, self.guard_log),
+            {**environment(self.settings, self.guard_log), **(more or {})},
         )
 
     @property
@@ -73,6 +81,11 @@ class GuardedWorker(Process):
         return self.guard_log.read_text(encoding="utf-8").split() if self.guard_log.exists() else []
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """Run the command."""
     worker.fetch.fetch.build_fetcher = guarded_fetcher
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

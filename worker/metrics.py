@@ -10,6 +10,7 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas.policy import Decision
+from schemas.rejection import RejectionReason
 
 _STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LATENCY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
@@ -55,6 +56,14 @@ class Metrics:
         )
         self.poll_lost_offsets = Counter(
             "mekiki_poll_lost_offsets", "Offsets without an outcome.", ["reason"], registry=registry
+        )
+
+        # Partitions whose last owner died, and their events that are taken one at a time for it.
+        self.poll_unclean_ends = Counter(
+            "mekiki_poll_unclean_ends", "Partitions taken over from a process that died.", registry=registry
+        )
+        self.poll_apart = Gauge(
+            "mekiki_poll_apart_events", "Events that wait to be taken one at a time.", registry=registry
         )
 
         # The time of each stage: of one event (parse, fetch, decode, codes), a batch (infer, tag),
@@ -106,6 +115,8 @@ class Metrics:
         self.decide_rejections = Counter(
             "mekiki_decide_rejections", "Events rejected to the DLQ.", ["reason"], registry=registry
         )
+        for reason in RejectionReason:
+            self.decide_rejections.labels(reason)
         self.decide_removals = Counter(
             "mekiki_decide_removals", "Image deletions passed on.", registry=registry
         )

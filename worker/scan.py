@@ -17,6 +17,7 @@ from schemas.vector import Vector
 from worker.errors import ConfigurationError
 from worker.score.outcome import Outcome, Rejected, Several, Verdict
 from worker.score.pipeline import Pipeline
+from worker.score.prepare import Prepared
 
 
 @dataclass(eq=False)
@@ -59,7 +60,7 @@ def scan(
             waiting.append(scanned)
             pipeline.submit(scanned, partial(_upload, folder, path))
         for completed in pipeline.completed(timeout=0.5):
-            assert not isinstance(completed.outcome, Several)  # a file is one event
+            assert not isinstance(completed.outcome, Several | Prepared)  # a file is one event, never held
             completed.ticket.outcome = completed.outcome
         while waiting and (outcome := waiting[0].outcome) is not None:
             line = _line(waiting.popleft().path, outcome, vectors)

@@ -187,6 +187,9 @@ class ModelSettings(_Section):
     threads: Annotated[int, Field(ge=0)] = Field(0, description="of ONNX Runtime; 0: one for each core")
     batch_size: Count = Field(32, description="most images in a batch")
     batch_wait: Seconds = Field(0.02, description="seconds that a batch waits to fill")
+    timeout: Seconds = Field(
+        60.0, description="seconds for one batch, after which the worker ends: the model hangs"
+    )
     policy: Policy | None = Field(None, description="takes the place of the bundle's policy")
     policy_file: Path | None = Field(
         None, description="a JSON file that takes the place of the bundle's policy"

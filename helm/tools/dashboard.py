@@ -149,6 +149,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 Query("sum (mekiki_commit_in_flight_events{OF})", "events"),
                 Query("sum (mekiki_poll_paused_ratio{OF})", "paused workers"),
                 Query("max (mekiki_commit_halted_ratio{OF})", "halted"),
+                Query("sum (mekiki_poll_apart_events{OF})", "one at a time"),
+                Query(_rate("mekiki_poll_unclean_ends_total"), "partitions of dead workers a second"),
             ),
             "At score.max_in_flight a worker pauses: it is the bottleneck, not Kafka.",
         ),

@@ -40,6 +40,7 @@ class Case:
 
 OUTCOMES = "mekiki_commit_outcomes_total{" + OF + ',role="score"}'
 REJECTIONS = "mekiki_decide_rejections_total{" + OF + ',reason="not_an_image"}'
+CRASHED = "mekiki_decide_rejections_total{" + OF + ',reason="worker.crashed"}'
 BLOCK = "mekiki_decide_decisions_total{" + OF + ',decision="block"}'
 ACCEPT = "mekiki_decide_decisions_total{" + OF + ',decision="accept"}'
 LAST = "mekiki_commit_last_timestamp_seconds{" + OF + ',role="score"}'
@@ -75,6 +76,14 @@ CASES = [
          {RESETS: "0x10 4x40"}, {"reason": "topic_recreated"}),
     Case("MekikiOffsetsReset", "offsets go on", False, "12m", {RESETS: "0x40"}),
     Case("MekikiOffsetsReset", "it was long ago", False, "40m", {RESETS: "0x10 4x40"}),
+    Case("MekikiOffsetsReset", "a worker that has just started found it", True, "12m",
+         {RESETS: "_x10 4x40"}, {"reason": "topic_recreated"}),
+    Case("MekikiEventCrashesWorkers", "a worker went on behind it", True, "12m", {CRASHED: "0x10 1x40"}),
+    Case("MekikiEventCrashesWorkers", "a worker that has just started found it", True, "12m",
+         {CRASHED: "_x10 1x40"}),
+    Case("MekikiEventCrashesWorkers", "it was long ago", False, "100m", {CRASHED: "0x10 1x100"}),
+    Case("MekikiEventCrashesWorkers", "other rejections", False, "12m",
+         {REJECTIONS: "0+5x40", CRASHED: "0x40"}),
     Case("MekikiFilterRatioJumps", "blocks five times as much", True, "26h",
          {BLOCK: "0+15x288 4320+75x40", ACCEPT: "0+485x340"}, step="5m"),
     Case("MekikiFilterRatioJumps", "blocks nothing any more", True, "26h",

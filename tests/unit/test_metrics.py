@@ -10,7 +10,7 @@ STAGES = "build|health|poll|stage|fetch|decode|codes|infer|decide|commit|index|s
 UNITS = "info|seconds|records|events|ratio|partitions|bytes|images|vectors"
 COUNTED = (
     "read|decisions|reviewed|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"
-    "errors|deaths"
+    "errors|deaths|unclean_ends"
 )
 NAME = re.compile(rf"mekiki_({STAGES})_([a-z]+_)*({UNITS}|{COUNTED})")
 # Each of these has a small, closed set of values in a deployment. Never an image, an event or a URL.

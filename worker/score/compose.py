@@ -1,6 +1,8 @@
 """Builds the score role from the settings: the one place where its real parts meet."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from operator import attrgetter
 from typing import TypeVar
 
 from schemas.policy import Policy
@@ -39,8 +41,11 @@ def build_pipeline(
     fetcher: Fetcher,
     decoders: DecoderPool,
     parks: bool = False,
+    is_wanted: Callable[[Ticket], bool] = lambda _: True,
 ) -> Pipeline[Ticket]:
-    """The stages from parse to decide. With `parks`, what its store does not give comes back later.
+    """The stages from parse to decide; see Pipeline for `is_wanted`.
+
+    With `parks`, what its store does not give comes back later.
 
     Raises:
         ConfigurationError: codes shall be read, and the library for it is not installed.
@@ -78,10 +83,12 @@ def build_pipeline(
         PipelineLimits(
             batch_size=settings.model.batch_size,
             batch_wait=settings.model.batch_wait,
+            judge_timeout=settings.model.timeout,
             decoding=2 * decoders.processes,
             costly=decoders.costly,
             costly_bytes=int(settings.fetch.max_memory) // 4,
         ),
+        is_wanted,
     )
 
 
@@ -103,7 +110,9 @@ def build_score_role(
     """
     policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
     decoders = stack.enter_context(create_decoders(settings.decode, note_death=metrics.note_decoder_death))
-    pipeline: Pipeline[Entry] = build_pipeline(settings, bundle, policy, metrics, fetcher, decoders)
+    pipeline: Pipeline[Entry] = build_pipeline(
+        settings, bundle, policy, metrics, fetcher, decoders, is_wanted=attrgetter("is_ours")
+    )
     return ScoreRole(
         name=name,
         consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),

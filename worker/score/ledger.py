@@ -5,7 +5,7 @@ events. A record of several events is finished when each of them is.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from confluent_kafka import TopicPartition
@@ -70,9 +70,9 @@ class Ledger:
         self.in_flight_bytes = 0
 
     @property
-    def partition_count(self) -> int:
-        """Partitions that are ours."""
-        return len(self._partitions)
+    def partitions(self) -> Collection[Partition]:
+        """Those that are ours."""
+        return self._partitions.keys()
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         """These partitions are ours from now on."""
@@ -85,6 +85,13 @@ class Ledger:
             for entry in self._partitions.pop((partition.topic, partition.partition), ()):
                 entry.revoke()
                 self._forget(entry)
+
+    def abandon(self, partitions: Iterable[TopicPartition]) -> None:
+        """Want no outcome any more for what has none yet; what is finished may still be committed."""
+        for partition in partitions:
+            for entry in self._partitions.get((partition.topic, partition.partition), ()):
+                for part in (entry, *entry.parts):
+                    part.is_ours = part.is_ours and part.outcome is not None
 
     def reset(self, topic: str, number: int) -> set[int]:
         """The partition is read from somewhere else on: what is in flight counts for nothing.
@@ -131,14 +138,16 @@ class Ledger:
         self.in_flight_bytes += entry.size
         return entry.parts
 
-    def finished(self, limit: int) -> Finished:
+    def finished(self, limit: int, without: Collection[Partition] = ()) -> Finished:
         """Up to `limit` finished events that no unfinished one precedes in their partition.
 
-        Those of one record stay together, and may be more.
+        Those of one record stay together, and may be more. None of the partitions `without`.
         """
         entries: list[tuple[InputRecord, Outcome]] = []
         offsets: list[TopicPartition] = []
         for (topic, number), tracked in self._partitions.items():
+            if (topic, number) in without:
+                continue
             next_offset = None
             for entry in tracked:
                 outcomes = entry.outcomes()
@@ -164,3 +173,10 @@ class Ledger:
     def waiting(self, topic: str, partition: int) -> int:
         """Records of one partition between poll and commit."""
         return len(self._partitions.get((topic, partition), ()))
+
+    def span(self, place: Partition) -> tuple[int, int] | None:
+        """Of the records of a partition between poll and commit: the first offset, and the one behind all."""
+        entries = self._partitions.get(place)
+        if not entries:
+            return None
+        return entries[0].record.offset, entries[-1].record.offset + 1

@@ -3,8 +3,9 @@
 An event goes from step to step (`prepare.py`), each in the threads that are for it: an image that waits for a
 slow store or for a decoder's memory holds up none that does not.
 
-Every submitted event comes out of `completed` once, in any order. The caller bounds how many are
-inside; the channels between the stages are then bounded too.
+Every submitted event comes out of `completed` once, in any order; one that was submitted to be held comes
+out prepared, and once more after `judge`. The caller bounds how many are inside; the channels between the
+stages are then bounded too.
 """
 
 import queue
@@ -27,25 +28,37 @@ from worker.score.prepare import Prepared, Step, ToDecode, ToFetch
 
 Ticket = TypeVar("Ticket")
 
+_LONGEST_TURN_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Completed(Generic[Ticket]):
-    """What became of the event that was submitted with `ticket`, or that it is several."""
+    """What became of the event submitted with `ticket`, or that it is several, or held before the model."""
 
     ticket: Ticket
-    outcome: Outcome | Several
+    outcome: Outcome | Several | Prepared
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """How long, in seconds, the batch of this number is known to be in the model, and when that was seen."""
+
+    batch: int
+    at: float
+    seconds: float
 
 
 @dataclass(frozen=True)
 class PipelineLimits:
     """How many threads for what: the first steps, and images in decoders, of those `costly` ones.
 
-    A batch has up to `batch_size` images and waits `batch_wait` seconds to fill. What is costly and waits may
-    hold `costly_bytes`.
+    A batch has up to `batch_size` images, waits `batch_wait` seconds to fill, and may be in the model for
+    `judge_timeout` seconds. What is costly and waits may hold `costly_bytes`.
     """
 
     batch_size: int
     batch_wait: float
+    judge_timeout: float = float("inf")
     threads: int = 2
     decoding: int = 4
     costly: int = 1
@@ -64,12 +77,20 @@ class Pipeline(Generic[Ticket]):
         judge: Callable[[Sequence[Prepared]], list[Verdict]],
         lanes: Lanes,
         limits: PipelineLimits,
+        is_wanted: Callable[[Ticket], bool] = lambda _: True,
     ) -> None:
+        """Build the stages. What is not wanted any more when its turn comes never meets the model."""
+        self._is_wanted = is_wanted
         self._prepare = prepare
         self._judge = judge
         self._lanes = lanes
         self._limits = limits
         self._prepared: queue.SimpleQueue[tuple[Ticket, Prepared] | None] = queue.SimpleQueue()
+        self._holding = threading.Event()  # what is prepared comes out, and does not go on to the model
+        self._alone = threading.Event()  # what is in the model, or on its way there, is the only one
+        self._batches = 0  # that went into the model
+        self._in_model = False
+        self._watched = _Watched(0, 0.0, 0.0)
         self._completed: queue.SimpleQueue[Completed[Ticket] | BaseException] = queue.SimpleQueue()
         self._begin = ThreadPoolExecutor(limits.threads, "prepare")
         self._decode = ThreadPoolExecutor(limits.decoding, "decode")
@@ -93,24 +114,43 @@ class Pipeline(Generic[Ticket]):
         self._prepared.put(None)
         self._judging.join(10)
 
-    def submit(self, ticket: Ticket, read: Callable[[], Parsed], *, is_new: bool = True) -> None:
+    def submit(
+        self, ticket: Ticket, read: Callable[[], Parsed], *, is_new: bool = True, hold: bool = False
+    ) -> None:
         """Take in an event; `read` parses it, in a thread of the pipeline. Does not block.
 
-        One that is not new says nothing of what the traffic is.
+        One that is not new says nothing of what the traffic is. Where all that are inside are to be held,
+        what would go to the model comes out as Prepared.
         """
+        (self._holding.set if hold else self._holding.clear)()
         self._begin.submit(self._go_on, ticket, lambda: self._prepare(read), _nothing, is_new)
 
     def waiting(self) -> str | None:
         """Why nothing more should be submitted for now: most images are of stores that fail."""
         return self._lanes.waiting()
 
+    def judge(self, ticket: Ticket, prepared: Prepared) -> None:
+        """Take in again what was held, for the model alone: nothing else is inside. Does not block."""
+        self._alone.set()
+        self._prepared.put((ticket, prepared))
+
+    def settle(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds until the model has returned what it has now; whether it did."""
+        batch, deadline = self._batches, time.monotonic() + timeout
+        while self._in_model and self._batches == batch:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.001)
+        return True
+
     def completed(self, timeout: float) -> list[Completed[Ticket]]:
         """Everything that came out since the last call; waits up to `timeout` seconds for the first.
 
         Raises:
-            StageError: a stage failed by our own fault. The pipeline is of no more use.
+            StageError: a stage failed by our own fault, or the model hangs. The pipeline is of no more use.
 
         """
+        self._raise_if_the_model_hangs()
         finished: list[Completed[Ticket]] = []
         try:
             finished.append(_unless_failed(self._completed.get(timeout=timeout)))
@@ -138,7 +178,7 @@ class Pipeline(Generic[Ticket]):
             self._completed.put(error)
 
     def _pass_on(self, ticket: Ticket, step: Step, release: Callable[[], None], is_new: bool) -> None:
-        if isinstance(step, Prepared):
+        if isinstance(step, Prepared) and not self._holding.is_set():
             self._prepared.put((ticket, step))
         elif isinstance(step, ToFetch):
             fetched = partial(self._fetched, ticket, step.then, is_new)
@@ -184,11 +224,40 @@ class Pipeline(Generic[Ticket]):
     def _judge_batches(self) -> None:
         try:
             while batch := self._next_batch():
+                self._batches += 1
+                self._in_model = True  # before it is asked what is wanted: see settle
+                batch = self._wanted(batch)
+                if not batch:
+                    self._in_model = False
+                    continue
                 verdicts = self._judge([prepared for _, prepared in batch])
+                self._in_model = False
                 for (ticket, _), verdict in zip(batch, verdicts, strict=True):
                     self._completed.put(Completed(ticket, verdict))
         except BaseException as error:  # noqa: BLE001 - raised again by completed()
             self._completed.put(error)
+
+    def _wanted(self, batch: list[tuple[Ticket, Prepared]]) -> list[tuple[Ticket, Prepared]]:
+        wanted = []
+        for ticket, prepared in batch:
+            if self._is_wanted(ticket):
+                wanted.append((ticket, prepared))
+            else:
+                self._completed.put(Completed(ticket, prepared))
+        return wanted
+
+    def _raise_if_the_model_hangs(self) -> None:
+        """Count how long one batch is in the model; while this process stands still, no time passes."""
+        now, before = time.monotonic(), self._watched
+        if not self._in_model or self._batches != before.batch:
+            self._watched = _Watched(self._batches, now, 0.0)
+            return
+        passed = before.seconds + min(now - before.at, _LONGEST_TURN_SECONDS)
+        self._watched = _Watched(before.batch, now, passed)
+        if passed > self._limits.judge_timeout:
+            raise StageError(
+                f"the model has not returned for {self._limits.judge_timeout:g} s (model.timeout): it hangs"
+            )
 
     def _next_batch(self) -> list[tuple[Ticket, Prepared]]:
         """The next images, up to the batch size; empty at the end."""
@@ -205,6 +274,9 @@ class Pipeline(Generic[Ticket]):
             if not batch:
                 deadline = time.monotonic() + self._limits.batch_wait
             batch.append(item)
+            if self._alone.is_set():
+                self._alone.clear()
+                break
         return batch
 
 

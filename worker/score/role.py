@@ -7,17 +7,17 @@ time, paused while the pipeline is full: slow work never costs the worker its pa
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from worker.errors import MekikiError, StageError
 from worker.health import Health
 from worker.metrics import Metrics
-from worker.score.ledger import Entry, Ledger
+from worker.score.admission import Admission
+from worker.score.ledger import Entry, Finished, Ledger, Partition
 from worker.score.log_watch import LogWatch
-from worker.score.outcome import Outcome, PassedOver, PassOverReason, Rejected, Removal, Several, Verdict
+from worker.score.outcome import Outcome, PassedOver, PassOverReason, Rejected, Removal, Verdict
 from worker.score.parsed import Parsed
 from worker.score.pipeline import Pipeline
 from worker.score.reviews import Reviews
@@ -39,6 +39,7 @@ HALT_ADVICE = "the worker halts and commits nothing. Mend the cause, then restar
 _POLL_SECONDS = 0.05
 _POLL_RECORDS = 256
 _LAG_INTERVAL_SECONDS = 1.0
+_SETTLE_SECONDS = 1.0
 
 _PERMANENT = PERMANENT | {KafkaError._AUTHENTICATION, KafkaError._FATAL}
 
@@ -67,7 +68,6 @@ class ScoreRole:
         self._consumer = consumer
         self._topic = topic
         self._pipeline = pipeline
-        self._parse = parse
         self._publish = publish
         self._delivery = delivery
         self._guard = guard
@@ -77,9 +77,7 @@ class ScoreRole:
         self._health = health
         self._ledger = Ledger()
         self._log_watch = LogWatch(consumer, self._ledger, identity, metrics)
-        self._inside = 0  # events in the pipeline, those of revoked partitions among them, and their bytes
-        self._inside_bytes = 0
-        self._parts: deque[Entry] = deque()  # events of records of several that the pipeline has no room for
+        self._admission = Admission(consumer, self._ledger, pipeline, parse, settings.max_in_flight, metrics)
         self._stopping = threading.Event()
         self._paused = False
         self._assignment_moved = False
@@ -109,7 +107,11 @@ class ScoreRole:
             while not self._stopping.is_set():
                 self._turn()
             self._drain()
+            self._commit(closing=list(self._ledger.partitions))
             self._guard.raise_if_halted()
+        except StageError:
+            self._save()
+            raise
         finally:
             self._closing = True
             self._consumer.close()
@@ -120,7 +122,9 @@ class ScoreRole:
         self._health.beat()
         self._log_watch.start_over_if_recreated()
         self._poll()
+        self._admit()
         self._collect(0.0)
+        self._admit()
         if time.monotonic() >= self._next_commit:
             self._commit()
         self._observe_lag()
@@ -128,7 +132,8 @@ class ScoreRole:
     def _poll(self) -> None:
         """Take in what there is room for. While full, poll goes on with every partition paused."""
         self._pause_or_resume()
-        messages = self._consumer.consume(_POLL_RECORDS, _POLL_SECONDS)
+        room = max(1, self._settings.max_in_flight - self._ledger.in_flight)
+        messages = self._consumer.consume(min(_POLL_RECORDS, room), _POLL_SECONDS)
         if self._callback_error is not None:
             raise self._callback_error
         for message in messages:
@@ -144,12 +149,14 @@ class ScoreRole:
                 entry.outcome = PassedOver(PassOverReason.ALREADY_JUDGED)
             else:
                 self._metrics.poll_events.labels(self._name).inc()
-                self._submit(entry)
+                self._admission.take(entry)
 
-    def _submit(self, entry: Entry) -> None:
-        self._inside += 1
-        self._inside_bytes += entry.record.size
-        self._pipeline.submit(entry, partial(self._parse, entry.record))
+    def _admit(self) -> None:
+        try:
+            self._admission.learn()
+        except KafkaException as error:
+            self._guard.not_delivered(NotDelivered(f"what was committed cannot be read: {error.args[0]}"))
+        self._admission.turn(self._commit)
 
     def _pause_or_resume(self) -> None:
         paused = self._should_pause()
@@ -165,8 +172,8 @@ class ScoreRole:
             return True
         share = 2 if self._paused else 1
         # What was revoked while inside is dropped when it comes out; until then it takes its room.
-        events = max(self._ledger.in_flight, self._inside)
-        size = max(self._ledger.in_flight_bytes, self._inside_bytes)
+        events = max(self._ledger.in_flight, self._admission.inside)
+        size = max(self._ledger.in_flight_bytes, self._admission.inside_bytes)
         return (
             events >= self._settings.max_in_flight / share
             or size >= self._settings.max_in_flight_bytes / share
@@ -174,48 +181,58 @@ class ScoreRole:
 
     def _collect(self, timeout: float) -> None:
         for completed in self._pipeline.completed(timeout):
-            entry, outcome = completed.ticket, completed.outcome
-            self._inside -= 1
-            self._inside_bytes -= entry.record.size
-            if isinstance(outcome, Several):
-                self._parts.extend(self._ledger.split(entry, outcome.values))
-            else:
-                entry.outcome = outcome
-        while self._parts and self._inside < self._settings.max_in_flight:
-            if (part := self._parts.popleft()).is_ours:
-                self._submit(part)
+            self._admission.came_out(completed)
         self._metrics.commit_in_flight.set(self._ledger.in_flight)
 
-    def _commit(self) -> None:
-        """Make finished outcomes durable and advance the offsets.
+    def _commit(self, closing: Collection[Partition] = ()) -> bool:
+        """Make finished outcomes durable and advance the offsets; whether that is done.
 
         1. Take the unbroken run of finished events of each partition.
-        2. Halt, with nothing committed, if their rejections break the limit.
+        2. Halt, with no outcome committed, if their rejections break the limit.
         3. Let people's words take the place of the policy's decisions.
-        4. Turn outcomes into records, and deliver them with the offsets.
+        4. Turn outcomes into records, and deliver them with the offsets and what stands beside these; it says
+           of the partitions `closing` that nothing of them is in flight any more.
         5. Forget what is durable. What was not delivered stays for the next turn.
         """
         self._next_commit = time.monotonic() + self._settings.commit_interval
-        finished = self._ledger.finished(self._settings.commit_records)
-        if not finished.entries or self._guard.halted:
-            return
-        rejected = [isinstance(outcome, Rejected) for _, outcome in finished.entries]
-        if self._guard.halts(rejected):
-            return
+        finished = self._finished()
+        offsets = self._admission.offsets(finished.offsets, closing)
+        if self._guard.halted and not closing:
+            return False
+        if not offsets:
+            return True
+        rejected = _rejected(finished)
         entries = self._reviews.applied(finished.entries)
         records = [out for record, outcome in entries for out in self._publish(record, outcome)]
         try:
             with self._metrics.stage_seconds.labels("commit").time():
-                self._delivery.deliver(records, finished.offsets, self._consumer)
+                self._delivery.deliver(records, offsets, self._consumer)
         except NotDelivered as error:
             self._guard.not_delivered(error)
-            return
+            return False
         self._ledger.committed(finished.offsets)
         self._reviews.committed()
+        self._admission.committed(offsets)
         self._guard.delivered(rejected)
         self._count(entries)
         if len(finished.entries) >= self._settings.commit_records:
             self._next_commit = 0.0  # there is more
+        return True
+
+    def _finished(self) -> Finished:
+        """What may be committed; nothing where that would break the limit, or did."""
+        if not self._guard.halted:
+            finished = self._ledger.finished(self._settings.commit_records, self._admission.unknown)
+            if not finished.entries or not self._guard.halts(_rejected(finished)):
+                return finished
+        return Finished([], [])
+
+    def _save(self) -> None:
+        """Commit what is finished, as good as it goes: the role ends by a failure of a stage."""
+        try:
+            self._commit()
+        except MekikiError as error:
+            logger.warning("what was finished is left uncommitted: %s", error)
 
     def _count(self, entries: Sequence[tuple[InputRecord, Outcome]]) -> None:
         metrics, now = self._metrics, time.time()
@@ -238,6 +255,7 @@ class ScoreRole:
         while self._ledger.in_flight and not self._guard.halted and time.monotonic() < deadline:
             self._health.beat()
             self._poll()
+            self._admit()
             self._collect(_POLL_SECONDS)
             self._commit()
         if self._ledger.in_flight:
@@ -249,6 +267,7 @@ class ScoreRole:
         except Exception as error:  # noqa: BLE001 - raised by _poll: librdkafka must finish its rebalance
             self._callback_error = error
         self._ledger.assign(partitions)
+        self._admission.assign(partitions)
         self._log_watch.forget(partitions)
         self._assignment_changed()
         self._health.satisfy(ASSIGNED)
@@ -258,10 +277,21 @@ class ScoreRole:
         if not self._closing:
             try:
                 self._collect(0.0)
-                self._commit()
+                self._commit(closing=self._abandon(partitions))
             except Exception as error:  # noqa: BLE001 - raised by _poll: librdkafka must finish its rebalance
                 self._callback_error = error
         self._forget(partitions)
+
+    def _abandon(self, partitions: list[TopicPartition]) -> list[Partition]:
+        """Begin nothing more of these partitions; those of which nothing is in the model any more.
+
+        Else an event of theirs could end this process after it has said that nothing of it is in flight.
+        """
+        self._ledger.abandon(partitions)
+        if not self._pipeline.settle(_SETTLE_SECONDS):
+            return []
+        self._collect(0.0)
+        return [(at.topic, at.partition) for at in partitions]
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         logger.warning("%d partitions were lost to the group", len(partitions))
@@ -270,13 +300,14 @@ class ScoreRole:
     def _forget(self, partitions: list[TopicPartition]) -> None:
         self._ledger.revoke(partitions)
         self._reviews.forget(partitions)
+        self._admission.forget(partitions)
         self._log_watch.forget(partitions)
         self._metrics.poll_lag.clear()
         self._assignment_changed()
 
     def _assignment_changed(self) -> None:
         self._assignment_moved = True
-        self._metrics.poll_assigned.labels(self._name).set(self._ledger.partition_count)
+        self._metrics.poll_assigned.labels(self._name).set(len(self._ledger.partitions))
 
     def _observe_lag(self) -> None:
         if time.monotonic() < self._next_lag:
@@ -288,3 +319,7 @@ class ScoreRole:
                 self._log_watch.measured(at.topic, at.partition, high)
                 waiting = self._ledger.waiting(at.topic, at.partition)
                 self._metrics.poll_lag.labels(at.topic, str(at.partition)).set(high - at.offset + waiting)
+
+
+def _rejected(finished: Finished) -> list[bool]:
+    return [isinstance(outcome, Rejected) for _, outcome in finished.entries]

@@ -102,10 +102,12 @@ class Guard:
             raise RejectionLimitExceeded(self._halted)
 
     def delivered(self, rejected: Sequence[bool]) -> None:
-        """Count these outcomes (True: rejected), which are durable with their offsets."""
+        """Count these outcomes (True: rejected), which are durable with their offsets; there may be none."""
         self._undelivered_since = None
-        self._limit.add(rejected)
         self._metrics.commit_transactions.labels(self._role, "success").inc()
+        if not rejected:
+            return  # a process that dies and starts and dies commits no outcome either
+        self._limit.add(rejected)
         self._metrics.commit_outcomes.labels(self._role).inc(len(rejected))
         self._metrics.commit_last.labels(self._role).set(time.time())
 

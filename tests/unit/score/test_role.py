@@ -95,7 +95,8 @@ class SlowPipeline:
         self.inside = []
         self.out = []
 
-    def submit(self, ticket, _):
+    def submit(self, ticket, _, *, hold):
+        assert not hold
         self.inside.append(ticket)
 
     def finish(self):
@@ -106,6 +107,13 @@ class SlowPipeline:
     def completed(self, _):
         out, self.out = self.out, []
         return out
+
+
+class Taken:
+    """A delivery that takes everything."""
+
+    def deliver(self, *_):
+        pass
 
 
 def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
@@ -127,7 +135,7 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
         pipeline=cast(Any, pipeline),
         parse=lambda _: NOTHING,
         publish=NOTHING,
-        delivery=NOTHING,
+        delivery=cast(Any, Taken()),
         guard=guard,
         reviews=Reviews(NoReviews()),
         identity=cast(Any, SameTopic()),
@@ -139,6 +147,7 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
     def turns(count):
         for _ in range(count):
             role._poll()
+            role._admit()
             role._collect(0.0)
 
     role._on_assign(cast(Any, log), OURS)
