@@ -53,7 +53,7 @@ def _poison(step: str, fault: str) -> None:
 
         worker.score.judge.Judge.__call__ = judged  # type: ignore[method-assign]
     else:
-        prepare = worker.score.prepare.Preparer.__call__
+        prepare = worker.score.prepare.Preparer.begin
 
         def prepared(self: Any, read: Any) -> Any:
             event = read()
@@ -61,7 +61,7 @@ def _poison(step: str, fault: str) -> None:
                 FAULTS[fault]()
             return prepare(self, lambda: event)
 
-        worker.score.prepare.Preparer.__call__ = prepared  # type: ignore[method-assign]
+        worker.score.prepare.Preparer.begin = prepared  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

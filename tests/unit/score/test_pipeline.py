@@ -44,9 +44,9 @@ def judge(batch):
     ]
 
 
-def pipeline(prepare=prepare, judge=judge, **changes):
+def pipeline(prepare=prepare, judge=judge, is_wanted=lambda _: True, **changes):
     limits = PipelineLimits(**{"threads": 4, "batch_size": 8, "batch_wait": 0.01, **changes})
-    return Pipeline(prepare, judge, Lanes(LaneLimits()), limits)
+    return Pipeline(prepare, judge, Lanes(LaneLimits()), limits, is_wanted)
 
 
 def outcomes_of(running, count, timeout=5.0):
@@ -179,3 +179,74 @@ def test_of_what_is_costly_and_waits_bytes_are_let_go_and_got_again():
             running.submit(number, lambda number=number: upload(number))
         assert len(outcomes_of(running, 2)) == 2
         assert len(again) <= 8
+
+
+def test_what_is_held_comes_out_prepared_and_is_judged_alone_when_asked():
+    sizes = []
+
+    def counting(batch):
+        sizes.append(len(batch))
+        return judge(batch)
+
+    with pipeline(judge=counting, batch_wait=5.0) as running:
+        running.submit(1, lambda: upload(1), hold=True)
+        prepared = outcomes_of(running, 1)[1]
+        assert isinstance(prepared, Prepared)
+        began = time.monotonic()
+        running.judge(1, prepared)
+        assert isinstance(outcomes_of(running, 1)[1], Verdict)
+        assert time.monotonic() - began < 2.0, "it waited for others"
+    assert sizes == [1]
+
+
+def test_a_model_that_hangs_is_told(monkeypatch):
+    monkeypatch.setattr("worker.score.pipeline._LONGEST_TURN_SECONDS", 0.02)
+    entered, leave = threading.Event(), threading.Event()
+
+    def hanging(batch):
+        entered.set()
+        leave.wait(5)
+        return judge(batch)
+
+    with pipeline(judge=hanging, judge_timeout=0.1) as running:
+        running.submit(1, lambda: upload(1))
+        assert entered.wait(5)
+        running.completed(0.0)
+        time.sleep(0.2)  # as a process that was stopped: this counts as one turn
+        running.completed(0.0)
+        with pytest.raises(StageError, match="it hangs"):
+            outcomes_of(running, 1)
+        leave.set()
+
+
+def test_what_is_not_wanted_any_more_never_meets_the_model():
+    judged = []
+
+    def noting(batch):
+        judged.extend(image.event.event_id for image in batch)
+        return judge(batch)
+
+    with pipeline(judge=noting, is_wanted=lambda ticket: ticket % 2) as running:
+        for number in range(6):
+            running.submit(number, lambda number=number: upload(number))
+        outcomes = outcomes_of(running, 6)
+        assert running.settle(1.0)
+    assert sorted(judged) == ["1", "3", "5"]
+    assert [isinstance(outcomes[number], Verdict) for number in range(6)] == [False, True] * 3
+
+
+def test_settling_waits_for_the_model_and_not_for_ever():
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(batch):
+        entered.set()
+        leave.wait(5)
+        return judge(batch)
+
+    with pipeline(judge=slow) as running:
+        assert running.settle(0.0)
+        running.submit(1, lambda: upload(1))
+        assert entered.wait(5)
+        assert not running.settle(0.01)
+        leave.set()
+        assert running.settle(5.0)
