@@ -61,6 +61,8 @@ def poison(
                     log = home / f"{number}-{len(poisoned.ends)}.log"
                     workers[number] = _start(settings, number, log, fault)
             time.sleep(0.2)
+        for worker in workers:
+            worker.wait_until(lambda worker=worker: "running score" in worker.tail(), "running", 30)  # type: ignore[misc]
         assert [worker.terminate(30) for worker in workers] == [0, 0, 0], workers[0].tail()
     finally:
         for worker in workers:
