@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="FILE", help="JSON lines; - for standard output"
     )
     folder.add_argument("--vectors", action="store_true", help="with each image's embedding")
+    add("console", _console, "a page to see decisions, overrule them and try thresholds")
     add("check", _check, "look at settings, bundle, broker and topics; say what is wrong")
     topics = commands.add_parser("topics", help="the Kafka topics").add_subparsers(required=True)
     create = topics.add_parser("create", parents=[common], help="make the topics that are missing")
@@ -145,6 +146,15 @@ def _run(settings: Settings, options: argparse.Namespace, _: Console) -> int:
     from worker.roles import run_roles  # noqa: PLC0415
 
     run_roles(settings, options.roles, build_fetcher)
+    return 0
+
+
+def _console(settings: Settings, _: argparse.Namespace, __: Console) -> int:
+    if importlib.util.find_spec("sqlalchemy") is None:
+        raise ConfigurationError("the console needs SQLAlchemy: install mekiki[console]")
+    from worker.run_console import run_console  # noqa: PLC0415
+
+    run_console(settings)
     return 0
 
 

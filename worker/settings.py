@@ -267,6 +267,36 @@ class HttpSettings(_Section):
     )
 
 
+class ConsoleSettings(_Section):
+    """The console: a page for people."""
+
+    host: str = Field("127.0.0.1", description="0.0.0.0 to be reached from other machines")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(9465, description="0: any free port")
+    database: str = Field(
+        "sqlite:///console.db",
+        description="SQLAlchemy URL of a database of its own, such as postgresql+psycopg://user@host/mekiki; "
+        "it is rebuilt from the topics",
+    )
+    retention: Seconds = Field(2_592_000.0, description="seconds that verdicts are kept")
+    search_url: str | None = Field(None, description="of the index role, such as http://mekiki-index:9464")
+    lease: Seconds = Field(120.0, description="seconds that an image is one reviewer's")
+    picture_bytes: Bytes = Field(ByteSize(64_000_000), description="of thumbnails kept in memory")
+    sign_in: Literal["none", "tokens", "proxy"] = Field(
+        "none", description="none: everybody on this machine reviews, and nobody else is let in"
+    )
+    tokens_file: Path | None = Field(None, description="lines of NAME viewer|reviewer SHA256-of-token")
+    secret_file: Path | None = Field(
+        None, description="32 bytes or more that sign sessions; unset: sessions end with the process"
+    )
+    trusted_proxies: list[IPvAnyNetwork] = Field(
+        default_factory=list, description="networks whose headers say who is there"
+    )
+    user_header: str = Field("X-Forwarded-User", description="set by the proxy, which must drop the client's")
+    groups_header: str = Field("X-Forwarded-Groups", description="comma-separated")
+    reviewer_group: str = "mekiki-reviewer"
+    viewer_group: str = "mekiki-viewer"
+
+
 class LogSettings(_Section):
     """Log lines go to standard error."""
 
@@ -294,6 +324,7 @@ class Settings(BaseSettings):
     score: ScoreSettings = ScoreSettings()
     index: IndexSettings = IndexSettings()
     http: HttpSettings = HttpSettings()
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -1,0 +1,161 @@
+"""Puts rows into the database, forgets deleted images and what is older than the retention."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, select, tuple_
+
+from console.database import Database, forgotten, image, lease, place, step, verdict
+from console.rows import Row, Rows, image_digest, queue_of
+
+# SQLite takes 32,766 variables in a statement.
+_CHUNK = 500
+
+Places = Mapping[tuple[str, int], int]
+
+
+class Store:
+    """Used by the reading thread; `places` and `retain` by anyone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def places(self) -> dict[tuple[str, int], int]:
+        """The next offset to read, by topic and partition."""
+        with self._database.transaction() as connection:
+            return {(row.topic, row.partition): row.next_offset for row in connection.execute(select(place))}
+
+    def add(self, rows: Rows, places: Places) -> list[Row]:
+        """Add `rows` and note `places` in one transaction. What is there already stays as it is.
+
+        Returns:
+            The verdicts that were kept.
+
+        """
+        with self._database.transaction() as connection:
+            self._forget(connection, rows.deletions)
+            gone = self._gone(connection, rows)
+            verdicts = [row for row in rows.verdicts if not _is_gone(row, gone)]
+            steps = [row for row in rows.steps if not _is_gone_step(row, gone)]
+            _insert(connection, verdict, verdicts)
+            _insert(connection, step, steps)
+            self._latest(connection, verdicts)
+            self._note(connection, places)
+        return verdicts
+
+    def retain(self, since_ms: int) -> int:
+        """Drop what is older; returns how many verdicts."""
+        dropped = 0
+        with self._database.transaction() as connection:
+            dropped = connection.execute(delete(verdict).where(verdict.c.decided_ms < since_ms)).rowcount
+            connection.execute(delete(image).where(image.c.decided_ms < since_ms))
+            connection.execute(delete(step).where(step.c.at_ms < since_ms))
+            connection.execute(delete(forgotten).where(forgotten.c.at_ms < since_ms))
+            connection.execute(delete(lease).where(lease.c.until_ms < since_ms))
+        return dropped
+
+    def _forget(self, connection: Connection, deletions: Sequence[Row]) -> None:
+        for row in deletions:
+            image_id, at = row["image_id"], (row["partition"], row["offset"])
+            known = {name: row[name] for name in ("image_digest", "partition", "offset", "at_ms")}
+            same = and_(
+                forgotten.c.image_digest == row["image_digest"], forgotten.c.partition == row["partition"]
+            )
+            connection.execute(delete(forgotten).where(same, forgotten.c.offset <= row["offset"]))
+            if connection.execute(select(forgotten.c.offset).where(same)).first() is None:
+                connection.execute(insert(forgotten).values(known))
+            earlier = and_(
+                verdict.c.image_id == image_id,
+                verdict.c.input_partition == at[0],
+                verdict.c.input_offset < at[1],
+            )
+            connection.execute(delete(verdict).where(earlier))
+            connection.execute(delete(step).where(step.c.image_id == image_id))
+            connection.execute(delete(image).where(image.c.image_id == image_id))
+            connection.execute(delete(lease).where(lease.c.image_id == image_id))
+            left = connection.execute(select(verdict).where(verdict.c.image_id == image_id)).mappings().all()
+            self._latest(connection, [{**row, "margin": 9.0} for row in left])
+
+    def _gone(self, connection: Connection, rows: Rows) -> dict[tuple[str, int], int]:
+        """Of the images of `rows` that were deleted: the offset of the deletion, by digest and partition."""
+        images = {row["image_id"] for row in (*rows.verdicts, *rows.steps)}
+        digests = {image_digest(name): name for name in images}
+        found: dict[tuple[str, int], int] = {}
+        for part in _chunks(list(digests)):
+            query = select(forgotten).where(forgotten.c.image_digest.in_(part))
+            for row in connection.execute(query):
+                found[digests[row.image_digest], row.partition] = row.offset
+        return found
+
+    def _latest(self, connection: Connection, verdicts: Sequence[Row]) -> None:
+        newest: dict[str, Row] = {}
+        for row in verdicts:
+            before = newest.get(row["image_id"])
+            if before is None or _age(before) < _age(row):
+                newest[row["image_id"]] = row
+        for part in _chunks(list(newest)):
+            known = {
+                row.image_id: row
+                for row in connection.execute(select(image).where(image.c.image_id.in_(part)))
+            }
+            fresh = [
+                newest[name]
+                for name in part
+                if name not in known
+                or (known[name].decided_ms, known[name].partition, known[name].offset) < _age(newest[name])
+            ]
+            names = [row["image_id"] for row in fresh]
+            if not names:
+                continue
+            connection.execute(delete(image).where(image.c.image_id.in_(names)))
+            connection.execute(delete(lease).where(lease.c.image_id.in_(names)))
+            connection.execute(
+                insert(image),
+                [
+                    {
+                        **{name: row[name] for name in image.c.keys() if name != "queue"},  # noqa: SIM118
+                        "queue": queue_of(row),
+                    }
+                    for row in fresh
+                ],
+            )
+
+    def _note(self, connection: Connection, places: Places) -> None:
+        for (topic, partition), offset in places.items():
+            at = and_(place.c.topic == topic, place.c.partition == partition)
+            connection.execute(delete(place).where(at))
+            connection.execute(insert(place).values(topic=topic, partition=partition, next_offset=offset))
+
+
+def _insert(connection: Connection, table: Any, rows: Sequence[Row]) -> None:
+    """Insert what is not there: the same record read twice is one row."""
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key.columns]
+    columns = list(table.c.keys())
+    unique = {tuple(row[key] for key in keys): row for row in rows}
+    for part in _chunks(list(unique)):
+        query = select(*table.primary_key.columns).where(tuple_(*table.primary_key.columns).in_(part))
+        there = {tuple(row) for row in connection.execute(query)}
+        fresh = [{name: unique[key][name] for name in columns} for key in part if key not in there]
+        if fresh:
+            connection.execute(insert(table), fresh)
+
+
+def _is_gone(row: Row, gone: Mapping[tuple[str, int], int]) -> bool:
+    return bool(row["input_offset"] < gone.get((row["image_id"], row["input_partition"]), -1))
+
+
+def _is_gone_step(row: Row, gone: Mapping[tuple[str, int], int]) -> bool:
+    cause = row["cause"]
+    if cause is None:  # the index's: it has no place of the input
+        return any(image_id == row["image_id"] for image_id, _ in gone)
+    return bool(cause[1] < gone.get((row["image_id"], cause[0]), -1))
+
+
+def _age(row: Mapping[str, Any]) -> tuple[int, int, int]:
+    return row["decided_ms"], row["partition"], row["offset"]
+
+
+def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (items[begin : begin + _CHUNK] for begin in range(0, len(items), _CHUNK))
