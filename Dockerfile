@@ -22,11 +22,13 @@ RUN python3 -m venv --without-pip /opt/mekiki \
       *) echo "VARIANT is $VARIANT: it must be cpu or cuda" >&2; exit 1 ;; \
     esac \
  && sed -i 's/^onnxruntime==\(.*\)/&\nonnxruntime-gpu==\1/' constraints.txt \
- && mkdir worker schemas export && touch worker/__init__.py schemas/__init__.py export/__init__.py \
- && python3 -m pip --python /opt/mekiki install --no-cache-dir -c constraints.txt '.[codes,formats]' $runtime
+ && mkdir worker schemas export console \
+ && touch worker/__init__.py schemas/__init__.py export/__init__.py console/__init__.py \
+ && python3 -m pip --python /opt/mekiki install --no-cache-dir -c constraints.txt '.[codes,formats,console,console-postgres]' $runtime
 COPY worker worker
 COPY schemas schemas
 COPY export export
+COPY console console
 RUN python3 -m pip --python /opt/mekiki install --no-cache-dir --no-deps --force-reinstall . \
  && find /opt/mekiki -name tests -type d -prune -exec rm -rf {} +
 

@@ -10,7 +10,7 @@ TEST_FLAGS ?=
 # Unit tests share nothing; a file's tests stay together, since they share what is drawn and loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy
+.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -39,6 +39,14 @@ test-export: $(TRAIN_VENV)/.train ## tests of training and export (torch, 5 GB)
 	$(TRAIN_VENV)/bin/python -m pytest tests/export $(TEST_FLAGS)
 	$(TRAIN_VENV)/bin/mypy export
 
+test-console: $(VENV)/.dev ## the console on a real Kafka, in Chromium where it is installed, with axe-core where npm is
+	@test -f out/axe/node_modules/axe-core/axe.min.js || \
+	    npm install --silent --no-save --prefix out/axe axe-core@4.14.1 || echo "without axe-core"
+	MEKIKI_AXE=out/axe/node_modules/axe-core/axe.min.js $(VENV)/bin/python -m pytest tests/console --timeout 600 -s $(TEST_FLAGS)
+
+bench-console: $(VENV)/.dev ## the console's pages over 1,000,000 verdicts
+	$(VENV)/bin/python -m benchmarks.console
+
 bench-policy: $(VENV)/.dev ## mekiki policy diff over 1,000,000 verdicts on a real Kafka
 	$(VENV)/bin/python -m benchmarks.policy_diff
 
@@ -47,7 +55,7 @@ lint: $(VENV)/.dev ## ruff
 	$(VENV)/bin/ruff format --check .
 
 types: $(VENV)/.dev ## mypy --strict
-	$(VENV)/bin/mypy worker schemas docs
+	$(VENV)/bin/mypy worker schemas console docs
 
 schemas: $(VENV)/.dev ## write JSON Schema and AsyncAPI from the models
 	$(VENV)/bin/python -m schemas.generate
@@ -73,11 +81,11 @@ clean: ## remove environments and outputs
 KERNEL := build_kernel.py $(wildcard worker/model/forest/*.[ch])
 
 $(VENV)/.serve: pyproject.toml constraints.txt $(KERNEL)
-	$(call install,$(VENV),cpu)
+	$(call install,$(VENV),cpu$(comma)console)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(KERNEL)
-	$(call install,$(VENV),cpu$(comma)dev)
+	$(call install,$(VENV),cpu$(comma)console$(comma)dev)
 	@touch $@ $(VENV)/.serve
 
 $(TRAIN_VENV)/.train: pyproject.toml constraints.txt

@@ -114,6 +114,7 @@ def _sign_in_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
         parts.gate.may_sign_in(request)
         session = parts.gate.sign_in.session((await form_of(request)).get("token", ""))
         if session is None:
+            parts.gate.note_wrong_token(request)
             return page(request, None, "sign_in", 401, wrong=True)
         answer = RedirectResponse("/now", 303)
         secure = parts.secure_cookies or request.url.scheme == "https"
@@ -249,6 +250,9 @@ def say(parts: Parts, shown: Shown, word: Word, person: Person, reason: str | No
         raise Refused(409, "the image was deleted meanwhile")
     if latest.event.image_sha256 != shown.event.image_sha256:
         raise Refused(409, "another image was uploaded meanwhile: look again")
+    review = latest.event.review
+    if word == latest.event.decision and review is not None and review.reviewer == person.name:
+        return  # their own word came through, though the answer to it did not
     if word == "undo":
         shown = latest  # the person's own verdict, once it has come
     elif latest.place != shown.place:

@@ -30,14 +30,14 @@ class RateLimit:
         self._lock = threading.Lock()
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def allows(self, who: str) -> bool:
-        """Whether one more is let through."""
+    def allows(self, who: str, cost: float = 1.0) -> bool:
+        """Whether one more is let through; `cost` 0 asks, and counts nothing."""
         now = time.monotonic()
         with self._lock:
             left, at = self._left.pop(who, (self._burst, now))
             left = min(self._burst, left + (now - at) * self._rate)
             allowed = left >= 1
-            self._left[who] = (left - 1 if allowed else left, now)
+            self._left[who] = (left - cost if allowed else left, now)
             if len(self._left) > _MOST_PEOPLE:
                 self._left.popitem(last=False)
         return allowed

@@ -90,14 +90,21 @@ class Gate:
         """
         if is_cross_site(request.headers):
             raise Refused(403, "the request did not come from a page of the console")
-        if not self._limits.sign_ins.allows(peer(request)):
+        if not self._limits.sign_ins.allows(peer(request), 0):
             raise Refused(429, "too many attempts: wait a moment")
+
+    def note_wrong_token(self, request: Request) -> None:
+        """Somebody guessed."""
+        self._limits.sign_ins.allows(peer(request))
 
     def _known(self, request: Request) -> Person:
         if self._local_only and not names_this_machine(request.headers.get("host", "")):
             raise Refused(403, "without sign-in the console answers to the names of this machine alone")
         person = self.sign_in.person(peer(request), request.headers, request.cookies)
         if person is None:
+            if "authorization" in request.headers:
+                self.may_sign_in(request)
+                self.note_wrong_token(request)
             raise Refused(401, "sign in first")
         return person
 

@@ -1,4 +1,4 @@
-"""The console on a real Kafka, and a real browser. `make test-console` runs it; it is no part of `make test`."""
+"""The console on a real Kafka, with a real browser: `make test-console`, no part of `make test`."""
 
 import os
 import shutil

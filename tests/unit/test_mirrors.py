@@ -20,6 +20,7 @@ _FORMATS = (
 # The modules without one, each with where it is held instead.
 _ELSEWHERE = {
     "worker/compose.py": "a composition root: every integration test starts through it",
+    "worker/run_console.py": "a composition root: tests/console starts through it",
     "worker/score/compose.py": "a composition root: every integration test starts through it",
     "worker/index/compose.py": "a composition root: tests/integration/test_index_role_loop.py",
     **dict.fromkeys(
