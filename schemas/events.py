@@ -252,6 +252,13 @@ class ImageEnriched(_Result):
 
     type: Literal["listing.image.enriched.v1"] = ENRICHED
     tags: list[Tag]
+    tags_version: Annotated[
+        str | None,
+        Field(
+            description="of the tag set, which may change while the bundle stays; left out without tags",
+            exclude_if=_is_none,
+        ),
+    ] = None
     preference: float | None
 
 

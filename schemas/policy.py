@@ -67,6 +67,56 @@ class CodeRules(BaseModel):
     denied_hosts: list[Host] = Field(default_factory=list)
 
 
+Probability = Annotated[float, Field(ge=0, le=1)]
+# An enriched event of so many tags is about 3 kB.
+MOST_TAGS: Final = 32
+
+
+class TagLimits(BaseModel):
+    """Which tags are published. `minimum` raises the threshold that each has, `thresholds` replace it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    most: Annotated[int, Field(ge=0, description="tags of an image, the likeliest")] | None = None
+    minimum: Annotated[Probability, Field(description="tags under it are not published")] | None = None
+    thresholds: dict[str, Probability] = Field(
+        default_factory=dict, description="by tag: published from there"
+    )
+    allowed: Annotated[list[str], Field(description="if set, no others")] | None = None
+    denied: list[str] = Field(default_factory=list, description="never published")
+
+
+class TagRules(TagLimits):
+    """Limits of all listings, and by shop category what differs there.
+
+    A category's `most`, `minimum` and `allowed` take the place of the default ones; its `thresholds` and
+    `denied` are added to them.
+    """
+
+    most: Annotated[int, Field(ge=0, description="tags of an image, the likeliest")] | None = MOST_TAGS
+    categories: dict[str, TagLimits] = Field(default_factory=dict)
+
+    def for_category(self, category: str | None) -> TagLimits:
+        """What holds for a listing of this category."""
+        own = self.categories.get(category or "")
+        if own is None:
+            return self
+        return TagLimits(
+            most=self.most if own.most is None else own.most,
+            minimum=self.minimum if own.minimum is None else own.minimum,
+            thresholds={**self.thresholds, **own.thresholds},
+            allowed=self.allowed if own.allowed is None else own.allowed,
+            denied=[*self.denied, *own.denied],
+        )
+
+    def names(self) -> set[str]:
+        """Every tag that some limit names."""
+        every = (self, *self.categories.values())
+        return {
+            name for limits in every for name in (*limits.thresholds, *(limits.allowed or ()), *limits.denied)
+        }
+
+
 class Policy(BaseModel):
     """Thresholds by score name, with overrides by the shop category of the listing.
 
@@ -80,6 +130,7 @@ class Policy(BaseModel):
     categories: dict[str, dict[str, Threshold]] = Field(default_factory=dict)
     # Left out when unset, so that the digest of a policy without them stays what it was.
     codes: CodeRules | None = Field(None, exclude_if=_is_none)
+    tags: TagRules | None = Field(None, exclude_if=_is_none)
 
     def for_category(self, category: str | None) -> dict[str, Threshold]:
         """Thresholds by score name that hold for a listing of this category."""

@@ -17,7 +17,7 @@ from worker.replay.image_events import read_embedded, uploads_reader
 from worker.replay.replay import Replay
 from worker.role_names import INDEX, SCORE
 from worker.scan import ScannedFile, scan
-from worker.score.compose import build_pipeline
+from worker.score.compose import build_pipeline, build_tags
 from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline
 from worker.settings import Settings
@@ -35,7 +35,10 @@ def scan_folder(
     reader = NamedFolderReader(folder, int(settings.fetch.max_bytes), pauses=())
     fetcher = build_fetcher(settings.fetch, folder=reader)
     decoders = create_decoders(settings.decode, note_death=metrics.note_decoder_death)
-    pipeline: Pipeline[ScannedFile] = build_pipeline(settings, bundle, policy, metrics, fetcher, decoders)
+    tags = build_tags(settings.model, bundle, metrics)
+    pipeline: Pipeline[ScannedFile] = build_pipeline(
+        settings, bundle, policy, metrics, fetcher, decoders, tags=tags
+    )
     with ExitStack() as stack:
         try:
             stream = sys.stdout if str(out) == "-" else stack.enter_context(out.open("w", encoding="utf-8"))

@@ -97,6 +97,14 @@ class Metrics:
             "mekiki_infer_batch_images", "Images in a batch.", buckets=_BATCH_IMAGES, registry=registry
         )
 
+        # tag: the set of tags in use, and sets that came to take its place.
+        self.tag_set_info = Gauge(
+            "mekiki_tag_set_info", "The tag set in use. Always 1.", ["version"], registry=registry
+        )
+        self.tag_sets = Counter(
+            "mekiki_tag_sets", "Tag sets that came while running.", ["result"], registry=registry
+        )
+
         # decide: what came of it.
         self.decide_decisions = Counter(
             "mekiki_decide_decisions", "Images by decision.", ["decision"], registry=registry

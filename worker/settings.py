@@ -194,6 +194,12 @@ class ModelSettings(_Section):
     policy_file: Path | None = Field(
         None, description="a JSON file that takes the place of the bundle's policy"
     )
+    tags: Path | None = Field(
+        None,
+        description="a forest of tags that takes the place of the bundle's, also while the worker runs: put "
+        "another there by a rename (`mekiki tags add --out`)",
+    )
+    tags_interval: Seconds = Field(2.0, description="seconds between two looks at model.tags")
 
     @model_validator(mode="after")
     def _one_policy(self) -> Self:

@@ -189,6 +189,15 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Near model.batch_size under load; a GPU with small batches is idle.",
         ),
         Panel(
+            "Tag sets taken and refused",
+            "short",
+            (
+                Query("sum by (result) (increase(mekiki_tag_sets_total{OF}[1h]))", "{{result}}"),
+                Query("count by (version) (mekiki_tag_set_info{OF})", "workers on {{version}}"),
+            ),
+            "Of model.tags. Refused: damaged, or of other vectors; the set before goes on serving.",
+        ),
+        Panel(
             "Decoders ended over an image",
             "ops",
             (Query(_rate("mekiki_decode_deaths_total", "reason"), "{{reason}}"),),

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from schemas.bundle import BundleManifest, bundle_id
 from schemas.policy import CODE_SCORES, Policy
 from worker.errors import BundleError, ConfigurationError
+from worker.model.forest.file import open_forest
 from worker.model.infer import Model
-from worker.model.tag import Tagger, load_tagger
+from worker.model.tag import ForestTagger, Tagger, load_tagger
 from worker.settings import ModelSettings, Settings
 
 
@@ -64,6 +65,30 @@ def load_bundle(settings: ModelSettings) -> Bundle:
     model = Model(manifest, settings.bundle, settings.provider, settings.threads)
     tagger = load_tagger(manifest.tags, settings.bundle, settings.threads) if manifest.tags else None
     return Bundle(identifier, manifest, model, tagger)
+
+
+def load_tags(bundle: Bundle, path: Path, threads: int) -> Tagger:
+    """A tag set that takes the place of the bundle's, served from a copy of `path`.
+
+    Raises:
+        BundleError: it is no forest, damaged, or of other vectors than those that the bundle gives its tags.
+
+    """
+    head, embedding = bundle.manifest.tags, bundle.manifest.embedding
+    if head is None or bundle.tagger is None:
+        raise BundleError(f"{bundle.id} has no tags: model.tags needs a bundle that has some")
+    forest = open_forest(path, apart=True)
+    if forest.header.dim != bundle.tagger.dim:
+        raise BundleError(
+            f"{path} is for vectors of {forest.header.dim} numbers, those of {bundle.id} have "
+            f"{bundle.tagger.dim}"
+        )
+    if embedding is not None and embedding.output == head.output and forest.header.space != embedding.space:
+        raise BundleError(
+            f"{path} is for vectors of the space {forest.header.space}, those of {bundle.id} lie in "
+            f"{embedding.space}: train it over this bundle"
+        )
+    return ForestTagger(forest, head.minimum_score, threads)
 
 
 def load_policy(settings: Settings, manifest: BundleManifest) -> Policy:

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from operator import attrgetter
 from typing import TypeVar
 
 from schemas.policy import Policy
+from worker.errors import ConfigurationError
 from worker.fetch.fetch import Fetcher
 from worker.fetch.lanes import LaneLimits, Lanes
 from worker.health import Health
 from worker.metrics import Metrics
-from worker.model.bundle import Bundle, load_policy
+from worker.model.bundle import Bundle, load_policy, load_tags
 from worker.model.decoders import DecoderPool, create_decoders, image_limits
+from worker.model.watched_tags import WatchedTags
 from worker.score.codes import CodeReader
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
@@ -23,7 +26,7 @@ from worker.score.publish import Publisher
 from worker.score.review_log import ReviewLog
 from worker.score.reviews import Reviews
 from worker.score.role import HALT_ADVICE, WITHIN_LIMIT, ScoreRole
-from worker.settings import Settings
+from worker.settings import ModelSettings, Settings
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard
 from worker.stream.kafka import create_admin, create_consumer, to_the_end
@@ -42,6 +45,7 @@ def build_pipeline(
     decoders: DecoderPool,
     parks: bool = False,
     is_wanted: Callable[[Ticket], bool] = lambda _: True,
+    tags: WatchedTags | None = None,
 ) -> Pipeline[Ticket]:
     """The stages from parse to decide; see Pipeline for `is_wanted`.
 
@@ -71,7 +75,7 @@ def build_pipeline(
     )
     return Pipeline(
         preparer.begin,
-        Judge(bundle, policy, metrics),
+        Judge(bundle, policy, metrics, tags),
         Lanes(
             LaneLimits(
                 threads=settings.fetch.threads,
@@ -92,6 +96,23 @@ def build_pipeline(
     )
 
 
+def build_tags(settings: ModelSettings, bundle: Bundle, metrics: Metrics) -> WatchedTags | None:
+    """The tag set of `model.tags`, or None where the bundle's own is used.
+
+    Raises:
+        ConfigurationError: the bundle has no tags that it could take the place of.
+
+    """
+    if settings.tags is None:
+        return None
+    if bundle.tagger is None:
+        raise ConfigurationError(
+            f"model.tags is set, and {bundle.id} has no tags whose place it takes: assemble one that has some"
+        )
+    load = partial(load_tags, bundle, threads=settings.threads)
+    return WatchedTags(bundle.tagger, settings.tags, load, settings.tags_interval, metrics)
+
+
 def build_score_role(
     name: str,
     settings: Settings,
@@ -110,8 +131,10 @@ def build_score_role(
     """
     policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
     decoders = stack.enter_context(create_decoders(settings.decode, note_death=metrics.note_decoder_death))
+    if (tags := build_tags(settings.model, bundle, metrics)) is not None:
+        stack.enter_context(tags)
     pipeline: Pipeline[Entry] = build_pipeline(
-        settings, bundle, policy, metrics, fetcher, decoders, is_wanted=attrgetter("is_ours")
+        settings, bundle, policy, metrics, fetcher, decoders, is_wanted=attrgetter("is_ours"), tags=tags
     )
     return ScoreRole(
         name=name,

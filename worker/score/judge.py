@@ -12,6 +12,7 @@ from schemas.policy import Policy
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle
 from worker.model.infer import ImageBatch
+from worker.model.watched_tags import WatchedTags
 from worker.score.code_links import code_scores
 from worker.score.decide import decide
 from worker.score.outcome import Verdict
@@ -25,6 +26,7 @@ class Judge:
     bundle: Bundle
     policy: Policy
     metrics: Metrics
+    tags: WatchedTags | None = None
 
     def __call__(self, batch: Sequence[Prepared]) -> list[Verdict]:
         """One verdict an image, in the order of `batch`.
@@ -39,14 +41,18 @@ class Judge:
             inference = self.bundle.model.infer(_stacked(batch))
         with stage("tag").time():
             tags: list[list[Tag]] = [[] for _ in batch]
-            if self.bundle.tagger is not None and inference.tag_vectors is not None:
-                tags = self.bundle.tagger(inference.tag_vectors)
+            tagger = self.bundle.tagger if self.tags is None else self.tags.current()
+            if tagger is not None and inference.tag_vectors is not None:
+                categories = [image.event.category for image in batch]
+                tags = tagger(inference.tag_vectors, categories, self.policy.tags)
         verdicts = []
         for row, image in enumerate(batch):
             scores = {name: float(values[row]) for name, values in inference.scores.items()}
             scores |= code_scores(self.policy, image.codes)
             vector = None if inference.embeddings is None else inference.embeddings[row]
-            verdicts.append(self._verdict(image, scores, tags[row], vector))
+            verdicts.append(
+                self._verdict(image, scores, tags[row], tagger.version if tagger else None, vector)
+            )
         return verdicts
 
     def _verdict(
@@ -54,6 +60,7 @@ class Judge:
         image: Prepared,
         scores: dict[str, float],
         tags: list[Tag],
+        tags_version: str | None,
         embedding: NDArray[np.float32] | None,
     ) -> Verdict:
         decision, reasons = decide(self.policy, image.event.category, scores)
@@ -67,6 +74,7 @@ class Judge:
             reasons=reasons,
             scores=scores,
             tags=tags,
+            tags_version=tags_version,
             embedding=embedding,
             decided_at=datetime.now(UTC),
             codes=image.codes,

@@ -29,6 +29,7 @@ class Verdict:
     embedding: NDArray[np.float32] | None
     decided_at: datetime
     codes: Sequence[Code] = ()
+    tags_version: str | None = None
     review: Review | None = None
 
 

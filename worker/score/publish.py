@@ -90,6 +90,7 @@ class Publisher:
             **common,
             event_id=derived_event_id(ENRICHED, event.event_id),
             tags=verdict.tags,
+            tags_version=verdict.tags_version,
             preference=verdict.scores.get(PREFERENCE),
         )
         records = [_json(self._topics.moderated, moderated), _json(self._topics.enriched, enriched)]
