@@ -39,11 +39,13 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_train_alocc(models)
     _add_train_embedding(models)
     _add_train_tags(models)
+    _add_train_autoencoder(models)
     _add_train_preference(models)
     evaluate = subparsers.add_parser("evaluate", help="measure trained models and write reports")
     kinds = evaluate.add_subparsers(metavar="WHAT", required=True)
     _add_evaluate_alocc(kinds)
     _add_evaluate_mnist(kinds)
+    _add_evaluate_tags(kinds)
     _add_evaluate_starter(kinds)
     _add_commands_of_tags(subparsers)
     bundle = subparsers.add_parser("bundle", help="put trained heads together, and look at what was put")
@@ -213,6 +215,41 @@ def _add_tags(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         if name in {"add", "retrain", "remove"}:
             parser.add_argument("--out", metavar="FILE", help="write the set here too: what model.tags names")
         parser.set_defaults(func=partial(_run, f"export.tags.change:{name}_tags"))
+
+
+def _add_train_autoencoder(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = models.add_parser(
+        "autoencoder", help="a code of 196 numbers that images are drawn again from, as an encoder for tags"
+    )
+    parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE")
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    _add_data_arguments(parser)
+    parser.set_defaults(func=partial(_run, "export.tags.autoencoder:train_autoencoder_command"))
+
+
+def _add_evaluate_tags(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = kinds.add_parser(
+        "tags", help="ways to get tags from vectors side by side: trees as published, a linear probe, ours"
+    )
+    parser.add_argument(
+        "--labels", required=True, nargs="+", metavar="SOURCE", help="as of mekiki train tags"
+    )
+    parser.add_argument(
+        "--encoder",
+        nargs="+",
+        default=[str(STARTER_BUNDLE)],
+        metavar="PART",
+        help="one or more, side by side",
+    )
+    parser.add_argument("--tags", type=int, default=60, help="that the figures are taken over")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for tags-side-by-side.json")
+    parser.add_argument("--seed", type=int, default=0)
+    _add_data_arguments(parser)
+    parser.set_defaults(func=partial(_run, "export.tags.comparison:evaluate_tags"))
 
 
 def _add_train_preference(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,5 +1,6 @@
 """Train many tags: in processes of this machine, or on a Dask cluster. Where changes no byte of a tag."""
 
+import importlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from export.tags.training import TagData, train_tag
 from worker.model.forest.codebook import Codebook
 
 Asked = tuple[str, NDArray[np.int64]]
+_ANSWER_SECONDS = 10
 _AHEAD = 64  # tags that a Dask cluster is given before the first is back
 
 
@@ -91,18 +93,18 @@ def _over_dask(
     asked: Mapping[str, NDArray[np.int64]], data: TagData, recipe: TagRecipe, address: str
 ) -> Iterator[TagTable]:
     try:
-        from distributed import Client, Future  # noqa: PLC0415 - an extra
+        distributed: Any = importlib.import_module("distributed")  # an extra
     except ModuleNotFoundError as error:
         raise TagsError(f"--dask needs {error.name}: pip install 'mekiki[dask]'") from None
     try:
-        client = Client(address, timeout=10)
+        client = distributed.Client(address, timeout=_ANSWER_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
         raise TagsError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
         if not client.scheduler_info()["workers"]:
             raise TagsError(f"the Dask scheduler at {address} has no workers: start some with `dask worker`")
         held = client.scatter(data, broadcast=True, hash=False)
-        waiting: list[Future] = []
+        waiting: list[Any] = []
         for name, positives in asked.items():
             waiting.append(client.submit(train_tag, name, positives, held, recipe, pure=False))
             if len(waiting) >= _AHEAD:
