@@ -2,7 +2,7 @@
 
 As in the write-up of PixivTagPredictor (an autoencoder in Keras): images are squeezed to a code of 196
 numbers (here 14 x 14 of one channel) and drawn again from it, by the squared error alone. No label is read.
-The encoder becomes an ONNX file, and from there on it is an encoder like any other (`mekiki train embedding`).
+The encoder becomes an ONNX file, and from there on it is one like any other (`mekiki train embedding`).
 """
 
 import argparse
@@ -55,7 +55,7 @@ class Autoencoder(nn.Module):
 
 
 def train_autoencoder(
-    images: NDArray[np.uint8], epochs: int, batch_size: int, learning_rate: float, seed: int
+    images: NDArray[np.uint8], epochs: int, batch_size: int, learning_rate: float, seed: int, width: int = 32
 ) -> tuple[Autoencoder, list[float]]:
     """Train on uint8 images [n, 112, 112, 3]; gives the network and the mean squared error of each epoch.
 
@@ -64,7 +64,7 @@ def train_autoencoder(
 
     """
     torch.manual_seed(seed)
-    network = Autoencoder().to(memory_format=torch.channels_last)
+    network = Autoencoder(width).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), learning_rate)
     random, losses = np.random.default_rng(seed), []
     for epoch in range(epochs):
