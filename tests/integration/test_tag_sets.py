@@ -114,6 +114,4 @@ def test_a_new_tag_is_published_without_a_restart_and_a_damaged_set_is_refused(
     ]
     assert around
     assert max(around) - usual < 1000, (took, usual, around)
-    print(
-        f"published {took:.1f} s after the announcement; events took {usual} ms, then at most {max(around)} ms"
-    )
+    print(f"published {took:.1f} s after the announcement; events took {usual} ms, then {max(around)} ms")
