@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", type=Path, default=Path("out"), metavar="DIR", help="where the report goes (out)"
     )
+    demo.add_argument("--console", action="store_true", help="leave some images to you, on a page")
     add(SCORE, _run, "consume uploads; publish verdicts, tags, scores and vectors").set_defaults(
         roles=(SCORE,)
     )
@@ -161,7 +162,7 @@ def _console(settings: Settings, _: argparse.Namespace, __: Console) -> int:
 def _demo(settings: Settings, options: argparse.Namespace, _: Console) -> int:
     from worker.demo.run import run_demo  # noqa: PLC0415
 
-    return run_demo(settings, images=options.images, out=options.out)
+    return run_demo(settings, images=options.images, out=options.out, with_console=options.console)
 
 
 def _scan(settings: Settings, options: argparse.Namespace, console: Console) -> int:

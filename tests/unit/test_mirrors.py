@@ -75,7 +75,7 @@ def test_every_module_with_functions_has_its_mirror():
 
 
 def test_every_mirror_has_its_module():
-    tested = {path.as_posix() for path in Path("worker").rglob("*.py")}
+    tested = {path.as_posix() for root in ("worker", "console") for path in Path(root).rglob("*.py")}
     others = {
         *("docs", "golden", "kafka_server", "mirrors", "schemas"),  # of what is beside worker/
         *("model/luminance",),  # what decode gives to the codes stage
@@ -84,4 +84,5 @@ def test_every_mirror_has_its_module():
     }
     for path in Path("tests/unit").rglob("test_*.py"):
         name = Path(*path.parts[2:-1], path.stem.removeprefix("test_")).as_posix()
-        assert name in others or f"worker/{name}.py" in tested, f"{path} mirrors no module"
+        mirrored = {f"worker/{name}.py", f"{name}.py"} & tested
+        assert name in others or mirrored, f"{path} mirrors no module"

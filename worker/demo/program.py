@@ -28,22 +28,25 @@ _DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") el
 
 
 class Program:
-    """`mekiki run` with `settings`, listening on a free port; log lines go to `log`.
+    """`mekiki run`, or another `command`, with `settings`, listening on a free port; log lines go to `log`.
 
     Use as a context manager: on leaving, the program drains and ends.
     """
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    def __init__(self, settings: Settings, log: Path, command: str = "run") -> None:
         self._log = log
+        self._command = command
         self._port = _free_port()
-        http = settings.http.model_copy(update={"host": _HOST, "port": self._port})
+        here = {"host": _HOST, "port": self._port}
+        section = "console" if command == "console" else "http"
+        mine = settings.model_copy(update={section: getattr(settings, section).model_copy(update=here)})
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*_DIES_WITH_US, sys.executable, "-m", "worker.cli", "run"],
+                [*_DIES_WITH_US, sys.executable, "-m", "worker.cli", command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(settings.model_copy(update={"http": http})),
+                env=_environment(mine),
                 start_new_session=True,  # Ctrl-C is for the demo, which then ends the program
             )
         self._pool = httpcore.ConnectionPool()
@@ -52,6 +55,11 @@ class Program:
     def pid(self) -> int:
         """The id of the program's process."""
         return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{_HOST}:{self._port}"
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +79,7 @@ class Program:
         """Raises a StageError with the end of the log if the program has ended."""
         if (status := self._process.poll()) is not None:
             lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-            raise StageError(f"`mekiki run` ended with status {status}:\n" + "\n".join(lines))
+            raise StageError(f"`mekiki {self._command}` ended with status {status}:\n" + "\n".join(lines))
 
     def wait_until_ready(self, seconds: float) -> None:
         """Return once /readyz says so.
@@ -93,7 +101,7 @@ class Program:
                 return
             detail = json.dumps(json.loads(body)["missing"])
             time.sleep(0.1)
-        raise StageError(f"`mekiki run` was not ready within {seconds:g} s: {detail}")
+        raise StageError(f"`mekiki {self._command}` was not ready within {seconds:g} s: {detail}")
 
     def metrics(self) -> str:
         """What /metrics says."""
@@ -120,12 +128,14 @@ class Program:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(1)  # if it died just now, that is the better thing to tell
             self.raise_if_ended()
-            raise StageError(f"`mekiki run` does not answer {method} {path}: {error!r}") from error
+            raise StageError(
+                f"`mekiki {self._command}` does not answer {method} {path}: {error!r}"
+            ) from error
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
         response = self._pool.request(
             method,
-            f"http://{_HOST}:{self._port}{path}",
+            f"{self.url}{path}",
             headers={"Content-Type": "application/json"},
             content=None if body is None else json.dumps(body).encode(),
             extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), 10.0)},

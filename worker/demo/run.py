@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from rich.console import Console
 
+from schemas.policy import Policy
 from schemas.search import SearchResult
 from worker.demo.broker import EmbeddedBroker
 from worker.demo.observe import Observer, Seen, missing_outcomes
@@ -47,8 +48,11 @@ def run_demo(
     out: Path,
     assets: Path = ASSETS,
     seconds: float = _PUBLISH_SECONDS,
+    with_console: bool = False,
 ) -> int:
     """Show the program at work on `images`, else on the demo's own photos; leaves out/report.html.
+
+    `with_console`, some images are left to people, and the console is there to click through until Ctrl-C.
 
     Returns:
         0 when every published event got its outcome, else 1.
@@ -68,6 +72,8 @@ def run_demo(
         with console.status("starting a broker, then mekiki run"):
             broker = stack.enter_context(EmbeddedBroker([topic.name for topic in topics_of(settings)]))
             running = demo_settings(settings, broker.bootstrap_servers, store.url, pictures, work)
+            if with_console:
+                running = with_review_band(running, load_policy(running, manifest))
             program = stack.enter_context(Program(running, work / "mekiki.log"))
             uploads = Planner(settings.topics.uploaded, store, work).plan(pictures)
             program.wait_until_ready(_READY_SECONDS)
@@ -92,6 +98,8 @@ def run_demo(
                     problems=problems,
                 ),
             )
+        if with_console:
+            _show_console(running, program, work, console)
     return _conclude(console, watched, problems, report)
 
 
@@ -133,6 +141,39 @@ def demo_settings(
         section = getattr(settings, name)
         sections[name] = type(section).model_validate({**section.model_dump(), **values})
     return settings.model_copy(update=sections)
+
+
+def with_review_band(settings: Settings, policy: Policy) -> Settings:
+    """`settings` that leave to people what reaches a third of a threshold."""
+    thresholds = {
+        name: threshold
+        if threshold.review is not None or threshold.block is None
+        else threshold.model_copy(update={"review": threshold.block / 3})
+        for name, threshold in policy.thresholds.items()
+    }
+    band = policy.model_copy(update={"thresholds": thresholds})
+    model = settings.model.model_copy(update={"policy": band, "policy_file": None})
+    return settings.model_copy(update={"model": model})
+
+
+def _show_console(settings: Settings, program: Program, work: Path, terminal: Console) -> None:
+    """Run the console until Ctrl-C."""
+    values = {"search_url": program.url, "database": f"sqlite:///{work}/console.db", "sign_in": "none"}
+    mine = settings.model_copy(update={"console": settings.console.model_copy(update=values)})
+    with Program(mine, work / "console.log", "console") as console:
+        console.wait_until_ready(_READY_SECONDS)
+        terminal.print(
+            f"Console: [bold]{console.url}/review[/], where some images wait for you; Ctrl-C ends the demo",
+            highlight=False,
+            soft_wrap=True,
+        )
+        try:
+            while True:
+                time.sleep(0.5)
+                console.raise_if_ended()
+                program.raise_if_ended()
+        except KeyboardInterrupt:
+            terminal.print("ending")
 
 
 def _watch(

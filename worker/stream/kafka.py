@@ -21,6 +21,9 @@ _ERROR_PAUSE_SECONDS = 10.0
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
+# How long a broker may let a fetch wait: ours is a preference, and an operator's wins.
+_WAIT = "fetch.wait.max.ms"
+
 # Stands in place of a record's headers when one of their names is not UTF-8: the client cannot read any then.
 UNREADABLE_HEADERS = "mekiki.unreadable_headers"
 
@@ -164,9 +167,8 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
         **properties,
         **settings.consumer,
     }
-    _refuse_ours(
-        "kafka.consumer", settings.consumer, {*properties, "enable.auto.commit", "enable.auto.offset.store"}
-    )
+    ours = {*properties, "enable.auto.commit", "enable.auto.offset.store"} - {_WAIT}
+    _refuse_ours("kafka.consumer", settings.consumer, ours)
     if merged.get("group.protocol") == "consumer":  # KIP-848: the broker assigns
         del merged["partition.assignment.strategy"]
     try:
@@ -177,7 +179,7 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
 
 def to_the_end(group: str) -> dict[str, str | int | bool]:
     """Properties of a consumer that reads what there is: it is told where a partition ends, soon."""
-    return {"group.id": group, "enable.partition.eof": True, "fetch.wait.max.ms": 20}
+    return {"group.id": group, "enable.partition.eof": True, _WAIT: 20}
 
 
 def create_producer(settings: KafkaSettings, properties: Mapping[str, str | int | bool]) -> Producer:

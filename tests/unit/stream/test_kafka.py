@@ -22,6 +22,7 @@ from worker.stream.kafka import (
     input_record,
     masked,
     produce_all,
+    to_the_end,
 )
 
 # librdkafka's own broker, over real sockets.
@@ -192,3 +193,8 @@ def test_an_error_is_told_once_in_a_while_and_another_kind_at_once(
         now += 10
         errors(KafkaError(KafkaError._TRANSPORT))
     assert len(caplog.records) == 3
+
+
+def test_an_operators_wait_wins_over_ours():
+    settings = KafkaSettings(consumer={"fetch.wait.max.ms": "77"})
+    create_consumer(settings, to_the_end("group")).close()
