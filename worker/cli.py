@@ -40,14 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure_logging(settings.log)
         command: Callable[[Settings, argparse.Namespace, Console], int] = options.command
         return command(settings, options, console)
-    except ConfigurationError as error:
-        console.print(f"[bold red]mekiki:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return 2
     except MekikiError as error:
-        console.print(f"[bold red]mekiki:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return 1
+        return _failed(error, console)
     except KeyboardInterrupt:
         return 130
+
+
+def _failed(error: MekikiError, console: Console) -> int:
+    console.print(f"[bold red]mekiki:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    return 2 if isinstance(error, ConfigurationError) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,12 +143,22 @@ def _training(arguments: list[str]) -> int:
     return training(arguments)
 
 
-def _run(settings: Settings, options: argparse.Namespace, _: Console) -> int:
+def _run(settings: Settings, options: argparse.Namespace, console: Console) -> int:
     from worker.fetch.fetch import build_fetcher  # noqa: PLC0415
     from worker.roles import run_roles  # noqa: PLC0415
+    from worker.watchdog import end_process  # noqa: PLC0415
 
-    run_roles(settings, options.roles, build_fetcher)
-    return 0
+    status = 0
+    try:
+        run_roles(settings, options.roles, build_fetcher)
+    except MekikiError as error:
+        status = _failed(error, console)
+    except Exception:  # noqa: BLE001 - a bug: nothing is left to do but to say so
+        console.print_exception()
+        status = 1
+    # Not by returning: a thread that is still at an image, or at a dead host, would be waited for.
+    end_process(status)
+    return status
 
 
 def _console(settings: Settings, _: argparse.Namespace, __: Console) -> int:

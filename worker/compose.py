@@ -24,6 +24,7 @@ from worker.role_names import INDEX, SCORE
 from worker.score.compose import build_score_role
 from worker.score.role import ASSIGNED
 from worker.settings import FetchSettings, Settings
+from worker.watchdog import GRACE, Watchdog
 
 BuildFetcher = Callable[[FetchSettings], Fetcher]
 
@@ -44,6 +45,12 @@ class Process:
 
     roles: dict[str, Role]
     port: int
+    watchdog: Watchdog
+    drain_seconds: float
+
+    def end_in_time(self) -> None:
+        """From now on the process is gone within its grace period, whatever it is stuck in."""
+        self.watchdog.end_within("stopping", self.drain_seconds + GRACE)
 
 
 def create_metrics(role: str, bundle: Bundle) -> Metrics:
@@ -63,8 +70,12 @@ def _ready(health: Health) -> float:
 
 
 @contextmanager
-def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetcher) -> Iterator[Process]:
+def compose(
+    settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetcher, watchdog: Watchdog
+) -> Iterator[Process]:
     """The roles `names` (see role_names) and their HTTP server, ready to run.
+
+    What may block is limited by `watchdog`, once that is entered.
 
     Raises:
         MekikiError: the settings, the bundle, the index directory or the broker are not fit for it.
@@ -80,7 +91,9 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
         if SCORE in names:
             fetcher = stack.enter_context(build_fetcher(settings.fetch))
             health = healths[SCORE] = Health(settings.http.liveness_timeout, (ASSIGNED,))
-            roles[SCORE] = build_score_role(SCORE, settings, bundle, metrics, health, fetcher, stack)
+            roles[SCORE] = build_score_role(
+                SCORE, settings, bundle, metrics, health, fetcher, stack, watchdog.limit
+            )
         if INDEX in names:
             if head is None:
                 raise ConfigurationError(
@@ -92,7 +105,15 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
             decoders = stack.enter_context(create_decoders(settings.decode, 1, metrics.note_decoder_death))
             embedder = partial(embed, bundle, image_limits(settings.decode), decoders.decode)
             roles[INDEX], router = build_index_role(
-                INDEX, settings, metrics, health, embedder, head.space, head.dim, head.near_duplicate_distance
+                INDEX,
+                settings,
+                metrics,
+                health,
+                embedder,
+                head.space,
+                head.dim,
+                head.near_duplicate_distance,
+                watchdog.limit,
             )
             routers.append(router)
         for name, health in healths.items():
@@ -101,4 +122,4 @@ def compose(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetc
             metrics.commit_last.labels(name)
         app = create_app(CombinedHealth(healths), metrics.registry, routers)
         server = stack.enter_context(HttpServer(app, settings.http.host, settings.http.port))
-        yield Process(roles, server.port)
+        yield Process(roles, server.port, watchdog, settings.score.drain_timeout)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from worker.compose import BuildFetcher, Process, Role, compose
 from worker.settings import Settings
+from worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -18,15 +19,15 @@ def run_roles(settings: Settings, names: tuple[str, ...], build_fetcher: BuildFe
         MekikiError: a role failed; the others were stopped first.
 
     """
-    with compose(settings, names, build_fetcher) as process:
+    with Watchdog() as watchdog, compose(settings, names, build_fetcher, watchdog) as process:
         logger.info("running %s, http on port %d", " and ".join(names), process.port)
         _stop_on_signals(process)
-        run_until_stopped(process.roles)
+        run_until_stopped(process.roles, process.end_in_time)
     logger.info("stopped")
 
 
-def run_until_stopped(roles: dict[str, Role]) -> None:
-    """Run each role in a thread of its own; when one ends, the others are stopped.
+def run_until_stopped(roles: dict[str, Role], stopping: Callable[[], object] = lambda: None) -> None:
+    """Run each role in a thread of its own; when one ends, the others are stopped, and `stopping` is called.
 
     Raises:
         Exception: what the first failed role raised.
@@ -39,6 +40,7 @@ def run_until_stopped(roles: dict[str, Role]) -> None:
         try:
             role.run()
         except BaseException as error:  # noqa: BLE001 - raised again below
+            logger.error("%s ends: %s", threading.current_thread().name, error)
             failures.append(error)
         finally:
             ended.set()
@@ -47,6 +49,7 @@ def run_until_stopped(roles: dict[str, Role]) -> None:
     for thread in threads:
         thread.start()
     ended.wait()
+    stopping()
     for role in roles.values():
         role.stop()
     for thread in threads:
@@ -57,6 +60,7 @@ def run_until_stopped(roles: dict[str, Role]) -> None:
 
 def _stop_on_signals(process: Process) -> None:
     def stop(number: int, _: object) -> None:
+        process.end_in_time()
         for role in process.roles.values():
             role.stop()
         logger.info("%s: draining", signal.Signals(number).name)

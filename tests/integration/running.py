@@ -12,6 +12,7 @@ from worker.compose import Process, compose
 from worker.fetch.fetch import Fetcher, build_fetcher
 from worker.roles import run_until_stopped
 from worker.settings import FetchSettings, Settings
+from worker.watchdog import Watchdog
 
 
 class Running:
@@ -73,7 +74,8 @@ class Running:
 
     def _run(self) -> None:
         try:
-            with compose(self._settings, self._roles, self._build_fetch) as process:
+            # A watchdog that is not entered: it would end the tests' process.
+            with compose(self._settings, self._roles, self._build_fetch, Watchdog()) as process:
                 self._process = process
                 self._started.set()
                 run_until_stopped(process.roles)

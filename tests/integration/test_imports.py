@@ -49,7 +49,10 @@ def test_every_module_of_worker_and_schemas_imports_without_training() -> None:
 # From below upwards: what stands later may know what stands before it, never the other way round.
 _SHARED = (
     "schemas",
-    *(f"worker.{name}" for name in ("errors", "settings", "metrics", "health", "http", "log", "role_names")),
+    *(
+        f"worker.{name}"
+        for name in ("errors", "settings", "metrics", "health", "http", "log", "role_names", "watchdog")
+    ),
 )
 _ROOMS = (*_SHARED, "worker.stream", "worker.fetch", "worker.model")
 _ALLOWED: dict[str, tuple[str, ...]] = {

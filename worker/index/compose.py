@@ -20,6 +20,7 @@ from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.limit import RejectionLimit
 from worker.stream.topic_identity import TopicIdentity
 from worker.stream.topics import require_compacted
+from worker.watchdog import Limit
 
 _COMPACTED_SECONDS = 10.0
 
@@ -33,6 +34,7 @@ def build_index_role(
     space: str,
     dim: int,
     near_duplicate_distance: float,
+    limit: Limit,
 ) -> tuple[IndexRole, APIRouter]:
     """The index role, owner of `index.directory` from now on, and the router of its search API.
 
@@ -52,7 +54,7 @@ def build_index_role(
     try:
         group = f"mekiki-index-{index.name}"
         # Transactions go by the index's name: a restarted role ends what its killed predecessor left open.
-        delivery = create_delivery(settings.kafka, settings.score.delivery, group)
+        delivery = create_delivery(settings.kafka, settings.score.delivery, group, limit)
         admin = create_admin(settings.kafka)
         require_compacted(admin, identity.topic, min(settings.kafka.request_timeout, _COMPACTED_SECONDS))
         consumer = create_consumer(settings.kafka, {**CONSUMER_PROPERTIES, "group.id": group})
@@ -82,6 +84,7 @@ def build_index_role(
         metrics=metrics,
         health=health,
         request_timeout=settings.kafka.request_timeout,
+        limit=limit,
     )
     router = create_search_router(backend, embedder, role.is_caught_up, metrics, settings.http.max_body_bytes)
     return role, router

@@ -23,6 +23,7 @@ from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
 from worker.stream.topic_identity import RECREATED, Answer, TopicIdentity
+from worker.watchdog import Limit, unlimited
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ _POLL_SECONDS = 0.2
 _METADATA_SECONDS = 30.0
 _METADATA_TIMEOUT = 5.0  # of looking for new partitions, which acknowledgements wait for
 _RETRY_SECONDS = 0.5
+_CLOSE_SECONDS = 30.0
 
 # After these a partition's records would be missing.
 _PERMANENT = PERMANENT | {
@@ -81,6 +83,7 @@ class IndexRole:
         metrics: Metrics,
         health: Health,
         request_timeout: float,
+        limit: Limit = unlimited,
     ) -> None:
         self._name = name
         self._topic = topic
@@ -93,6 +96,7 @@ class IndexRole:
         self._metrics = metrics
         self._health = health
         self._timeout = request_timeout
+        self._limit = limit
         self._stopping = threading.Event()
         self._caught_up = threading.Event()
         self._acknowledge_from: dict[int, int] = {}
@@ -120,7 +124,7 @@ class IndexRole:
         """
         with ExitStack() as closing:  # in the opposite order
             closing.callback(self._backend.close)
-            closing.callback(self._consumer.close)
+            closing.callback(self._leave)
             closing.callback(self._delivery.close)
             self._begin()
             while not self._stopping.is_set() and not self._guard.halted:
@@ -128,6 +132,10 @@ class IndexRole:
             while not self._stopping.wait(_POLL_SECONDS):
                 self._health.beat()
         self._guard.raise_if_halted()
+
+    def _leave(self) -> None:
+        with self._limit("closing the consumer", _CLOSE_SECONDS):
+            self._consumer.close()
 
     def _begin(self) -> None:
         state = self._log_state()

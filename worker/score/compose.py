@@ -28,10 +28,11 @@ from worker.score.reviews import Reviews
 from worker.score.role import HALT_ADVICE, WITHIN_LIMIT, ScoreRole
 from worker.settings import ModelSettings, Settings
 from worker.stream.delivery import create_delivery
-from worker.stream.guard import Guard
+from worker.stream.guard import Guard, turn_seconds
 from worker.stream.kafka import create_admin, create_consumer, to_the_end
 from worker.stream.limit import RejectionLimit
 from worker.stream.topic_identity import TopicIdentity
+from worker.watchdog import Limit
 
 Ticket = TypeVar("Ticket")
 
@@ -121,6 +122,7 @@ def build_score_role(
     health: Health,
     fetcher: Fetcher,
     stack: ExitStack,
+    limit: Limit,
 ) -> ScoreRole:
     """The score role; `stack` closes its pipeline, the role's `run` its clients.
 
@@ -144,7 +146,7 @@ def build_score_role(
         parse=Parser(settings.fetch.object_url),
         publish=Publisher(settings.topics, bundle.id, head.space if head else None, policy),
         delivery=create_delivery(
-            settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-{name}"
+            settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-{name}", limit
         ),
         guard=Guard(
             role=name,
@@ -165,6 +167,8 @@ def build_score_role(
         ),
         identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),
         settings=settings.score,
+        limit=limit,
+        turn_seconds=turn_seconds(settings.kafka.request_timeout),
         metrics=metrics,
         health=health,
     )

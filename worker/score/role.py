@@ -26,6 +26,7 @@ from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
 from worker.stream.topic_identity import TopicIdentity
+from worker.watchdog import Limit, unlimited
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ _POLL_SECONDS = 0.05
 _POLL_RECORDS = 256
 _LAG_INTERVAL_SECONDS = 1.0
 _SETTLE_SECONDS = 1.0
+_CLOSE_SECONDS = 30.0
 
 _PERMANENT = PERMANENT | {KafkaError._AUTHENTICATION, KafkaError._FATAL}
 
@@ -63,6 +65,8 @@ class ScoreRole:
         settings: ScoreSettings,
         metrics: Metrics,
         health: Health,
+        limit: Limit = unlimited,
+        turn_seconds: float = 300.0,
     ) -> None:
         self._name = name
         self._consumer = consumer
@@ -73,6 +77,8 @@ class ScoreRole:
         self._guard = guard
         self._reviews = reviews
         self._settings = settings
+        self._limit = limit
+        self._turn_seconds = turn_seconds
         self._metrics = metrics
         self._health = health
         self._ledger = Ledger()
@@ -105,7 +111,8 @@ class ScoreRole:
         )
         try:
             while not self._stopping.is_set():
-                self._turn()
+                with self._limit("a turn of the loop", self._turn_seconds):
+                    self._turn()
             self._drain()
             self._commit(closing=list(self._ledger.partitions))
             self._guard.raise_if_halted()
@@ -114,8 +121,10 @@ class ScoreRole:
             raise
         finally:
             self._closing = True
-            self._consumer.close()
-            self._reviews.close()
+            with self._limit("leaving the group", _CLOSE_SECONDS):
+                self._consumer.close()
+            with self._limit("closing", _CLOSE_SECONDS):
+                self._reviews.close()
             self._delivery.close()
 
     def _turn(self) -> None:

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from worker.errors import BrokerError, MekikiError
 from worker.settings import KafkaSettings
 from worker.stream.kafka import OutputRecord, create_producer, produce_all
+from worker.watchdog import GRACE, Limit, unlimited
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +66,10 @@ class Delivery(Protocol):
 class ExactlyOnce:
     """Outcomes and offsets in one transaction."""
 
-    def __init__(self, producer: Producer, timeout: float) -> None:
+    def __init__(self, producer: Producer, timeout: float, limit: Limit = unlimited) -> None:
         self._producer = producer
         self._timeout = timeout
+        self._limit = limit
         logger.info("waiting for the brokers, %g s at most", timeout)
         self._retrying("the transactional producer cannot start", lambda: producer.init_transactions(timeout))
 
@@ -97,7 +99,8 @@ class ExactlyOnce:
     def close(self) -> None:
         """See Delivery."""
         try:
-            self._producer.flush(self._timeout)
+            with self._limit("the last flush", self._timeout + GRACE):
+                self._producer.flush(self._timeout)
         except KafkaException as error:  # after a fatal error, which `deliver` has raised
             logger.warning("the transactional producer is closed unflushed: %s", error.args[0])
 
@@ -120,7 +123,8 @@ class ExactlyOnce:
         deadline = time.monotonic() + self._timeout
         while True:
             try:
-                return call()
+                with self._limit(f"to learn whether {what}", self._timeout + GRACE):
+                    return call()
             except KafkaException as error:
                 if not error.args[0].retriable():
                     raise
@@ -132,9 +136,10 @@ class ExactlyOnce:
 class AtLeastOnce:
     """Outcomes first, then offsets."""
 
-    def __init__(self, producer: Producer, timeout: float) -> None:
+    def __init__(self, producer: Producer, timeout: float, limit: Limit = unlimited) -> None:
         self._producer = producer
         self._timeout = timeout
+        self._limit = limit
         # Acknowledged outcomes whose offsets are not committed: they need not be produced again.
         self._acknowledged: Counter[OutputRecord] = Counter()
 
@@ -149,7 +154,8 @@ class AtLeastOnce:
 
     def close(self) -> None:
         """See Delivery."""
-        self._producer.flush(self._timeout)
+        with self._limit("the last flush", self._timeout + GRACE):
+            self._producer.flush(self._timeout)
 
     def _without_acknowledged(self, records: Sequence[OutputRecord]) -> list[OutputRecord]:
         """What is left to produce, with the order of each key kept.
@@ -172,7 +178,9 @@ class AtLeastOnce:
     def _produce(self, records: Sequence[OutputRecord]) -> None:
         failures: list[KafkaError] = []
         produce_all(self._producer, records, failures)
-        if self._producer.flush(self._timeout) > 0:
+        with self._limit("a flush", self._timeout + GRACE):
+            left = self._producer.flush(self._timeout)
+        if left > 0:
             raise BrokerError(f"outcomes were not acknowledged within {self._timeout:g} s")
         _refuse_permanent(failures)
         if failures:
@@ -180,7 +188,8 @@ class AtLeastOnce:
 
     def _commit(self, offsets: Sequence[TopicPartition], consumer: Consumer) -> None:
         try:
-            committed = consumer.commit(offsets=list(offsets), asynchronous=False)
+            with self._limit("a commit", self._timeout + GRACE):
+                committed = consumer.commit(offsets=list(offsets), asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() in _TRY_AGAIN or error.args[0].retriable():
                 raise NotDelivered(str(error.args[0])) from error
@@ -204,15 +213,19 @@ def _refuse_permanent(failures: Sequence[KafkaError]) -> None:
             raise BrokerError(f"the broker refuses a record: {error}")
 
 
-def create_delivery(settings: KafkaSettings, delivery: str, transactional_id: str) -> Delivery:
+def create_delivery(
+    settings: KafkaSettings, delivery: str, transactional_id: str, limit: Limit = unlimited
+) -> Delivery:
     """The delivery that the settings ask for: `exactly_once` or `at_least_once`.
+
+    `limit` ends the process where librdkafka does not return.
 
     Raises:
         BrokerError: no broker answers.
 
     """
     if delivery == "at_least_once":
-        return AtLeastOnce(create_producer(settings, {}), settings.request_timeout)
+        return AtLeastOnce(create_producer(settings, {}), settings.request_timeout, limit)
     producer = create_producer(
         settings,
         {
@@ -224,6 +237,6 @@ def create_delivery(settings: KafkaSettings, delivery: str, transactional_id: st
         },
     )
     try:
-        return ExactlyOnce(producer, settings.request_timeout)
+        return ExactlyOnce(producer, settings.request_timeout, limit)
     except (KafkaException, BrokerError) as error:
         raise BrokerError(f"{settings.bootstrap_servers}: {error.args[0]}") from error

@@ -40,6 +40,14 @@ def raise_if_permanent(error: KafkaError, permanent: frozenset[int], failed: str
     logger.warning("consuming: %s", error)
 
 
+def turn_seconds(request_timeout: float) -> float:
+    """How long one turn of a loop, or one of its closings, may take in all, in seconds.
+
+    A turn may begin, send, commit and abort a transaction, each of which may take `request_timeout`.
+    """
+    return 4 * request_timeout + 60.0
+
+
 class Guard:
     """Counts one loop's deliveries, halts it by the rejection limit, and ends it when nothing gets through.
 
