@@ -14,7 +14,7 @@ from worker.errors import ConfigurationError
 from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
-from worker.index.compose import build_index_role
+from worker.index.compose import build_index_role, index_group
 from worker.index.role import CAUGHT_UP
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle
@@ -22,8 +22,10 @@ from worker.model.decoders import create_decoders, image_limits
 from worker.model.embed import embed
 from worker.role_names import INDEX, SCORE
 from worker.score.compose import build_score_role
-from worker.score.role import ASSIGNED
+from worker.score.role import ASSIGNED, MOVING
 from worker.settings import FetchSettings, Settings
+from worker.stream.kafka import create_admin, create_consumer
+from worker.stream.lag import LOOKING, LagProbe
 from worker.watchdog import GRACE, Watchdog
 
 BuildFetcher = Callable[[FetchSettings], Fetcher]
@@ -90,7 +92,7 @@ def compose(
     with ExitStack() as stack:
         if SCORE in names:
             fetcher = stack.enter_context(build_fetcher(settings.fetch))
-            health = healths[SCORE] = Health(settings.http.liveness_timeout, (ASSIGNED,))
+            health = healths[SCORE] = Health(settings.http.liveness_timeout, (ASSIGNED, MOVING))
             roles[SCORE] = build_score_role(
                 SCORE, settings, bundle, metrics, health, fetcher, stack, watchdog.limit
             )
@@ -120,6 +122,14 @@ def compose(
             metrics.health_ready.labels(name).set_function(partial(_ready, health))
             metrics.commit_outcomes.labels(name)  # shown from the start, as 0
             metrics.commit_last.labels(name)
+        groups = {
+            SCORE: (settings.topics.uploaded, settings.kafka.group),
+            INDEX: (settings.topics.embedded, index_group(settings.index)),
+        }
+        for name in roles:
+            topic, group = groups[name]
+            reader = create_consumer(settings.kafka, {**LOOKING, "group.id": group})
+            stack.enter_context(LagProbe(create_admin(settings.kafka), reader, topic, group, metrics))
         app = create_app(CombinedHealth(healths), metrics.registry, routers)
         server = stack.enter_context(HttpServer(app, settings.http.host, settings.http.port))
         yield Process(roles, server.port, watchdog, settings.score.drain_timeout)

@@ -41,7 +41,13 @@ class Metrics:
         self.poll_events = Counter("mekiki_poll_events", "Events polled.", ["role"], registry=registry)
         self.poll_lag = Gauge(
             "mekiki_poll_lag_records",
-            "Records behind the end of a partition.",
+            "Records that the group has not committed, of every partition, by Kafka.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.poll_committed = Gauge(
+            "mekiki_poll_committed_offsets",
+            "The group's offset, of every partition, by Kafka.",
             ["topic", "partition"],
             registry=registry,
         )

@@ -305,10 +305,6 @@ class IndexRole:
         self._metrics.index_tail.set(size.tail)
         if snapshot is not None:
             self._metrics.index_generation_timestamp.set(snapshot.created_at.timestamp())
-        for partition, position in self._positions.items():
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-            if end >= 0:
-                self._metrics.poll_lag.labels(self._topic, str(partition)).set(max(0, end - position))
 
     def _partitions(self, timeout: float) -> list[int]:
         topic = self._consumer.list_topics(self._topic, timeout=timeout).topics[self._topic]

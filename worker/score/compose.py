@@ -25,12 +25,13 @@ from worker.score.prepare import Preparer
 from worker.score.publish import Publisher
 from worker.score.review_log import ReviewLog
 from worker.score.reviews import Reviews
-from worker.score.role import HALT_ADVICE, WITHIN_LIMIT, ScoreRole
+from worker.score.role import HALT_ADVICE, MOVING, WITHIN_LIMIT, ScoreRole
 from worker.settings import ModelSettings, Settings
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard, turn_seconds
 from worker.stream.kafka import create_admin, create_consumer, to_the_end
 from worker.stream.limit import RejectionLimit
+from worker.stream.movement import Movement
 from worker.stream.topic_identity import TopicIdentity
 from worker.watchdog import Limit
 
@@ -140,7 +141,9 @@ def build_score_role(
     )
     return ScoreRole(
         name=name,
-        consumer=create_consumer(settings.kafka, {"group.id": settings.kafka.group}),
+        consumer=create_consumer(
+            settings.kafka, {"group.id": settings.kafka.group, "enable.partition.eof": True}
+        ),
         topic=settings.topics.uploaded,
         pipeline=stack.enter_context(pipeline),
         parse=Parser(settings.fetch.object_url),
@@ -165,6 +168,7 @@ def build_score_role(
                 health.beat,
             )
         ),
+        movement=Movement(health, MOVING, settings.kafka.request_timeout),
         identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),
         settings=settings.score,
         limit=limit,

@@ -25,12 +25,14 @@ from worker.settings import ScoreSettings
 from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
+from worker.stream.movement import Movement
 from worker.stream.topic_identity import TopicIdentity
 from worker.watchdog import Limit, unlimited
 
 logger = logging.getLogger(__name__)
 
 ASSIGNED = "partitions assigned"
+MOVING = "outcomes are committed"
 RUNNING = "running"
 WITHIN_LIMIT = "rejections within the limit"
 
@@ -39,7 +41,7 @@ HALT_ADVICE = "the worker halts and commits nothing. Mend the cause, then restar
 
 _POLL_SECONDS = 0.05
 _POLL_RECORDS = 256
-_LAG_INTERVAL_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
 _SETTLE_SECONDS = 1.0
 _CLOSE_SECONDS = 30.0
 
@@ -61,6 +63,7 @@ class ScoreRole:
         delivery: Delivery,
         guard: Guard,
         reviews: Reviews,
+        movement: Movement,
         identity: TopicIdentity,
         settings: ScoreSettings,
         metrics: Metrics,
@@ -76,6 +79,7 @@ class ScoreRole:
         self._delivery = delivery
         self._guard = guard
         self._reviews = reviews
+        self._movement = movement
         self._settings = settings
         self._limit = limit
         self._turn_seconds = turn_seconds
@@ -83,6 +87,7 @@ class ScoreRole:
         self._health = health
         self._ledger = Ledger()
         self._log_watch = LogWatch(consumer, self._ledger, identity, metrics)
+        self._read_to: dict[Partition, int] = {}  # behind what is no record, where that is known
         self._admission = Admission(consumer, self._ledger, pipeline, parse, settings.max_in_flight, metrics)
         self._stopping = threading.Event()
         self._paused = False
@@ -90,7 +95,7 @@ class ScoreRole:
         self._closing = False
         self._callback_error: Exception | None = None
         self._next_commit = 0.0
-        self._next_lag = 0.0
+        self._next_look = 0.0
 
     def stop(self) -> None:
         """Drain and return from `run`. Safe in a signal handler and from any thread."""
@@ -136,7 +141,7 @@ class ScoreRole:
         self._admit()
         if time.monotonic() >= self._next_commit:
             self._commit()
-        self._observe_lag()
+        self._observe()
 
     def _poll(self) -> None:
         """Take in what there is room for. While full, poll goes on with every partition paused."""
@@ -147,6 +152,11 @@ class ScoreRole:
             raise self._callback_error
         for message in messages:
             if (error := message.error()) is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._read_to[str(message.topic()), int(message.partition() or 0)] = int(
+                        message.offset() or 0
+                    )
+                    continue
                 raise_if_permanent(error, _PERMANENT, "consuming failed")
                 continue
             record = input_record(message)
@@ -226,6 +236,8 @@ class ScoreRole:
         self._count(entries)
         if len(finished.entries) >= self._settings.commit_records:
             self._next_commit = 0.0  # there is more
+        if finished.entries:
+            self._movement.committed()
         return True
 
     def _finished(self) -> Finished:
@@ -304,6 +316,7 @@ class ScoreRole:
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         logger.warning("%d partitions were lost to the group", len(partitions))
+        self._health.withdraw(ASSIGNED, "the group has taken the partitions away")
         self._forget(partitions)
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
@@ -311,23 +324,31 @@ class ScoreRole:
         self._reviews.forget(partitions)
         self._admission.forget(partitions)
         self._log_watch.forget(partitions)
-        self._metrics.poll_lag.clear()
+        for at in partitions:
+            self._read_to.pop((at.topic, at.partition), None)
         self._assignment_changed()
 
     def _assignment_changed(self) -> None:
         self._assignment_moved = True
         self._metrics.poll_assigned.labels(self._name).set(len(self._ledger.partitions))
 
-    def _observe_lag(self) -> None:
-        if time.monotonic() < self._next_lag:
+    def _observe(self) -> None:
+        """Look once a second whether something waits, in Kafka or here."""
+        if time.monotonic() < self._next_look:
             return
-        self._next_lag = time.monotonic() + _LAG_INTERVAL_SECONDS
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        waiting: int | None = self._ledger.in_flight
         for at in self._consumer.position(self._consumer.assignment()):
             _, high = self._consumer.get_watermark_offsets(at, cached=True)
-            if at.offset >= 0 and high >= 0:
-                self._log_watch.measured(at.topic, at.partition, high)
-                waiting = self._ledger.waiting(at.topic, at.partition)
-                self._metrics.poll_lag.labels(at.topic, str(at.partition)).set(high - at.offset + waiting)
+            # A position is that behind the last record: markers of transactions may follow.
+            read_to = max(at.offset, self._read_to.get((at.topic, at.partition), -1))
+            if read_to < 0 or high < 0:
+                waiting = None
+                continue
+            self._log_watch.measured(at.topic, at.partition, high)
+            if waiting is not None:
+                waiting += max(0, high - read_to)
+        self._movement.observe(waiting)
 
 
 def _rejected(finished: Finished) -> list[bool]:

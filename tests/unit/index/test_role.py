@@ -158,7 +158,6 @@ def test_each_record_is_searchable_when_its_one_outcome_is_published(bench):
     assert bench.sample("mekiki_commit_outcomes_total", role="index") == 4
     assert bench.sample("mekiki_poll_events_total", role="index") == 4
     assert bench.sample("mekiki_index_vectors") == 1
-    assert bench.sample("mekiki_poll_lag_records", topic=IDENTITY.topic, partition="0") == 0
 
 
 def test_what_was_acknowledged_in_an_earlier_run_is_applied_in_silence(bench):

@@ -18,6 +18,7 @@ from worker.score.role import ScoreRole
 from worker.settings import RejectionLimitSettings, ScoreSettings
 from worker.stream.guard import Guard
 from worker.stream.limit import RejectionLimit
+from worker.stream.movement import Movement
 from worker.stream.topic_identity import Answer
 
 NOTHING = cast(Any, None)
@@ -138,6 +139,7 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
         delivery=cast(Any, Taken()),
         guard=guard,
         reviews=Reviews(NoReviews()),
+        movement=Movement(health, "moving", 60.0),
         identity=cast(Any, SameTopic()),
         settings=ScoreSettings(max_in_flight=4),
         metrics=metrics,

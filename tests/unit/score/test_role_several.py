@@ -20,6 +20,7 @@ from worker.stream.delivery import NotDelivered
 from worker.stream.guard import Guard
 from worker.stream.kafka import OutputRecord
 from worker.stream.limit import RejectionLimit
+from worker.stream.movement import Movement
 
 OURS = [TopicPartition("uploads", 0)]
 
@@ -105,6 +106,7 @@ def role(log, pipeline, deliveries, **settings):
             health=health,
         ),
         reviews=Reviews(NoReviews()),
+        movement=Movement(health, "moving", 60.0),
         identity=cast(Any, SameTopic()),
         settings=ScoreSettings(**settings),
         metrics=metrics,
