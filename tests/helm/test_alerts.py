@@ -45,6 +45,9 @@ BLOCK = "mekiki_decide_decisions_total{" + OF + ',decision="block"}'
 ACCEPT = "mekiki_decide_decisions_total{" + OF + ',decision="accept"}'
 LAST = "mekiki_commit_last_timestamp_seconds{" + OF + ',role="score"}'
 LAG = f"mekiki_poll_lag_records{{{UPLOADED}}}"
+COMMITTED = f"mekiki_poll_committed_offsets{{{UPLOADED}}}"
+LATENCY = "mekiki_commit_upload_latency_seconds_bucket{" + OF + ',le="%s"}'
+INDEX_DEAD = "mekiki_index_rejections_total{" + OF + ',reason="vector.invalid"}'
 TAIL = f"mekiki_index_tail_records{{{POD}}}"
 GENERATION = f"mekiki_index_generation_timestamp_seconds{{{POD}}}"
 READY = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="a"}'
@@ -67,6 +70,21 @@ CASES = [
     Case("MekikiNothingCommitted", "one of two commits", False, "20m",
          {LAST: "0x40", LAST.replace("}", ',instance="b"}'): "0+60x40", LAG: "10x40"}),
     Case("MekikiNothingCommitted", "nothing waits", False, "20m", {LAST: "0+60x5 300x30", LAG: "0x40"}),
+    Case("MekikiPartitionStuck", "nobody reads it, and others move", True, "30m",
+         {LAG: "902x40", COMMITTED: "20x40", LAG.replace("0", "1"): "50x40",
+          COMMITTED.replace('"0"', '"1"'): "0+600x40"},
+         {"topic": "listing.image.uploaded.v1", "partition": "0"}),
+    Case("MekikiPartitionStuck", "it moves", False, "30m", {LAG: "902x40", COMMITTED: "0+10x40"}),
+    Case("MekikiPartitionStuck", "nothing waits", False, "30m", {LAG: "0x40", COMMITTED: "20x40"}),
+    Case("MekikiPartitionStuck", "a record now and then", False, "30m",
+         {LAG: "1 0x8 1 0x30", COMMITTED: "20x40"}),
+    Case("MekikiUploadLatencyHigh", "uploads wait minutes", True, "30m",
+         {LATENCY % "60": "0x40", LATENCY % "300": "0+10x40", LATENCY % "+Inf": "0+10x40"}),
+    Case("MekikiUploadLatencyHigh", "one in a hundred waits", False, "30m",
+         {LATENCY % "1": "0+99x40", LATENCY % "300": "0+100x40", LATENCY % "+Inf": "0+100x40"}),
+    Case("MekikiIndexDeadLetters", "somebody else writes there", True, "12m", {INDEX_DEAD: "0x10 3x40"}),
+    Case("MekikiIndexDeadLetters", "found at once after a start", True, "12m", {INDEX_DEAD: "_x10 3x40"}),
+    Case("MekikiIndexDeadLetters", "none", False, "12m", {INDEX_DEAD: "0x40"}),
     Case("MekikiRejectionRatioHigh", "one in ten", True, "30m",
          {OUTCOMES: "0+100x60", REJECTIONS: "0+10x60"}),
     Case("MekikiRejectionRatioHigh", "one in a hundred", False, "30m",

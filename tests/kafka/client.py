@@ -157,6 +157,19 @@ class Broker:
         assert not problems, problems
         return sent
 
+    def send_in_transactions(self, topic: str, records: Iterable[Record], aborted: Iterable[Record]) -> None:
+        """Produce each record in a transaction of its own: those `aborted` last, which no reader sees."""
+        producer = Producer(
+            _quiet({"bootstrap.servers": self.bootstrap, "transactional.id": f"test-{time.monotonic_ns()}"})
+        )
+        producer.init_transactions(30)
+        for end, group in ((producer.commit_transaction, records), (producer.abort_transaction, aborted)):
+            for record in group:
+                producer.begin_transaction()
+                producer.produce(topic, record.value, record.key)
+                producer.flush(30)
+                end(30)
+
     def read(self, topic: str) -> list[Record]:
         """Every record of `topic` that a `read_committed` reader sees now, partition by partition."""
         consumer = self._reader("read_committed")

@@ -29,6 +29,7 @@ from worker.score.prepare import Prepared, Step, ToDecode, ToFetch
 Ticket = TypeVar("Ticket")
 
 _LONGEST_TURN_SECONDS = 1.0
+_JOIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Pipeline(Generic[Ticket]):
         for executor in (self._begin, self._decode, self._decode_costly):
             executor.shutdown(wait=False, cancel_futures=True)
         self._prepared.put(None)
-        self._judging.join(10)
+        self._judging.join(_JOIN_SECONDS)
 
     def submit(
         self, ticket: Ticket, read: Callable[[], Parsed], *, is_new: bool = True, hold: bool = False

@@ -1,4 +1,4 @@
-"""How far a group is behind, asked of Kafka: also of partitions that nobody reads, and beside a stuck loop."""
+"""How far a group is behind, asked of Kafka: of partitions that nobody reads as well."""
 
 import logging
 import threading
