@@ -1,21 +1,27 @@
 """Check: configuration, bundle, broker and topics, each with what is wrong and how to mend it."""
 
+import errno
+import socket
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ClusterMetadata,
     ConfigResource,
     ResourceType,
+    TopicMetadata,
 )
 
-from worker.errors import MekikiError
+from worker.errors import ConfigurationError, MekikiError
 from worker.model.bundle import load_bundle, load_policy
+from worker.rights import group_rights, is_forbidden, topic_rights, transaction_rights
 from worker.score.codes import CodeReader
-from worker.settings import Settings
+from worker.settings import Settings, index_group
 from worker.stream.dead_letter import DEAD_LETTER_HEADER_BYTES
 from worker.stream.kafka import client_properties, create_admin, masked
 from worker.stream.topics import topics_of
@@ -41,6 +47,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     if settings.fetch.folder is not None:
         yield _finding("fetch.folder", lambda: _folder(settings))
     yield _finding("index.directory", lambda: _index_directory(settings))
+    yield _finding("http", lambda: _port(settings))
     try:
         admin = create_admin(settings.kafka)
         metadata = admin.list_topics(timeout=_BROKER_SECONDS)
@@ -54,6 +61,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("broker", True, f"{len(metadata.brokers)} at {settings.kafka.bootstrap_servers}")
     yield from _topics(settings, admin, metadata)
+    yield from _rights(settings, admin, metadata)
 
 
 def _finding(subject: str, look: Callable[[], str]) -> Finding:
@@ -91,6 +99,54 @@ def _index_directory(settings: Settings) -> str:
         return f"{directory.resolve()} can be written"
 
 
+def _port(settings: Settings) -> str:
+    host, port = settings.http.host, settings.http.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE and _is_ours(port):
+            return f"a mekiki that runs here listens on {host}:{port}"
+        raise ConfigurationError(
+            f"nothing can listen on {host}:{port} (http.host, http.port): {error.strerror or error}"
+        ) from error
+    return f"{host}:{port} is free"
+
+
+def _is_ours(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+            return b'"alive"' in answer.read(1000)
+    except urllib.error.HTTPError as error:
+        return b'"alive"' in error.read(1000)
+    except OSError:
+        return False
+
+
+def _rights(settings: Settings, admin: AdminClient, metadata: ClusterMetadata) -> Iterator[Finding]:
+    there = [topic.name for topic in topics_of(settings) if topic.name in metadata.topics]
+    groups = [settings.kafka.group, index_group(settings.index.name)]
+    found = [*topic_rights(admin, settings, there), *group_rights(admin, groups)]
+    if settings.score.delivery == "exactly_once":
+        found.append(transaction_rights(settings))
+    for right in found:
+        if right.missing and right.only_for:
+            yield Finding(right.subject, True, f"{right.missing}. Only `{right.only_for}` needs it")
+        else:
+            yield Finding(right.subject, not right.missing, right.missing or "allowed")
+
+
+def _replicated(found: TopicMetadata, brokers: int) -> str | None:
+    """What is wrong with the number of replicas."""
+    fewest = min((len(partition.replicas) for partition in found.partitions.values()), default=0)
+    if fewest > 1 or brokers < 2:  # one broker has no choice
+        return None
+    return (
+        "has replication 1: with that broker its records are away, and with its disk they are gone. Raise it "
+        "with kafka-reassign-partitions, or make it again (topics.replication_factor)"
+    )
+
+
 def _topics(settings: Settings, admin: AdminClient, metadata: ClusterMetadata) -> Iterator[Finding]:
     kept = {
         settings.topics.embedded: "the index is rebuilt from it",
@@ -99,7 +155,9 @@ def _topics(settings: Settings, admin: AdminClient, metadata: ClusterMetadata) -
     for topic in topics_of(settings):
         found = metadata.topics.get(topic.name)
         if found is None or found.error is not None:
-            yield Finding(f"topic {topic.name}", False, "is missing: run `mekiki topics create`")
+            yield Finding(f"topic {topic.name}", False, _why_not_there(admin, topic.name))
+        elif (few := _replicated(found, len(metadata.brokers))) is not None:
+            yield Finding(f"topic {topic.name}", False, few)
         elif topic.name in kept and (policy := _setting(admin, topic.name, "cleanup.policy")) != "compact":
             yield Finding(
                 f"topic {topic.name}",
@@ -117,6 +175,19 @@ def _topics(settings: Settings, admin: AdminClient, metadata: ClusterMetadata) -
     ):
         if {source, dead_letters} <= metadata.topics.keys():
             yield _dead_letters_fit(admin, source, dead_letters)
+
+
+def _why_not_there(admin: AdminClient, topic: str) -> str:
+    """A broker tells nothing of a topic to who may not know of it, when it lists all."""
+    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=_BROKER_SECONDS)
+    try:
+        asked[topic].result()
+    except KafkaException as error:
+        if is_forbidden(error):
+            return (
+                "is missing, or the user has no right to it (Describe): docs/operations.md lists them (ACLs)"
+            )
+    return "is missing: run `mekiki topics create`"
 
 
 def _reviews_fit(uploaded: str, reviews: str, metadata: ClusterMetadata) -> Finding:

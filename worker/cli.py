@@ -144,9 +144,9 @@ def _training(arguments: list[str]) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker import watchdog  # noqa: PLC0415
     from worker.fetch.fetch import build_fetcher  # noqa: PLC0415
     from worker.roles import run_roles  # noqa: PLC0415
-    from worker.watchdog import end_process  # noqa: PLC0415
 
     status = 0
     try:
@@ -157,7 +157,7 @@ def _run(settings: Settings, options: argparse.Namespace, console: Console) -> i
         console.print_exception()
         status = 1
     # Not by returning: a thread that is still at an image, or at a dead host, would be waited for.
-    end_process(status)
+    watchdog.end_process(status)
     return status
 
 
@@ -193,13 +193,13 @@ def _scan(settings: Settings, options: argparse.Namespace, console: Console) -> 
     return 0
 
 
-def _check(settings: Settings, _: argparse.Namespace, console: Console) -> int:
+def _check(settings: Settings, _: argparse.Namespace, __: Console) -> int:
     from worker.check import check  # noqa: PLC0415
 
-    failed = 0
+    findings, failed = Console(), 0  # on standard output: they are what was asked for
     for finding in check(settings):
         mark = "[green]ok[/]  " if finding.holds else "[bold red]FAIL[/]"
-        console.print(
+        findings.print(
             f"{mark} {escape(f'{finding.subject}: {finding.detail}')}", highlight=False, soft_wrap=True
         )
         failed += not finding.holds

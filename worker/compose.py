@@ -14,7 +14,7 @@ from worker.errors import ConfigurationError
 from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
-from worker.index.compose import build_index_role, index_group
+from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle
@@ -23,7 +23,7 @@ from worker.model.embed import embed
 from worker.role_names import INDEX, SCORE
 from worker.score.compose import build_score_role
 from worker.score.role import ASSIGNED, MOVING
-from worker.settings import FetchSettings, Settings
+from worker.settings import FetchSettings, Settings, index_group
 from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.lag import LOOKING, LagProbe
 from worker.watchdog import GRACE, Watchdog
@@ -124,7 +124,7 @@ def compose(
             metrics.commit_last.labels(name)
         groups = {
             SCORE: (settings.topics.uploaded, settings.kafka.group),
-            INDEX: (settings.topics.embedded, index_group(settings.index)),
+            INDEX: (settings.topics.embedded, index_group(settings.index.name)),
         }
         for name in roles:
             topic, group = groups[name]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
@@ -38,6 +39,19 @@ Count = Annotated[int, Field(gt=0)]
 Bytes = Annotated[ByteSize, Field(gt=0)]
 
 
+def _property_text(value: object) -> object:
+    """What librdkafka is given for a number or a truth value. Helm makes floats of all numbers."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, int | float) else value
+
+
+# The value of a librdkafka property: numbers need no quotes.
+Property = Annotated[str, BeforeValidator(_property_text, json_schema_input_type=str | int | float | bool)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,17 +71,17 @@ class KafkaSettings(_Section):
     request_timeout: Seconds = Field(
         60.0, description="seconds without success from the broker after which the worker stops"
     )
-    properties: dict[str, str] = Field(
+    properties: dict[str, Property] = Field(
         default_factory=dict, description="librdkafka properties for every client, such as security.protocol"
     )
     properties_file: Path | None = Field(
         None,
         description="a file of key=value librdkafka properties, such as a Secret; wins over properties",
     )
-    consumer: dict[str, str] = Field(
+    consumer: dict[str, Property] = Field(
         default_factory=dict, description="librdkafka properties for consumers alone"
     )
-    producer: dict[str, str] = Field(
+    producer: dict[str, Property] = Field(
         default_factory=dict, description="librdkafka properties for producers alone"
     )
 
@@ -84,7 +98,11 @@ class TopicSettings(_Section):
     index_updated: str = events.INDEX_UPDATED
     index_dead_letter: str = events.EMBEDDED + ".dlq"
     partitions: Count = Field(4, description="of each topic that `mekiki topics create` makes")
-    replication_factor: Count = Field(1, description="of each topic that `mekiki topics create` makes")
+    replication_factor: Count | None = Field(
+        None,
+        description="of each topic that `mekiki topics create` makes; unset: the larger of the broker's "
+        "default and 3, or as many as there are brokers",
+    )
 
 
 class FetchSettings(_Section):
@@ -260,6 +278,11 @@ class IndexSettings(_Section):
     )
     near_duplicate_count: Count = 10
     build_threads: Count = 1
+
+
+def index_group(name: str) -> str:
+    """The group that holds how far the index `name` has acknowledged; its transactions go by it too."""
+    return f"mekiki-index-{name}"
 
 
 class HttpSettings(_Section):

@@ -29,6 +29,8 @@ GRACE = 10.0
 # Beyond the limit, seconds until a process ends in which not even a thread of Python's can run any more.
 _LOCKED_GRACE = 90.0
 
+_STANDARD_ERROR = 2
+
 
 def unlimited(what: str, seconds: float) -> AbstractContextManager[None]:
     """No limit: a person waits, and can interrupt."""
@@ -82,7 +84,7 @@ class Watchdog:
         for what, until in list(self._limits.values()):
             if self._passed > until:
                 logger.critical("%s does not return: the process ends itself", what)
-                faulthandler.dump_traceback(all_threads=True)
+                faulthandler.dump_traceback(_STANDARD_ERROR)
                 self._leave(STUCK)
 
     def _watch(self) -> None:
@@ -93,7 +95,8 @@ class Watchdog:
             last = now
             left = min((until for _, until in list(self._limits.values())), default=None)
             if left is not None:  # this timer needs no lock of Python's
-                faulthandler.dump_traceback_later(max(left - self._passed, 0.0) + _LOCKED_GRACE, exit=True)
+                seconds = max(left - self._passed, 0.0) + _LOCKED_GRACE
+                faulthandler.dump_traceback_later(seconds, file=_STANDARD_ERROR, exit=True)
 
 
 def end_process(status: int) -> None:

@@ -166,3 +166,13 @@ def test_codes_are_off_unless_asked_for_and_formats_are_known_ones() -> None:
     for value in ('["QR"]', "[]"):
         with pytest.raises(ConfigurationError, match=r"codes\.formats"):
             load_settings(None, {"codes.formats": value})
+
+
+@pytest.mark.parametrize(
+    ("given", "text"), [(45000, "45000"), (45000.0, "45000"), (0.5, "0.5"), (True, "true"), ("7", "7")]
+)
+def test_numbers_of_librdkafka_need_no_quotes(tmp_path, given, text):
+    file = tmp_path / "mekiki.toml"
+    value = {True: "true"}.get(given, given) if isinstance(given, bool) else repr(given)
+    file.write_text(f"[kafka.consumer]\n'session.timeout.ms' = {value}\n".replace("'7'", '"7"'))
+    assert load_settings(file, {}).kafka.consumer == {"session.timeout.ms": text}

@@ -13,7 +13,7 @@ from worker.index.ngt.index import open_ngt_index
 from worker.index.role import CONSUMER_PROPERTIES, WITHIN_LIMIT, IndexRole, halt_advice
 from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
-from worker.settings import IndexSettings, Settings
+from worker.settings import Settings, index_group
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard
 from worker.stream.kafka import create_admin, create_consumer
@@ -23,11 +23,6 @@ from worker.stream.topics import require_compacted
 from worker.watchdog import Limit
 
 _COMPACTED_SECONDS = 10.0
-
-
-def index_group(settings: IndexSettings) -> str:
-    """The group that holds how far the index has acknowledged."""
-    return f"mekiki-index-{settings.name}"
 
 
 def build_index_role(
@@ -57,7 +52,7 @@ def build_index_role(
     identity = IndexIdentity(space=space, dim=dim, topic=settings.topics.embedded)
     backend = open_ngt_index(index, identity, metrics)
     try:
-        group = index_group(index)
+        group = index_group(index.name)
         # Transactions go by the index's name: a restarted role ends what its killed predecessor left open.
         delivery = create_delivery(settings.kafka, settings.score.delivery, group, limit)
         admin = create_admin(settings.kafka)

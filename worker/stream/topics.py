@@ -19,6 +19,9 @@ from worker.stream.kafka import create_admin
 # A dead letter is its event and about a kilobyte of headers: it must fit where the event did.
 _DEAD_LETTER_MAX_BYTES = "10485760"
 
+# With as many, one may be away and a record is still held twice.
+_SAFE_REPLICAS = 3
+
 logger = logging.getLogger(__name__)
 
 
@@ -55,19 +58,47 @@ def create_topics(settings: Settings) -> dict[str, str]:
         BrokerError: the broker cannot be reached or refuses.
 
     """
+    servers = settings.kafka.bootstrap_servers
+    admin = create_admin(settings.kafka)  # held: its futures fail once it is gone
+    try:
+        replication, config = _replication(admin, settings)
+    except KafkaException as error:
+        raise BrokerError(f"{servers}: the brokers cannot be listed: {error.args[0]}") from error
     new = [
         NewTopic(
             topic.name,
             num_partitions=settings.topics.partitions,
-            replication_factor=settings.topics.replication_factor,
-            config=topic.config,
+            replication_factor=replication,
+            config={**config, **topic.config},
         )
         for topic in topics_of(settings)
     ]
-    admin = create_admin(settings.kafka)  # held: its futures fail once it is gone
     futures = admin.create_topics(new, request_timeout=settings.kafka.request_timeout)
-    servers = settings.kafka.bootstrap_servers
     return {name: _result(servers, name, future) for name, future in futures.items()}
+
+
+def _replication(admin: AdminClient, settings: Settings) -> tuple[int, dict[str, str]]:
+    """How many replicas a new topic has, and the configuration by which two of three hold a record."""
+    timeout = settings.kafka.request_timeout
+    brokers = admin.list_topics(timeout=timeout).brokers
+    defaults = _broker_defaults(admin, next(iter(brokers)), timeout)
+    replication = settings.topics.replication_factor or max(
+        defaults.get("default.replication.factor", 1), min(3, len(brokers))
+    )
+    if replication < _SAFE_REPLICAS:
+        return replication, {}
+    return replication, {"min.insync.replicas": str(max(2, defaults.get("min.insync.replicas", 1)))}
+
+
+def _broker_defaults(admin: AdminClient, broker: int, timeout: float) -> dict[str, int]:
+    """Numbers of the broker's own configuration; none where it does not tell them."""
+    resource = ConfigResource(ResourceType.BROKER, str(broker))
+    try:
+        found = admin.describe_configs([resource], request_timeout=timeout)[resource].result()
+    except KafkaException as error:
+        logger.info("the brokers' defaults are not known, and are taken to be 1: %s", error.args[0])
+        return {}
+    return {name: int(entry.value) for name, entry in found.items() if str(entry.value).isdecimal()}
 
 
 def _result(servers: str, name: str, future: Future[None]) -> str:
