@@ -1,7 +1,9 @@
 """The HTTP side of a role: /metrics, /healthz, /readyz, and routers that a role adds."""
 
+import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -10,6 +12,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from worker.errors import ConfigurationError
 from worker.health import HealthReport
@@ -51,17 +54,38 @@ def create_app(
     return app
 
 
+def _giving_way(most: int) -> type[asyncio.Protocol]:
+    """Uvicorn's protocol with at most `most` connections: the one that has been idle for longest gives way.
+
+    Who opens connections and says nothing cannot keep a probe out, nor take all file descriptors.
+    """
+
+    class GivingWay(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.begun = time.monotonic()
+            if len(self.connections) > most:
+                others = [
+                    one for one in self.connections if one is not self and not one.transport.is_closing()
+                ]
+                idle = [one for one in others if one.cycle is None or one.cycle.response_complete]
+                if others:
+                    min(idle or others, key=lambda one: float(one.begun)).transport.abort()
+
+    return GivingWay
+
+
 class HttpServer:
     """Serves an application from a thread of its own; use as a context manager.
 
-    `port` is the bound port, also when 0 was asked for.
+    It has at most `most_connections`, and `port` is the bound port, also when 0 was asked for.
 
     Raises:
         ConfigurationError: the address cannot be bound.
 
     """
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, app: FastAPI, host: str, port: int, most_connections: int = 256) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._socket = socket.create_server((host, port), family=family)
@@ -70,7 +94,13 @@ class HttpServer:
         # asyncio sees to this only on sockets of its own: without it, each answer waits 40 ms for an ACK.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app,
+            http=_giving_way(most_connections),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=2,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True

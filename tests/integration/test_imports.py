@@ -51,7 +51,17 @@ _SHARED = (
     "schemas",
     *(
         f"worker.{name}"
-        for name in ("errors", "settings", "metrics", "health", "http", "log", "role_names", "watchdog")
+        for name in (
+            "errors",
+            "settings",
+            "metrics",
+            "health",
+            "http",
+            "log",
+            "role_names",
+            "watchdog",
+            "shortage",
+        )
     ),
 )
 _ROOMS = (*_SHARED, "worker.stream", "worker.fetch", "worker.model")

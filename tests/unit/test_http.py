@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from fastapi import APIRouter
@@ -87,3 +89,15 @@ def test_head_tells_what_is_wrong_too(path, status):
     app = create_app(CombinedHealth({"score": Health(0, ("assigned",))}), CollectorRegistry())
     with HttpServer(app, "127.0.0.1", 0) as server:
         assert head(server.port, path) == (status, b"")
+
+
+def test_probes_are_answered_while_every_connection_is_taken():
+    app = create_app(Health(60, ()), CollectorRegistry())
+    with HttpServer(app, "127.0.0.1", 0, most_connections=8) as server, ExitStack() as stack:
+        address = ("127.0.0.1", server.port)
+        for number in range(40):
+            held = stack.enter_context(socket.create_connection(address))
+            if number % 2:  # a request that never ends
+                held.sendall(b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{")
+        assert get(server.port, "/healthz")[0] == 200
+        assert get(server.port, "/readyz")[0] == 200

@@ -8,6 +8,7 @@ out prepared, and once more after `judge`. The caller bounds how many are inside
 stages are then bounded too.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -25,11 +26,18 @@ from worker.fetch.room import Grant
 from worker.score.outcome import Outcome, Rejected, Several, Verdict
 from worker.score.parsed import Parsed
 from worker.score.prepare import Prepared, Step, ToDecode, ToFetch
+from worker.shortage import is_shortage
 
 Ticket = TypeVar("Ticket")
 
+logger = logging.getLogger(__name__)
+
 _LONGEST_TURN_SECONDS = 1.0
 _JOIN_SECONDS = 2.0
+
+# Where files or buffers run out, so many events begin again, so often.
+_AGAIN = 8
+_SHORTAGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,10 @@ class Pipeline(Generic[Ticket]):
         self._batches = 0  # that went into the model
         self._in_model = False
         self._watched = _Watched(0, 0.0, 0.0)
+        # What each event inside was begun with, and those that begin again.
+        self._reads: dict[int, tuple[Ticket, Callable[[], Parsed], bool]] = {}
+        self._short: queue.SimpleQueue[tuple[Ticket, BaseException]] = queue.SimpleQueue()
+        self._again_at = 0.0
         self._completed: queue.SimpleQueue[Completed[Ticket] | BaseException] = queue.SimpleQueue()
         self._begin = ThreadPoolExecutor(limits.threads, "prepare")
         self._decode = ThreadPoolExecutor(limits.decoding, "decode")
@@ -124,6 +136,7 @@ class Pipeline(Generic[Ticket]):
         what would go to the model comes out as Prepared.
         """
         (self._holding.set if hold else self._holding.clear)()
+        self._reads[id(ticket)] = (ticket, read, is_new)
         self._begin.submit(self._go_on, ticket, lambda: self._prepare(read), _nothing, is_new)
 
     def waiting(self) -> str | None:
@@ -152,12 +165,15 @@ class Pipeline(Generic[Ticket]):
 
         """
         self._raise_if_the_model_hangs()
+        self._begin_again()
         finished: list[Completed[Ticket]] = []
         try:
             finished.append(_unless_failed(self._completed.get(timeout=timeout)))
             while True:
                 finished.append(_unless_failed(self._completed.get_nowait()))
         except queue.Empty:
+            for completed in finished:
+                self._reads.pop(id(completed.ticket), None)
             return finished
 
     def _go_on(
@@ -176,7 +192,26 @@ class Pipeline(Generic[Ticket]):
             self._completed.put(Completed(ticket, Rejected(rejection)))
         except BaseException as error:  # noqa: BLE001 - raised again by completed()
             release()
-            self._completed.put(error)
+            if is_shortage(error):
+                self._short.put((ticket, error))
+            else:
+                self._completed.put(error)
+
+    def _begin_again(self) -> None:
+        """Let events for which this machine had nothing left begin again, some at a time, after a pause."""
+        now = time.monotonic()
+        if now < self._again_at or self._short.empty():
+            return
+        self._again_at = now + _SHORTAGE_SECONDS
+        for number in range(_AGAIN):
+            try:
+                ticket, error = self._short.get_nowait()
+            except queue.Empty:
+                return
+            if number == 0:
+                logger.warning("waiting for what this machine has not: %s", error)
+            ticket, read, is_new = self._reads[id(ticket)]
+            self._begin.submit(self._go_on, ticket, partial(self._prepare, read), _nothing, is_new)
 
     def _pass_on(self, ticket: Ticket, step: Step, release: Callable[[], None], is_new: bool) -> None:
         if isinstance(step, Prepared) and not self._holding.is_set():

@@ -1,5 +1,6 @@
 """The stages side by side: every event comes out once, whatever fails."""
 
+import errno
 import threading
 import time
 
@@ -250,3 +251,24 @@ def test_settling_waits_for_the_model_and_not_for_ever():
         assert not running.settle(0.01)
         leave.set()
         assert running.settle(5.0)
+
+
+def test_what_fails_for_want_of_files_begins_again_and_comes_out_once(monkeypatch):
+    monkeypatch.setattr("worker.score.pipeline._SHORTAGE_SECONDS", 0.01)
+    failures = dict.fromkeys(range(12), 2)
+
+    def prepare_later(read):
+        event = read()
+        number = int(event.event_id)
+        if failures[number]:
+            failures[number] -= 1
+            raise StageError("no connection") from OSError(errno.EMFILE, "too many open files")
+        return prepare(lambda: event)
+
+    with pipeline(prepare=prepare_later) as running:
+        for number in range(12):
+            running.submit(number, lambda number=number: upload(number))
+        outcomes = outcomes_of(running, 12)
+    assert all(isinstance(outcome, Verdict) for outcome in outcomes.values())
+    assert len(outcomes) == 12
+    assert running._reads == {}
