@@ -80,6 +80,16 @@ def _add_bundle(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     diff.add_argument("first", metavar="A")
     diff.add_argument("second", metavar="B")
     diff.set_defaults(func=partial(_run, "export.bundle.command:diff_bundles"))
+    calibrate = kinds.add_parser("calibrate", help="thresholds for a bundle from labelled photos")
+    calibrate.add_argument("bundle", metavar="DIR")
+    calibrate.add_argument(
+        "--labels", required=True, metavar="SOURCE", help="of mekiki labels export, or like it: accept, block"
+    )
+    calibrate.add_argument(
+        "--mistakes", type=float, default=0.01, help="share of accepted images that may be blocked (0.01)"
+    )
+    calibrate.add_argument("--out", metavar="FILE", help="TOML to write")
+    calibrate.set_defaults(func=partial(_run, "export.bundle.command:calibrate_bundle"))
     starter = kinds.add_parser("starter", help="train and assemble the starter bundle", add_help=False)
     starter.set_defaults(func=lambda _: _run("export.starter.command:main", []))
 

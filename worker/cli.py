@@ -4,6 +4,7 @@ import argparse
 import getpass
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -119,6 +120,14 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--reviewed", action="store_true", help="with precision and recall by people's words")
     diff.add_argument("--format", choices=("text", "json", "html"), default="text")
     diff.add_argument("--out", type=Path, metavar="FILE", help="in place of standard output")
+    labels = commands.add_parser("labels", help="people's words as labels").add_subparsers(required=True)
+    export = labels.add_parser("export", parents=[common], help="write what people decided about, labelled")
+    export.set_defaults(command=_export_labels)
+    export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    export.add_argument("--since", metavar="WHEN", help="2026-11-01, 7d or 24h (all that the topic holds)")
+    export.add_argument(
+        "--seller", metavar="REGEX", help="its first group in the image id is the seller (the listing)"
+    )
     why = add("why", _why, "all that happened to an image, from the log")
     why.add_argument("image_id", metavar="IMAGE_ID")
     for name, text in _TRAINING.items():
@@ -261,6 +270,29 @@ def _policy_diff(settings: Settings, options: argparse.Namespace, console: Conso
                 out.write(html(report, pictures(settings, report)))
     except OSError as error:
         raise ConfigurationError(f"--out {options.out} cannot be written: {error}") from error
+    return 0
+
+
+def _export_labels(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker.labels.commands import export_labels  # noqa: PLC0415
+    from worker.policy.commands import instant  # noqa: PLC0415
+
+    try:
+        seller = re.compile(options.seller) if options.seller else None
+    except re.error as error:
+        raise ConfigurationError(f"--seller {options.seller!r}: {error}") from error
+    if seller is not None and not seller.groups:
+        raise ConfigurationError(
+            f"--seller {options.seller!r} has no group: write (shop-[0-9]+)/ or the like"
+        )
+    since = options.since and instant(options.since)
+    with _progress(console) as progress:
+        task = progress.add_task("labels", total=None)
+        counts = export_labels(
+            settings, options.out, since, seller, lambda count: progress.advance(task, count)
+        )
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    console.print(f"{options.out}: {told or 'none'}")
     return 0
 
 

@@ -1,11 +1,13 @@
-"""`mekiki bundle assemble`, `show` and `diff`."""
+"""`mekiki bundle assemble`, `show`, `diff` and `calibrate`."""
 
 import argparse
 from pathlib import Path
 
 from export.bundle.assemble import assemble
+from export.bundle.calibrate import calibrate
 from export.bundle.show import diff, show
 from export.bundle.take import take
+from export.errors import DatasetError
 
 
 def assemble_bundle(arguments: argparse.Namespace) -> int:
@@ -35,3 +37,20 @@ def diff_bundles(arguments: argparse.Namespace) -> int:
     text = diff(Path(arguments.first), Path(arguments.second))
     print(text or "no difference")  # noqa: T201 - the command's result
     return 1 if text else 0
+
+
+def calibrate_bundle(arguments: argparse.Namespace) -> int:
+    """Print thresholds, or write them; 0 when done.
+
+    Raises:
+        BundleError: the bundle is missing or damaged.
+        DatasetError: the labels do not do.
+
+    """
+    if not 0 < arguments.mistakes < 1:
+        raise DatasetError(f"--mistakes {arguments.mistakes} is no share: write 0.01 or the like")
+    found = calibrate(Path(arguments.bundle), arguments.labels, arguments.mistakes)
+    if arguments.out:
+        Path(arguments.out).write_text(found.toml(), encoding="utf-8")
+    print(found.toml(), end="")  # noqa: T201 - the command's result
+    return 0

@@ -78,6 +78,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt"),
     "worker.demo": _ROOMS,
     "worker.review": (*_ROOMS, "worker.score"),
+    "worker.labels": (*_ROOMS, "worker.score", "worker.review"),
     "worker.policy": (*_ROOMS, "worker.score", "worker.review"),
     # The commands, and what they are composed of.
     "worker": ("schemas", "worker", "console"),

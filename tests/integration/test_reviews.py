@@ -1,6 +1,8 @@
 """A person's word on a real Kafka: obeyed, undone, kept for the same bytes, known after a restart."""
 
+import csv
 import json
+import re
 
 import pytest
 
@@ -10,6 +12,7 @@ from tests.kafka.client import Record
 from tests.results import body, of_key
 from tests.workplace import Workplace
 from worker.errors import BrokerError, ConfigurationError
+from worker.labels.commands import export_labels
 from worker.review.commands import review, why
 
 # Everything is in review but what a category says.
@@ -103,6 +106,12 @@ def test_any_partitioner_an_image_that_is_gone_one_of_several_and_why(place: Wor
     assert verdicts(place, "shoe") == [("review", None), ("accept", "mei"), ("block", "mei")]
     assert {record.partition for record in of_key(place.broker.read(topics.reviews), "shoe")} == {other}
     assert not is_embedded(place, "shoe")
+
+    counts = export_labels(place.settings, place.folder / "labels", None, re.compile("^(.)"))
+    assert counts == {"block": 1}  # the other image is deleted
+    (row,) = csv.DictReader((place.folder / "labels" / "labels.csv").open())
+    assert (row["label"], row["image_id"], row["seller_id"]) == ("block", "two", "t")
+    assert (place.folder / "labels" / row["path"]).read_bytes() == SECOND
 
     steps = why(place.settings, "shoe")
     inputs = [step.kind for step in steps if step.kind in {"uploaded", "reviewed", "deleted"}]

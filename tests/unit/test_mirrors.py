@@ -38,6 +38,7 @@ _ELSEWHERE = {
         ("worker/replay/history.py", "worker/replay/image_events.py", "worker/stream/cause.py"),
         "what a replay looks at: tests/unit/replay/test_replay.py, tests/integration/test_replay_order.py",
     ),
+    "worker/labels/commands.py": "tests/integration/test_reviews.py",
     **dict.fromkeys(
         (
             *("worker/review/commands.py", "worker/review/image_log.py", "worker/score/review_log.py"),
