@@ -11,7 +11,8 @@ Every trained tag's margins are compared with its booster's. One line a way and 
 import argparse
 import json
 import os
-import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -34,9 +35,10 @@ from worker.model.forest.evaluate import Evaluator
 from worker.model.forest.file import ForestFile, open_forest
 
 DIM, TREES, DEPTH = 196, 50, 6
-ASKED = {"objective": "binary:logistic", "max_depth": DEPTH, "eta": 0.3, "nthread": 1}
+ASKED = {"objective": "binary:logistic", "max_depth": DEPTH, "eta": 0.3, "max_bin": 64, "nthread": 1}
 PRIOR = -4.0
 PUBLISHED = 0.9
+_BASELINE = 100  # tags of the ways that are too slow for all
 
 
 def main() -> None:
@@ -45,10 +47,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tags", type=int, default=30_000)
-    parser.add_argument("--trained", type=int, default=200)
+    parser.add_argument("--trained", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--dask", type=int, default=0, help="tags that are trained over Dask too")
+    parser.add_argument("--kernels", nargs="+", help="of these names alone; default: all that run here")
     parser.add_argument("--linear", action="store_true", help="a linear term under every tag")
     parser.add_argument("--forest", type=Path, help="keep the forest here, or measure the one that is here")
     options = parser.parse_args()
@@ -64,7 +68,18 @@ def measure(options: argparse.Namespace, path: Path) -> None:
     began = time.perf_counter()
     boosters = train(book.encode(vectors), range(options.trained), options.threads)
     took = time.perf_counter() - began
-    print(f"{options.trained} tags of {TREES} trees trained on {options.rows} rows in {took:.0f} s")
+    print(
+        f"{options.trained} tags of {TREES} trees trained on {options.rows} rows in {took:.0f} s", flush=True
+    )
+    if options.dask:
+        began = time.perf_counter()
+        same = [bytes(b.save_raw("ubj")) for b in boosters[: options.dask]] == train_over_dask(
+            book.encode(vectors), range(options.dask)
+        )
+        took = time.perf_counter() - began
+        print(
+            f"{options.dask} over two Dask workers in {took:.0f} s: {'the same' if same else 'OTHER'} bytes"
+        )
     if not path.exists():
         began = time.perf_counter()
         tables = [
@@ -84,7 +99,7 @@ def measure(options: argparse.Namespace, path: Path) -> None:
     print(f"loaded and checked in {time.perf_counter() - began:.2f} s; {len(forest.trees):,} trees")
     images = spread(np.random.default_rng(1), 512)
     print(f"{'way':34} {'batch':>5} {'images/s':>9} {'CPU ms/image':>12} {'margin differs':>14}")
-    for kernel in kernels():
+    for kernel in (k for k in kernels() if not options.kernels or k.name in options.kernels):
         differs = compare(forest, kernel, boosters, images)
         for batch in (32, 256, 512):
             evaluator = Evaluator(forest, kernel, options.threads)
@@ -97,21 +112,26 @@ def measure(options: argparse.Namespace, path: Path) -> None:
                 differs,
             )
             evaluator.close()
-    print(f"resident at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
-    share = options.tags / options.trained
-    report(
-        f"one booster a tag (x {share:g})",
-        64,
-        options.runs,
-        partial(loop, boosters, book.encode(images[:64])),
-        None,
-        share,
+    print(f"resident at most {resident(path):.2f} GB in a process that maps it and answers 512 images")
+    few = boosters[:_BASELINE]
+    share, codes = options.tags / len(few), book.encode(images[:64])
+    report(f"one booster a tag (x {share:g})", 64, options.runs, partial(loop, few, codes), None, share)
+    merged = partial(merge(few).inplace_predict, codes.astype(np.float32))
+    report(f"one booster of all (x {share:g})", 64, options.runs, merged, None, share)
+
+
+def resident(path: Path) -> float:
+    """Gigabytes that a process of its own has at most, when it serves the forest."""
+    code = (
+        "import resource, sys, numpy as np; from pathlib import Path\n"
+        "from worker.model.forest.file import open_forest\n"
+        "from worker.model.tag import ForestTagger\n"
+        f"tagger = ForestTagger(open_forest(Path({str(path)!r})), 0.0, 0)\n"
+        f"tagger(np.random.default_rng(0).normal(size=(512, {DIM})).astype('f4') / 14)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)\n"
     )
-    merged = merge(boosters)
-    report(
-        f"one booster of all (x {share:g})", 64, options.runs,
-        partial(merged.inplace_predict, book.encode(images[:64]).astype(np.float32)), None, share,
-    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def spread(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -124,24 +144,41 @@ def spread(rng: np.random.Generator, count: int) -> np.ndarray:
 def train(codes: np.ndarray, tags: Sequence[int], workers: int) -> list[xgboost.Booster]:
     """A booster for each tag, in as many processes as `workers`."""
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (codes,)) as pool:
-        raw = pool.map(_train_one, tags, chunksize=4)
+        raw = pool.map(_train_here, tags, chunksize=4)
         return [xgboost.Booster(model_file=bytearray(one)) for one in raw]
 
 
-_codes = np.empty((0, 0))
+_codes: list[np.ndarray] = []
 
 
 def _begin(codes: np.ndarray) -> None:
-    globals()["_codes"] = codes
+    _codes.append(codes)
 
 
-def _train_one(tag: int) -> bytes:
+def _train_here(tag: int) -> bytes:
+    return train_one(_codes[0], tag)
+
+
+def train_one(codes: np.ndarray, tag: int) -> bytes:
+    """The booster of one synthetic tag, which 3 % of the images have, as UBJSON."""
     rng = np.random.default_rng([tag, 5])
     direction, other = rng.normal(size=(2, DIM))
-    value = (_codes - 128.0) @ direction + 0.01 * ((_codes[:, 3] - 128.0) * ((_codes - 128.0) @ other))
+    value = (codes - 128.0) @ direction + 0.01 * ((codes[:, 3] - 128.0) * ((codes - 128.0) @ other))
     labels = (value > np.quantile(value, 0.97)).astype(np.float32)
-    data = xgboost.DMatrix(_codes, label=labels, base_margin=np.full(len(labels), PRIOR), nthread=1)
+    data = xgboost.DMatrix(codes, label=labels, base_margin=np.full(len(labels), PRIOR), nthread=1)
     return bytes(xgboost.train({**ASKED, "seed": tag}, data, TREES).save_raw("ubj"))
+
+
+def train_over_dask(codes: np.ndarray, tags: Sequence[int]) -> list[bytes]:
+    """The same, by two workers of a local Dask cluster."""
+    from distributed import LocalCluster  # noqa: PLC0415 - an extra
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        cluster.get_client() as client,
+    ):
+        held = client.scatter(codes, broadcast=True)
+        return client.gather([client.submit(train_one, held, tag) for tag in tags])
 
 
 def draw(rng: np.random.Generator, like: TagTable, book: Codebook, number: int) -> TagTable:

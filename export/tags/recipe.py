@@ -22,6 +22,7 @@ class TagRecipe(BaseModel):
     subsample: Annotated[float, Field(gt=0, le=1)] = 0.8
     colsample: Annotated[float, Field(gt=0, le=1)] = 0.3
     l2: Annotated[float, Field(ge=0)] = 5.0
+    most_bins: Annotated[int, Field(ge=2, le=256, description="that a split of a code chooses from")] = 64
     least_child_weight: Annotated[float, Field(ge=0)] = 1.0
     linear: Annotated[bool, Field(description="a logistic regression under the trees")] = True
     penalty: Annotated[float, Field(gt=0, description="C of the logistic regression")] = 1.0
@@ -38,5 +39,5 @@ class TagRecipe(BaseModel):
 # figures are measured, `mekiki evaluate tags`.
 PUBLISHED = TagRecipe(
     depth=1000, rounds=300, eta=0.025, rounds_tried=[300], trees_from=1, subsample=1, colsample=1, l2=1,
-    linear=False,
+    linear=False, most_bins=256,
 )  # fmt: skip

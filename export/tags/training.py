@@ -210,7 +210,8 @@ def _boosted(
     )  # fmt: skip
     asked = {
         "objective": "binary:logistic", "tree_method": "hist", "nthread": 1, "seed": seed,
-        "max_depth": recipe.depth, "eta": recipe.eta, "subsample": recipe.subsample,
+        "max_bin": recipe.most_bins, "max_depth": recipe.depth, "eta": recipe.eta,
+        "subsample": recipe.subsample,
         "colsample_bytree": recipe.colsample, "lambda": recipe.l2,
         "min_child_weight": recipe.least_child_weight,
     }  # fmt: skip
