@@ -58,7 +58,13 @@ BUILD = "mekiki_build_info{" + OF + ',pool="gpu",role="score",provider="%s"}'
 RESETS = "mekiki_poll_offset_resets_total{" + OF + ',reason="topic_recreated"}'
 HALTED = "mekiki_commit_halted_ratio{" + OF + "}"
 
+TAG_SETS = "mekiki_tag_sets_total{" + OF + ',result="refused"}'
+
 CASES = [
+    Case("MekikiTagSetRefused", "a damaged set came", True, "12m", {TAG_SETS: "0x10 1x40"}),
+    Case("MekikiTagSetRefused", "as a worker started", True, "12m", {TAG_SETS: "_x10 1x40"}),
+    Case("MekikiTagSetRefused", "sets are taken", False, "12m",
+         {TAG_SETS: "0x40", TAG_SETS.replace("refused", "taken"): "0x10 1x40"}),
     Case("MekikiLagGrows", "more and more waits", True, "30m", {LAG: "0+200x60"},
          {"topic": "listing.image.uploaded.v1"}),
     Case("MekikiLagGrows", "much waits, and it shrinks", False, "30m", {LAG: "50000-500x60"}),
