@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -64,6 +65,11 @@ class Broker:
 
     def delete_topics(self, names: Iterable[str]) -> None:
         _all(self._admin.delete_topics(list(names)))
+
+    def add_partitions(self, name: str, count: int) -> None:
+        """Let a topic have `count` partitions."""
+        for future in self._admin.create_partitions([NewPartitions(name, count)]).values():
+            future.result(30)
 
     def recreate_topic(self, name: str, partitions: int, **config: str) -> None:
         """Delete a topic and make it again at once."""

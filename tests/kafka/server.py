@@ -118,11 +118,30 @@ class KafkaServer:
 
     def start(self, timeout: float = 60) -> None:
         """Start the node and wait until it listens."""
+        self.launch()
+        self.wait_until_listening(timeout)
+
+    def launch(self) -> None:
+        """Start the node."""
         assert self._process is None, "already started"
         self._process = Process(
             self._java("512m", "kafka.Kafka", str(self._properties)), self._home / "server.log"
         )
+
+    def wait_until_listening(self, timeout: float = 60) -> None:
+        """Wait until clients can connect."""
+        assert self._process is not None, "not started"
         self._process.wait_until(self._listens, f"listening on {self.bootstrap}", timeout)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it stands still, its connections stay open."""
+        assert self._process is not None, "not started"
+        self._process.freeze()
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None, "not started"
+        self._process.thaw()
 
     def stop(self, timeout: float = 60) -> None:
         """An orderly end."""
@@ -147,10 +166,17 @@ class KafkaServer:
             return False
         return True
 
+    @staticmethod
+    def new_cluster() -> str:
+        """An id for a cluster."""
+        return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+    def _cluster(self) -> str:
+        return self.new_cluster()
+
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         subprocess.run(
-            self._java("256m", "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}",
+            self._java("256m", "kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster()}",
                        "--config", str(self._properties)),
             check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip

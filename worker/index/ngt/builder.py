@@ -95,6 +95,9 @@ class GenerationBuild:
                 self._child.stdin.close()
         if status != 0:
             said = (work / _LOG_FILE).read_text(encoding="utf-8", errors="replace")
+            # On a full disk it cannot say so: its words would go there too.
+            free = shutil.disk_usage(work).free
             raise BuildFailed(
-                f"the building process ended with status {status}: {said[-_LOG_TAIL_CHARACTERS:]}"
+                f"the building process ended with status {status}, with {free:,} bytes free on its disk: "
+                f"{said[-_LOG_TAIL_CHARACTERS:] or 'it could say nothing'}"
             )
