@@ -33,7 +33,9 @@ def poison_settings(workplace: Workplace, mode: str) -> Settings:
         "consumer": {"session.timeout.ms": "2000", "heartbeat.interval.ms": "300"},
         "transaction_timeout": 5,
     }
-    return workplace.changed(score={"delivery": mode}, model={"timeout": 3}, kafka=kafka)
+    return workplace.changed(
+        score={"delivery": mode}, model={"timeout": 3}, decode={"timeout": 4}, kafka=kafka
+    )
 
 
 def poison(

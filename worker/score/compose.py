@@ -90,6 +90,8 @@ def build_pipeline(
             batch_size=settings.model.batch_size,
             batch_wait=settings.model.batch_wait,
             judge_timeout=settings.model.timeout,
+            # An image may wait for a decoder behind two that take all their time, and is tried twice.
+            step_timeout=settings.model.timeout + 4 * settings.decode.timeout,
             decoding=2 * decoders.processes,
             costly=decoders.costly,
             costly_bytes=int(settings.fetch.max_memory) // 4,

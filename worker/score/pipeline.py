@@ -23,6 +23,7 @@ from typing import Any, Generic, Self, TypeVar
 from worker.errors import Rejection, StageError
 from worker.fetch.lanes import Lanes
 from worker.fetch.room import Grant
+from worker.score.hanging import HangingWatch
 from worker.score.outcome import Outcome, Rejected, Several, Verdict
 from worker.score.parsed import Parsed
 from worker.score.prepare import Prepared, Step, ToDecode, ToFetch
@@ -32,7 +33,6 @@ Ticket = TypeVar("Ticket")
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_TURN_SECONDS = 1.0
 _JOIN_SECONDS = 2.0
 
 # Where files or buffers run out, so many events begin again, so often.
@@ -49,25 +49,18 @@ class Completed(Generic[Ticket]):
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """How long, in seconds, the batch of this number is known to be in the model, and when that was seen."""
-
-    batch: int
-    at: float
-    seconds: float
-
-
-@dataclass(frozen=True)
 class PipelineLimits:
     """How many threads for what: the first steps, and images in decoders, of those `costly` ones.
 
     A batch has up to `batch_size` images, waits `batch_wait` seconds to fill, and may be in the model for
-    `judge_timeout` seconds. What is costly and waits may hold `costly_bytes`.
+    `judge_timeout` seconds; any other step may take `step_timeout`. What is costly and waits may hold
+    `costly_bytes`.
     """
 
     batch_size: int
     batch_wait: float
     judge_timeout: float = float("inf")
+    step_timeout: float = float("inf")
     threads: int = 2
     decoding: int = 4
     costly: int = 1
@@ -99,7 +92,7 @@ class Pipeline(Generic[Ticket]):
         self._alone = threading.Event()  # what is in the model, or on its way there, is the only one
         self._batches = 0  # that went into the model
         self._in_model = False
-        self._watched = _Watched(0, 0.0, 0.0)
+        self._watch = HangingWatch()
         # What each event inside was begun with, and those that begin again.
         self._reads: dict[int, tuple[Ticket, Callable[[], Parsed], bool]] = {}
         self._short: queue.SimpleQueue[tuple[Ticket, BaseException]] = queue.SimpleQueue()
@@ -161,10 +154,10 @@ class Pipeline(Generic[Ticket]):
         """Everything that came out since the last call; waits up to `timeout` seconds for the first.
 
         Raises:
-            StageError: a stage failed by our own fault, or the model hangs. The pipeline is of no more use.
+            StageError: a stage failed by our own fault, or hangs. The pipeline is of no more use.
 
         """
-        self._raise_if_the_model_hangs()
+        self._watch.look()
         self._begin_again()
         finished: list[Completed[Ticket]] = []
         try:
@@ -181,7 +174,8 @@ class Pipeline(Generic[Ticket]):
     ) -> None:
         """Run one step of an event, and pass it on to where it waits for the next."""
         try:
-            step = run()
+            with self._watch.running("a stage before the model", self._limits.step_timeout):
+                step = run()
             if isinstance(step, ToDecode) and step.costly:
                 step, release = self._within_costly_bytes(step, release)
             elif not isinstance(step, ToDecode):
@@ -266,7 +260,8 @@ class Pipeline(Generic[Ticket]):
                 if not batch:
                     self._in_model = False
                     continue
-                verdicts = self._judge([prepared for _, prepared in batch])
+                with self._watch.running("the model (model.timeout)", self._limits.judge_timeout):
+                    verdicts = self._judge([prepared for _, prepared in batch])
                 self._in_model = False
                 for (ticket, _), verdict in zip(batch, verdicts, strict=True):
                     self._completed.put(Completed(ticket, verdict))
@@ -281,19 +276,6 @@ class Pipeline(Generic[Ticket]):
             else:
                 self._completed.put(Completed(ticket, prepared))
         return wanted
-
-    def _raise_if_the_model_hangs(self) -> None:
-        """Count how long one batch is in the model; while this process stands still, no time passes."""
-        now, before = time.monotonic(), self._watched
-        if not self._in_model or self._batches != before.batch:
-            self._watched = _Watched(self._batches, now, 0.0)
-            return
-        passed = before.seconds + min(now - before.at, _LONGEST_TURN_SECONDS)
-        self._watched = _Watched(before.batch, now, passed)
-        if passed > self._limits.judge_timeout:
-            raise StageError(
-                f"the model has not returned for {self._limits.judge_timeout:g} s (model.timeout): it hangs"
-            )
 
     def _next_batch(self) -> list[tuple[Ticket, Prepared]]:
         """The next images, up to the batch size; empty at the end."""

@@ -201,7 +201,7 @@ def test_what_is_held_comes_out_prepared_and_is_judged_alone_when_asked():
 
 
 def test_a_model_that_hangs_is_told(monkeypatch):
-    monkeypatch.setattr("worker.score.pipeline._LONGEST_TURN_SECONDS", 0.02)
+    monkeypatch.setattr("worker.score.hanging._LONGEST_TURN_SECONDS", 0.02)
     entered, leave = threading.Event(), threading.Event()
 
     def hanging(batch):
