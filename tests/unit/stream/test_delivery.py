@@ -1,13 +1,14 @@
 """At least once: what was acknowledged before a failed commit is not repeated, and order holds by key."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.stream.delivery import AtLeastOnce, NotDelivered
+from worker.stream.delivery import AtLeastOnce, ExactlyOnce, NotDelivered
 from worker.stream.kafka import OutputRecord
+from worker.watchdog import Watchdog
 
 
 class _Producer:
@@ -75,3 +76,56 @@ def test_what_was_committed_is_forgotten() -> None:
     for _ in range(2):
         delivery.deliver([DELETION], [], consumer)
     assert producer.produced == [DELETION, DELETION]
+
+
+class _Left(Exception):
+    """The process would have ended."""
+
+
+def _leave(status: int) -> None:
+    raise _Left(status)
+
+
+class _Stuck:
+    """A producer of which one call outlasts its own time-out, as long as `look` lets it."""
+
+    def __init__(self, name: str, look: Callable[[], None]) -> None:
+        self._name, self._look = name, look
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*_: Any, **__: Any) -> int:
+            for _number in range(20 if name == self._name else 0):
+                self._look()  # a second passes
+            return 0
+
+        return call
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (ExactlyOnce, "init_transactions"),
+        (ExactlyOnce, "send_offsets_to_transaction"),
+        (ExactlyOnce, "commit_transaction"),
+        (ExactlyOnce, "flush"),
+        (AtLeastOnce, "flush"),
+    ],
+)
+def test_a_call_into_librdkafka_that_outlasts_its_time_out_ends_the_process(kind: Any, call: str) -> None:
+    watchdog = Watchdog(_leave)
+    stuck = _Stuck(call, lambda: watchdog.look(1.0))
+
+    def work() -> None:
+        delivery = kind(stuck, 5.0, watchdog.limit)
+        delivery.deliver([], [], cast(Any, stuck))
+        delivery.close()
+
+    with pytest.raises(_Left):
+        work()
+
+
+def test_so_does_a_commit_of_offsets() -> None:
+    watchdog = Watchdog(_leave)
+    stuck = _Stuck("commit", lambda: watchdog.look(1.0))
+    with pytest.raises(_Left):
+        AtLeastOnce(cast(Any, stuck), 5.0, watchdog.limit).deliver([], [], cast(Any, stuck))
