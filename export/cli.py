@@ -16,8 +16,8 @@ from worker.errors import MekikiError
 from worker.settings import STARTER_BUNDLE
 
 _TRAINING_PACKAGES = {
-    "matplotlib", "onnx", "onnxscript", "pyarrow", "resvg_py", "segno", "sklearn", "threadpoolctl", "torch",
-    "torchvision", "tqdm", "typst", "xgboost",
+    "cv2", "matplotlib", "onnx", "onnxscript", "pyarrow", "resvg_py", "segno", "sklearn", "threadpoolctl",
+    "torch", "torchvision", "tqdm", "typst", "xgboost",
 }  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_evaluate_mnist(kinds)
     _add_evaluate_tags(kinds)
     _add_evaluate_starter(kinds)
+    _add_evaluate_copies(kinds)
     _add_commands_of_tags(subparsers)
     bundle = subparsers.add_parser("bundle", help="put trained heads together, and look at what was put")
     _add_bundle(bundle.add_subparsers(metavar="WHAT", required=True))
@@ -138,6 +139,7 @@ def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("--false-positive-rate", type=float, default=0.003, help="what the threshold allows")
     parser.add_argument("--smoke", action="store_true", help="drawn images, tiny networks: seconds")
     _add_data_arguments(parser)
+    _add_copies_argument(parser)
     _add_machine_arguments(parser)
     parser.set_defaults(func=partial(_run, "export.alocc.command:train_alocc"))
 
@@ -172,6 +174,7 @@ def _add_train_embedding(models: "argparse._SubParsersAction[argparse.ArgumentPa
     parser.add_argument("--dim", type=int, help="numbers to reduce to, by whitened principal components")
     parser.add_argument("--seed", type=int, default=0)
     _add_data_arguments(parser)
+    _add_copies_argument(parser)
     parser.set_defaults(func=partial(_run, "export.embedding.command:train_embedding"))
 
 
@@ -203,6 +206,7 @@ def _add_train_tags(models: "argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, to train on its workers")
     parser.add_argument("--seed", type=int, default=0)
     _add_data_arguments(parser)
+    _add_copies_argument(parser)
     parser.set_defaults(func=partial(_run, "export.tags.command:train_tags_command"))
 
 
@@ -270,6 +274,7 @@ def _add_train_preference(models: "argparse._SubParsersAction[argparse.ArgumentP
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     _add_data_arguments(parser)
+    _add_copies_argument(parser)
     parser.set_defaults(func=partial(_run, "export.preference.command:train_preference_command"))
 
 
@@ -320,6 +325,18 @@ def _add_evaluate_starter(kinds: "argparse._SubParsersAction[argparse.ArgumentPa
     parser.set_defaults(func=partial(_run, "export.starter.held_groups:evaluate_starter"))
 
 
+def _add_evaluate_copies(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = kinds.add_parser("copies", help="how many edited copies of photos `mekiki duplicates` finds")
+    parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE", help="as of train alocc")
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="whose vectors are used")
+    parser.add_argument("--queries", type=int, default=300, help="photos that are edited, in 14 ways each")
+    parser.add_argument("--candidates", type=int, help="nearest images by vector that are looked at")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    _add_data_arguments(parser)
+    parser.set_defaults(func=partial(_run, "export.copies.command:evaluate_copies"))
+
+
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path-column", help="default: path, file, filename or image")
     parser.add_argument("--label-column", help="default: label, class or category")
@@ -330,6 +347,13 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-broken", type=float, default=0.1, help="share of broken images that is let pass"
     )
+
+
+def _add_copies_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--copies", nargs="+", default=[], metavar="FILE",
+        help="the --out of mekiki duplicates: a split keeps copies of one photo together",
+    )  # fmt: skip
 
 
 def _add_machine_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from export.copies.together import keep_together, read_copies
 from export.data import (
     Columns,
     Dataset,
@@ -33,6 +34,7 @@ def read_split(sources: list[str], arguments: argparse.Namespace) -> dict[str, D
     columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
     whole = read_sources([parse_source(source) for source in sources], columns, arguments.encoding)
     require_images(whole, SMALLEST, "a training")
+    whole = keep_together(whole, read_copies(arguments.copies))
     split = split_by_group(whole, SHARES, SALT)
     for name, dataset in split.items():
         require_images(dataset, 2, f"the set {name!r} (after splitting by group)")

@@ -85,12 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(INDEX, _run, "keep the search index and answer searches").set_defaults(roles=(INDEX,))
     add("run", _run, "both roles in one process").set_defaults(roles=(SCORE, INDEX))
-    folder = add("scan", _scan, "judge every file of a folder; one JSON line each")
-    folder.add_argument("folder", type=Path, metavar="DIR")
-    folder.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="JSON lines; - for standard output"
-    )
-    folder.add_argument("--vectors", action="store_true", help="with each image's embedding")
+    _add_folder_commands(add)
     add("console", _console, "a page to see decisions, overrule them and try thresholds")
     add("check", _check, "look at settings, bundle, broker and topics; say what is wrong")
     topics = commands.add_parser("topics", help="the Kafka topics").add_subparsers(required=True)
@@ -136,11 +131,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_folder_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    folder = add("scan", _scan, "judge every file of a folder; one JSON line each")
+    folder.add_argument("folder", type=Path, metavar="DIR")
+    folder.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="JSON lines; - for standard output"
+    )
+    folder.add_argument("--vectors", action="store_true", help="with each image's embedding")
+    copies = add("duplicates", _duplicates, "find copies of one photo in a folder (mekiki[duplicates])")
+    copies.add_argument("folder", type=Path, metavar="DIR")
+    copies.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="JSON lines: pairs, then groups; - for output"
+    )
+    copies.add_argument(
+        "--candidates", type=_positive, metavar="N", help="nearest images by vector that are looked at (20)"
+    )
+
+
 def _assignment(text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{text!r}: write section.key=value")
     return key, value
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number, 1 or more")
+    return int(text)
 
 
 def _training(arguments: list[str]) -> int:
@@ -199,6 +217,27 @@ def _scan(settings: Settings, options: argparse.Namespace, console: Console) -> 
         except OSError as error:  # reading is the pipeline's, which raises no OSError
             raise StageError(f"--out {options.out} cannot be written: {error}") from error
     console.print(f"{sum(counts.values())} files: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+    return 0
+
+
+def _duplicates(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker.commands import find_duplicates  # noqa: PLC0415
+
+    if not options.folder.is_dir():
+        raise ConfigurationError(f"{options.folder} is not a folder")
+    with _progress(console) as progress:
+        tasks = {name: progress.add_task(name, total=None) for name in ("read", "compare")}
+        try:
+            counts = find_duplicates(
+                settings,
+                options.folder,
+                options.out,
+                options.candidates,
+                lambda name: progress.advance(tasks[name]),
+            )
+        except OSError as error:
+            raise StageError(f"--out {options.out}, or the folder for temporary files: {error}") from error
+    console.print(f"{counts['group']} groups, {counts['pair']} pairs, {counts['rejection']} files left out")
     return 0
 
 

@@ -1,22 +1,29 @@
 """Commands that are no roles, composed from the same parts."""
 
+import json
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from worker.compose import create_metrics
+from worker.duplicates.find import find_pairs
+from worker.duplicates.local_features import LocalFeatures
+from worker.duplicates.picture_store import PictureStore
+from worker.duplicates.read import CANDIDATES, Reader, read_images
+from worker.duplicates.write import lines
 from worker.errors import ConfigurationError
 from worker.fetch.fetch import build_fetcher
 from worker.fetch.folder import NamedFolderReader
 from worker.model.bundle import load_bundle, load_policy
-from worker.model.decoders import create_decoders
+from worker.model.decoders import cores, create_decoders, image_limits
 from worker.replay.history import History
 from worker.replay.image_events import read_embedded, uploads_reader
 from worker.replay.replay import Replay
 from worker.role_names import INDEX, SCORE
-from worker.scan import ScannedFile, scan
+from worker.scan import ScannedFile, files_under, scan
 from worker.score.compose import build_pipeline, build_tags
 from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline
@@ -55,6 +62,39 @@ def scan_folder(
             max_in_flight=settings.score.max_in_flight,
             progress=progress,
         )
+
+
+def find_duplicates(
+    settings: Settings, folder: Path, out: Path, candidates: int | None, progress: Callable[[str], object]
+) -> Counter[str]:
+    """Copies among the files under `folder` into JSON lines at `out`; returns the number of lines by type.
+
+    `progress` is told `read` or `compare` after each step.
+    """
+    features = LocalFeatures()
+    bundle = load_bundle(settings.model)
+    source = NamedFolderReader(folder, int(settings.fetch.max_bytes), pauses=())
+    paths = list(files_under(folder))
+    count, counts = candidates or CANDIDATES, Counter[str]()
+    with ExitStack() as stack:
+        try:
+            stream = sys.stdout if str(out) == "-" else stack.enter_context(out.open("w", encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"--out {out} cannot be written: {error}") from error
+        decoders = stack.enter_context(create_decoders(settings.decode))
+        store = PictureStore(Path(stack.enter_context(tempfile.TemporaryDirectory())), len(paths))
+        reader = Reader(bundle, image_limits(settings.decode), decoders.decode, features, cores())
+        images = read_images(paths, source.read, reader, store, lambda: progress("read"))
+        pairs = find_pairs(
+            images.vectors, store.get, features, count, threads=cores(), progress=lambda: progress("compare")
+        )
+        distance = settings.index.near_duplicate_distance
+        if distance is None and bundle.manifest.embedding is not None:
+            distance = bundle.manifest.embedding.near_duplicate_distance
+        for line in lines(str(folder.resolve()), bundle.id, count, images, pairs, distance or 0.0):
+            counts[line["type"]] += 1
+            stream.write(json.dumps(line) + "\n")
+    return counts
 
 
 def replay(

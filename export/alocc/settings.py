@@ -65,6 +65,7 @@ class DataSettings(BaseModel):
     label_column: str | None = None
     group_column: str | None = None
     encoding: str | None = None
+    copies: list[str] = []
     max_broken: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 

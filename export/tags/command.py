@@ -3,12 +3,14 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from pydantic import JsonValue
 
+from export.copies.together import keep_together, read_copies
 from export.data import Columns, parse_source, require_images, split_by_group
 from export.embedding.part import Encoder, read_encoder
 from export.parts import PARTS_FOLDER, Examples, Part, describe_file, write_part
@@ -42,7 +44,7 @@ def train_tags_command(arguments: argparse.Namespace) -> int:
         Columns(arguments.path_column, arguments.label_column, arguments.group_column),
         arguments.encoding,
     )
-    parts = split_labels(labels)
+    parts = split_labels(labels, read_copies(arguments.copies))
     run = open_training(arguments, {name: part.dataset for name, part in parts.items()})
     folder = run.path / PARTS_FOLDER / "tags"
     folder.mkdir(parents=True)
@@ -84,8 +86,8 @@ def recipe_of(arguments: argparse.Namespace) -> TagRecipe:
     )
 
 
-def split_labels(labels: TagLabels) -> dict[str, TagLabels]:
-    """The images as `train` and `test`; a sender is never in both.
+def split_labels(labels: TagLabels, copies: Sequence[Sequence[Path]] = ()) -> dict[str, TagLabels]:
+    """The images as `train` and `test`; a sender is never in both, nor are `copies` of one photo.
 
     Raises:
         DatasetError: there are too few.
@@ -93,7 +95,8 @@ def split_labels(labels: TagLabels) -> dict[str, TagLabels]:
     """
     require_images(labels.dataset, SMALLEST, "a training")
     place = {example.name: at for at, example in enumerate(labels.dataset.examples)}
-    split = split_by_group(labels.dataset, SHARES, SALT)
+    whole = keep_together(labels.dataset, copies)
+    split = split_by_group(whole, SHARES, SALT)
     for name, dataset in split.items():
         require_images(dataset, 2, f"the set {name!r} (after splitting by group)")
     return {

@@ -77,12 +77,13 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.index.ngt": (*_SHARED, "worker.index.backend", "worker.index.neighbour"),
     "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt"),
     "worker.demo": _ROOMS,
+    "worker.duplicates": (*_SHARED, "worker.model"),
     "worker.review": (*_ROOMS, "worker.score"),
     "worker.labels": (*_ROOMS, "worker.score", "worker.review"),
     "worker.policy": (*_ROOMS, "worker.score", "worker.review"),
     # The commands, and what they are composed of.
     "worker": ("schemas", "worker", "console"),
-    "export": ("schemas", "worker.model", "worker.errors"),
+    "export": ("schemas", "worker.model", "worker.errors", "worker.settings", "worker.duplicates"),
     "console": _ROOMS,
 }
 # Packages of their own, which the package around them may not import as if they were its own.

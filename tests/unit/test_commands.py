@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import images
-from worker.commands import scan_folder
+from worker.commands import find_duplicates, scan_folder
 from worker.errors import ConfigurationError, MekikiError
 from worker.settings import Settings
 
@@ -52,3 +52,14 @@ def test_settings_that_do_not_fit_end_it_before_anything_is_written(folder, tmp_
     with pytest.raises(MekikiError, match="there is no bundle"):
         scan_folder(settings, folder, tmp_path / "out.jsonl", False, lambda: None)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_copies_in_a_folder_are_paired_and_grouped(folder, tmp_path):
+    (folder / "again.jpg").write_bytes((folder / "a.jpg").read_bytes())
+    steps = []
+    counts = find_duplicates(Settings(), folder, tmp_path / "pairs.jsonl", None, steps.append)
+    told = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["paths"] for line in told if line["type"] == "group"] == [["a.jpg", "again.jpg"]]
+    assert counts["rejection"] == 1
+    assert told[0]["folder"] == str(folder)
+    assert steps.count("read") == 4

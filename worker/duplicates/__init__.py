@@ -1,0 +1,1 @@
+"""Copies among the files of a folder: near by vector first, then by what both pictures show."""
