@@ -89,7 +89,12 @@ def _add_bundle(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     calibrate.add_argument(
         "--mistakes", type=float, default=0.01, help="share of accepted images that may be blocked (0.01)"
     )
+    calibrate.add_argument(
+        "--reference", metavar="SOURCE", help="ordinary uploads, to tell drift by (the labels)"
+    )
     calibrate.add_argument("--out", metavar="FILE", help="TOML to write")
+    calibrate.add_argument("--write", metavar="DIR", help="the bundle anew, with thresholds and reference")
+    calibrate.add_argument("--version", metavar="VERSION", help="of the bundle that is written (calibrated)")
     calibrate.set_defaults(func=partial(_run, "export.bundle.command:calibrate_bundle"))
     starter = kinds.add_parser("starter", help="train and assemble the starter bundle", add_help=False)
     starter.set_defaults(func=lambda _: _run("export.starter.command:main", []))

@@ -21,6 +21,19 @@ MEASURES: tuple[Measure, ...] = get_args(Measure)
 DETAIL_MEASURES: frozenset[Measure] = frozenset({"sharpness", "noise", "blockiness"})
 
 
+# Bins of a reference.
+BINS = 10
+
+
+def _is_empty(value: dict[str, list[float]]) -> bool:
+    return not value
+
+
+def score_bin(value: float) -> int:
+    """Which of the BINS bins of 0 to 1 a score falls into."""
+    return min(BINS - 1, max(0, int(value * BINS)))
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -151,6 +164,15 @@ class BundleManifest(_Model):
     heads: Annotated[list[Head], Field(min_length=1)]
     policy: Policy
     files: list[BundleFile]
+    # Left out when there is none, so that a manifest without it stays what it was.
+    reference: Annotated[
+        dict[str, list[Annotated[float, Field(ge=0, le=1)]]],
+        Field(
+            description="shares of images by score, in ten equal bins from 0 to 1, of uploads as they should "
+            "be: what serving is compared with",
+            exclude_if=_is_empty,
+        ),
+    ] = Field(default_factory=dict)
     figures: dict[str, JsonValue] = Field(default_factory=dict, description="as in the model card")
 
     @model_validator(mode="before")
@@ -198,6 +220,8 @@ class BundleManifest(_Model):
         given = set(_outputs_in_order(self.graphs))
         if missing := {head.output for head in self.heads} - given:
             raise ValueError(f"no graph has the output {sorted(missing)}")
+        if odd := [name for name, shares in self.reference.items() if len(shares) != BINS]:
+            raise ValueError(f"reference has {BINS} shares a score; {odd[0]} has others")
         names = [head_name(head) for head in self.heads]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"a head stands twice in heads: {sorted(twice)}")

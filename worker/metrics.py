@@ -126,6 +126,16 @@ class Metrics:
         self.decide_scores = Histogram(
             "mekiki_decide_score_ratio", "Scores, 0 to 1.", ["score"], buckets=_SCORE, registry=registry
         )
+        # Drift: scores in ten bins, beside those of the bundle's reference.
+        self.decide_bins = Counter(
+            "mekiki_decide_score_bins", "Scores by bin.", ["score", "bin"], registry=registry
+        )
+        self.decide_reference = Gauge(
+            "mekiki_decide_score_reference_ratio",
+            "Share of the bundle's reference in a bin.",
+            ["score", "bin"],
+            registry=registry,
+        )
         self.decide_rejections = Counter(
             "mekiki_decide_rejections", "Events rejected to the DLQ.", ["reason"], registry=registry
         )

@@ -4,6 +4,7 @@ Half of the sellers choose the thresholds, the other half measures what they do.
 """
 
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from export.data import Columns, Dataset, Example, parse_source, read_source, split_by_group
 from export.errors import DatasetError
+from schemas.bundle import BINS, BundleManifest, score_bin
+from schemas.policy import Threshold
 from worker.errors import Rejection
 from worker.model.bundle import read_manifest
 from worker.model.decode import DecodedImage, ImageLimits, decode_inputs
@@ -52,9 +55,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Levels by score, and what they do to images of other sellers."""
+    """Levels by score, and what they do to images of other sellers; `reference` is how scores are spread."""
 
     levels: Mapping[str, float]
+    reference: Mapping[str, Sequence[float]]
     blocked_by_mistake: Share
     blocked_rightly: Share
     unreadable: int
@@ -68,9 +72,10 @@ class Calibration:
         return "\n".join(lines) + "\n"
 
 
-def calibrate(bundle: Path, labels: str, most_mistakes: float) -> Calibration:
+def calibrate(bundle: Path, labels: str, most_mistakes: float, uploads: str | None = None) -> Calibration:
     """Choose a level for each novelty score, so that at most `most_mistakes` of accepted images are blocked.
 
+    `uploads` is a sample of ordinary ones for the reference, in place of the labelled images.
     Each score gets its share of them. `labels` is a source of `export.data`, of labels accept and block.
 
     Raises:
@@ -95,12 +100,55 @@ def calibrate(bundle: Path, labels: str, most_mistakes: float) -> Calibration:
             f"{most_mistakes:.2%} mistakes take {least}, of twice as many sellers' images"
         )
     levels = {name: level(chosen.of(ACCEPT, name), most_mistakes / len(names)) for name in names}
+    ordinary = _scores(model, dataset if uploads is None else read_source(parse_source(uploads), Columns()))
     return Calibration(
         levels,
+        {name: spread(values) for name, values in ordinary.scores.items()},
         measured.blocked(ACCEPT, levels),
         measured.blocked(BLOCK, levels),
         chosen.unreadable + measured.unreadable,
     )
+
+
+def spread(values: NDArray[np.float64]) -> list[float]:
+    """The share of `values` in each bin, to six digits."""
+    counts = np.bincount([score_bin(value) for value in values], minlength=BINS)
+    return [round(float(count) / len(values), 6) for count in counts]
+
+
+def write(bundle: Path, found: Calibration, version: str, out: Path) -> str:
+    """A copy of `bundle` at `out` with these levels and this reference, as `version`; returns its id.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        DatasetError: `out` is there already.
+
+    """
+    manifest, _ = read_manifest(bundle)
+    thresholds = dict(manifest.policy.thresholds)
+    for name, block in found.levels.items():
+        before = thresholds.get(name, Threshold())
+        review = None if before.review is None else min(before.review, block)
+        thresholds[name] = Threshold(block=block, review=review, unless=before.unless)
+    shares = {
+        "blocked_by_mistake": str(found.blocked_by_mistake),
+        "blocked_rightly": str(found.blocked_rightly),
+    }
+    changed = manifest.model_copy(
+        update={
+            "version": version,
+            "policy": manifest.policy.model_copy(update={"thresholds": thresholds}),
+            "reference": {name: list(part) for name, part in found.reference.items()},
+            "figures": {**manifest.figures, "calibration": shares},
+        }
+    )
+    try:
+        shutil.copytree(bundle, out)
+    except FileExistsError as error:
+        raise DatasetError(f"{out} is there already: give another folder") from error
+    text = BundleManifest.model_validate(changed.model_dump()).model_dump_json(indent=2) + "\n"
+    (out / "manifest.json").write_text(text, encoding="utf-8")
+    return read_manifest(out)[1]
 
 
 def level(accepted: NDArray[np.float64], most_mistakes: float) -> float:

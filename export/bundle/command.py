@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from export.bundle.assemble import assemble
-from export.bundle.calibrate import calibrate
+from export.bundle.calibrate import calibrate, write
 from export.bundle.show import diff, show
 from export.bundle.take import take
 from export.errors import DatasetError
@@ -49,7 +49,10 @@ def calibrate_bundle(arguments: argparse.Namespace) -> int:
     """
     if not 0 < arguments.mistakes < 1:
         raise DatasetError(f"--mistakes {arguments.mistakes} is no share: write 0.01 or the like")
-    found = calibrate(Path(arguments.bundle), arguments.labels, arguments.mistakes)
+    found = calibrate(Path(arguments.bundle), arguments.labels, arguments.mistakes, arguments.reference)
+    if arguments.write:
+        version = arguments.version or "calibrated"
+        print(f"# {write(Path(arguments.bundle), found, version, Path(arguments.write))}")  # noqa: T201
     if arguments.out:
         Path(arguments.out).write_text(found.toml(), encoding="utf-8")
     print(found.toml(), end="")  # noqa: T201 - the command's result

@@ -230,6 +230,22 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "A step is another model or another input.",
         ),
         Panel(
+            "Drift: score $score by bin",
+            "percentunit",
+            (
+                Query(
+                    'sum by (bin) (rate(mekiki_decide_score_bins_total{OF,score=~"$score"}[6h]))'
+                    ' / scalar(sum(rate(mekiki_decide_score_bins_total{OF,score=~"$score"}[6h])))',
+                    "{{bin}}",
+                ),
+                Query(
+                    'max by (bin) (mekiki_decide_score_reference_ratio{OF,score=~"$score"})',
+                    "{{bin}}, reference",
+                ),
+            ),
+            "Where the shares leave the reference, MekikiScoresDrift fires; empty without one in the bundle.",
+        ),
+        Panel(
             "Codes read",
             "ops",
             (Query(_rate("mekiki_codes_read_total", "format"), "{{format}}"),),

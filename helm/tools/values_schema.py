@@ -214,6 +214,7 @@ class Thresholds(_Values):
 
     lagRecords: Count = 1
     silentSeconds: Count = 1
+    scorePsi: Annotated[float, Field(gt=0)] = 0.25
     uploadLatencySeconds: Count = 1
     rejectionRatio: Share = 0
     blockRatioChange: Share = 0

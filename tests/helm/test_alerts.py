@@ -56,6 +56,8 @@ READY_INDEX = "mekiki_health_ready_ratio{" + OF + ',role="index",instance="c"}'
 ANOTHER = 'mekiki_health_ready_ratio{release="another",role="score",instance="d"}'
 BUILD = "mekiki_build_info{" + OF + ',pool="gpu",role="score",provider="%s"}'
 RESETS = "mekiki_poll_offset_resets_total{" + OF + ',reason="topic_recreated"}'
+BIN = "mekiki_decide_score_bins_total{" + OF + ',score="text",bin="%d"}'
+REFERENCE = "mekiki_decide_score_reference_ratio{" + OF + ',score="text",bin="%d"}'
 HALTED = "mekiki_commit_halted_ratio{" + OF + "}"
 
 TAG_SETS = "mekiki_tag_sets_total{" + OF + ',result="refused"}'
@@ -84,6 +86,16 @@ CASES = [
     Case("MekikiPartitionStuck", "nothing waits", False, "30m", {LAG: "0x40", COMMITTED: "20x40"}),
     Case("MekikiPartitionStuck", "a record now and then", False, "30m",
          {LAG: "1 0x8 1 0x30", COMMITTED: "20x40"}),
+    Case("MekikiScoresDrift", "high scores come where low ones were", True, "9h",
+         {BIN % 0: "0+10x120", BIN % 9: "0+90x120", REFERENCE % 0: "0.9x120", REFERENCE % 9: "0.1x120"},
+         {"score": "text"}, step="5m"),
+    Case("MekikiScoresDrift", "scores are as they were", False, "9h",
+         {BIN % 0: "0+90x120", BIN % 9: "0+10x120", REFERENCE % 0: "0.9x120", REFERENCE % 9: "0.1x120"},
+         step="5m"),
+    Case("MekikiScoresDrift", "a dozen images are other ones", False, "9h",
+         {BIN % 0: "0+0x120", BIN % 9: "0+1x120", REFERENCE % 0: "0.9x120", REFERENCE % 9: "0.1x120"},
+         step="5m"),
+    Case("MekikiScoresDrift", "the bundle has no reference", False, "9h", {BIN % 9: "0+90x120"}, step="5m"),
     Case("MekikiUploadLatencyHigh", "uploads wait minutes", True, "30m",
          {LATENCY % "60": "0x40", LATENCY % "300": "0+10x40", LATENCY % "+Inf": "0+10x40"}),
     Case("MekikiUploadLatencyHigh", "one in a hundred waits", False, "30m",

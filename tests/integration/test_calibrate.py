@@ -12,7 +12,8 @@ from export.cli import main
 from export.errors import DatasetError
 from schemas.policy import Policy
 from tests import images
-from worker.settings import STARTER_BUNDLE
+from worker.model.bundle import load_bundle
+from worker.settings import STARTER_BUNDLE, ModelSettings
 
 DEMO = Path("worker/demo/assets")
 
@@ -40,6 +41,15 @@ def test_the_starter_bundle_is_calibrated(tmp_path: Path, capsys: pytest.Capture
     policy = Policy.model_validate(tomllib.loads(out.read_text())["model"]["policy"])
     assert set(policy.thresholds) == {"text", "qr"}
     assert "95 %" in capsys.readouterr().out
+    again = tmp_path / "calibrated"
+    command = ["bundle", "calibrate", str(STARTER_BUNDLE), "--labels", str(folder), "--mistakes", "0.1"]
+    assert main([*command, "--write", str(again), "--version", "9.9"]) == 0
+    bundle = load_bundle(ModelSettings(bundle=again))
+    assert bundle.id.startswith("starter-9.9-")
+    assert bundle.manifest.policy.thresholds["text"].block == policy.thresholds["text"].block
+    assert {name: round(sum(part), 3) for name, part in bundle.manifest.reference.items()} == dict.fromkeys(
+        bundle.manifest.reference, 1.0
+    )
     found = calibrate(STARTER_BUNDLE, str(folder), 0.1)
     assert found.blocked_by_mistake.value < 0.3
     assert found.blocked_rightly.value > 0.8

@@ -9,14 +9,14 @@ from worker.metrics import Metrics
 STAGES = "build|health|poll|stage|fetch|decode|codes|infer|tag|decide|commit|index|search"
 UNITS = "info|seconds|records|events|ratio|partitions|bytes|images|vectors"
 COUNTED = (
-    "read|decisions|reviewed|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"
+    "read|decisions|reviewed|bins|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"
     "errors|deaths|unclean_ends|sets"
 )
 NAME = re.compile(rf"mekiki_({STAGES})_([a-z]+_)*({UNITS}|{COUNTED})")
 # Each of these has a small, closed set of values in a deployment. Never an image, an event or a URL.
 LABELS = {
     *("role", "version", "bundle", "provider", "topic", "partition", "stage", "format"),
-    *("decision", "score", "reason", "result", "state", "kind"),
+    *("decision", "score", "reason", "result", "state", "kind", "bin"),
 }
 
 

@@ -62,6 +62,10 @@ def build_pipeline(
         read_codes = CodeReader(settings.codes)
         for name in settings.codes.formats:
             metrics.codes_read.labels(name)  # shown from the start, as 0
+    for score, shares in bundle.manifest.reference.items():
+        for number, share in enumerate(shares):
+            metrics.decide_reference.labels(score, number).set(share)
+            metrics.decide_bins.labels(score, number)  # shown from the start, as 0
     for reason in PassOverReason:
         metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
     preparer = Preparer(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.bundle import score_bin
 from schemas.events import Tag
 from schemas.policy import Policy
 from worker.metrics import Metrics
@@ -67,6 +68,7 @@ class Judge:
         self.metrics.decide_decisions.labels(decision).inc()
         for name, value in scores.items():
             self.metrics.decide_scores.labels(name).observe(value)
+            self.metrics.decide_bins.labels(name, score_bin(value)).inc()
         return Verdict(
             event=image.event,
             image_sha256=image.image_sha256,
