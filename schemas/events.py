@@ -51,19 +51,35 @@ def _is_none(value: int | None) -> bool:
     return value is None
 
 
+class ObjectReference(_Input):
+    """An object in one of the stores that the worker may read from (fetch.object_stores)."""
+
+    bucket: Annotated[str, Field(min_length=1, max_length=255, description="or container")]
+    key: Annotated[str, Field(min_length=1, max_length=1024, description="as it is, not escaped")]
+    store: Annotated[
+        str | None,
+        Field(
+            max_length=255, description="its name in the worker's settings; else the first with the bucket"
+        ),
+    ] = None
+
+
 class ImageReference(_Input):
-    """Where the image is: one of `url` (https), `path` (in the configured folder), `data` (base64)."""
+    """Where the image is: one of `url` (https, s3), `path` (in the configured folder), `data`, `object`."""
 
     # A blob's name may have 1,024 characters of 4 bytes (Azure), each byte escaped as three.
     url: Annotated[str, Field(max_length=16384)] | None = None
     path: Annotated[str, Field(max_length=4096)] | None = None
-    data: str | None = None
+    data: Annotated[str, Field(description="base64")] | None = None
+    object: ObjectReference | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [name for name in ("url", "path", "data") if getattr(self, name) is not None]
+        given = [name for name in ("url", "path", "data", "object") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one of url, path and data must be given, not {given or 'none'}")
+            raise ValueError(
+                f"exactly one of url, path, data and object must be given, not {given or 'none'}"
+            )
         return self
 
 

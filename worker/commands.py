@@ -110,7 +110,7 @@ def replay(
 
     """
     topics = settings.topics
-    uploads = uploads_reader(Parser(settings.fetch.object_url))
+    uploads = uploads_reader(Parser(settings.fetch.asked_at))
     dead_letters, target, read_events = {
         SCORE: (topics.dead_letter, topics.uploaded, uploads),
         INDEX: (topics.index_dead_letter, topics.embedded, read_embedded),

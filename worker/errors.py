@@ -18,6 +18,7 @@ MekikiError
 ├── NoRoom                   fetch: memory is taken up; the image is fetched when there is some
 ├── DecoderDied              model: a decoder child ended with an image in its hands
 ├── RoomAskedFor             model: a decoder child asks for memory; no Exception, which decoding would catch
+├── NotTaken                 fetch: an object store does not take our credentials; it is waited for
 ├── NoAnswer                 fetch: an image's server failed for now, and is asked again
 ├── DamagedGeneration        index/ngt: checksums do not hold; the generation is set aside
 ├── BuildFailed              index/ngt: the child process ended without a generation; tried again
@@ -44,8 +45,8 @@ class StoreFailed(Rejection):
     """The server of an image failed in a way that may pass: refused, silent, overloaded (429), broken (5xx).
 
     `host` is the one that failed; `retry_after` is in seconds, where it said so. Once it has been asked for
-    long enough, this is the event's rejection. `is_ours`: it is not the server but our own name server, which
-    is waited for.
+    long enough, this is the event's rejection. `is_ours`: it is not the server but our own name server or
+    credentials, which are waited for.
     """
 
     def __init__(

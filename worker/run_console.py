@@ -64,10 +64,16 @@ def input_reader(parse: Parser) -> Callable[[InputRecord], Sequence[Told]]:
     return read
 
 
+def _where(image: ImageReference) -> str:
+    if image.object is not None:
+        return f"{image.object.bucket}/{image.object.key}"
+    return image.url or image.path or "inline"
+
+
 def _told(parsed: Parsed) -> Told | None:
     match parsed:
         case ImageUploaded():
-            return Told(parsed.image_id, "uploaded", parsed.image.url or parsed.image.path or "inline")
+            return Told(parsed.image_id, "uploaded", _where(parsed.image))
         case ImageReviewed():
             why = f": {parsed.reason}" if parsed.reason else ""
             return Told(parsed.image_id, "reviewed", f"{parsed.decision} by {parsed.reviewer}{why}")
@@ -117,7 +123,7 @@ def compose_console(
     health = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    parse = Parser(settings.fetch.object_url)
+    parse = Parser(settings.fetch.asked_at)
     with ExitStack() as stack:
         database = Database(mine.database)
         stack.callback(database.close)

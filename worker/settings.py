@@ -105,6 +105,29 @@ class TopicSettings(_Section):
     )
 
 
+class ObjectStoreSettings(_Section):
+    """A store whose private buckets images are read from, with requests that are signed."""
+
+    kind: Literal["s3", "gcs", "azure"] = Field("s3", description="s3 is also MinIO, Ceph, R2 and the like")
+    buckets: Annotated[list[str], Field(min_length=1)] = Field(
+        description="buckets or containers that may be read, such as listings-*; no others are"
+    )
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+/?$")] | None = Field(
+        None, description="URL, of any address; unset: the provider's own"
+    )
+    region: str | None = Field(None, description="unset: AWS_REGION, else us-east-1")
+    path_style: bool = Field(True, description="https://endpoint/bucket/key, not https://bucket.endpoint/key")
+    credentials_file: Path | None = Field(
+        None,
+        description="in the form of ~/.aws/credentials (azure: account_name, account_key); gcs: a service "
+        "account's key. Read again when it changes. Unset: environment, workload identity, metadata service",
+    )
+    profile: str = Field("default", description="the section of credentials_file")
+    properties: dict[str, str] = Field(
+        default_factory=dict, description="of obstore's stores, by its names, such as account_name, role_arn"
+    )
+
+
 class FetchSettings(_Section):
     """Where images may come from, and what fetching one may cost."""
 
@@ -113,6 +136,15 @@ class FetchSettings(_Section):
         None,
         description="URL of an object, with {bucket} and {key}; needed for notifications of S3, MinIO, Ceph "
         "and Google Cloud Storage (https://storage.googleapis.com/{bucket}/{key})",
+    )
+    object_stores: dict[str, ObjectStoreSettings] = Field(
+        default_factory=dict,
+        description="by name: kind, buckets, endpoint, region, path_style, credentials_file, profile and "
+        "properties of stores whose objects are read with signed requests; notifications then need no "
+        "object_url. docs/operations.md",
+    )
+    ca_file: Path | None = Field(
+        None, description="PEM of authorities of your own, beside the machine's, for stores and URLs"
     )
     schemes: list[Literal["https", "http"]] = Field(["https"], description="URL schemes allowed")
     allowed_networks: list[IPvAnyNetwork] = Field(
@@ -140,6 +172,11 @@ class FetchSettings(_Section):
         description="names that your name server always knows; where it gives no answer about them either, "
         "the worker waits for it. Without any: hosts that images came from lately",
     )
+
+    @property
+    def asked_at(self) -> str | None:
+        """Where objects of notifications are asked for: object_url, else in the stores of the settings."""
+        return self.object_url or ("object://{bucket}/{key}" if self.object_stores else None)
 
     @field_validator("object_url")
     @classmethod

@@ -114,7 +114,8 @@ class Downloader:
 
     `pool` must take its time limits as points in time (`VettedBackend`); `answers_otherwise(host)` says
     whether the name server answers for other names than `host`, None where nobody can say; `served(host)` is
-    told of each host that something came from.
+    told of each host that something came from. `refused` says what statuses mean, redirects among them, that
+    are not 200, 404, 410, 429 or 5xx.
     """
 
     def __init__(
@@ -123,11 +124,13 @@ class Downloader:
         limits: DownloadLimits,
         answers_otherwise: Callable[[str], bool | None],
         served: Callable[[str], None] = lambda _: None,
+        refused: Callable[[ImageUrl, httpcore.Response], Exception] | None = None,
     ) -> None:
         self._pool = pool
         self._limits = limits
         self._answers_otherwise = answers_otherwise
         self._served = served
+        self._refused = refused
         self._closing = threading.Event()
 
     def download(self, url: str, take_room: TakeRoom = unbounded) -> bytes:
@@ -242,6 +245,8 @@ class Downloader:
     def _judge(self, url: ImageUrl, response: httpcore.Response, take: _Take[_Taken]) -> _Taken | ImageUrl:
         headers = {name.lower(): value for name, value in response.headers}
         status = response.status
+        if self._refused and status != 200 and status < 500 and status not in {*_GONE, _TOO_MANY_REQUESTS}:
+            raise self._refused(url, response)
         if status in _REDIRECTS and b"location" in headers:
             return url.join(_location(headers[b"location"]), self._limits.schemes)
         if status == _TOO_MANY_REQUESTS or status >= 500:

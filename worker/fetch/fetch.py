@@ -1,8 +1,11 @@
-"""Fetch: an image reference to the image's bytes, from the event itself, the folder, or a URL."""
+"""Fetch: an image reference to the image's bytes: from the event, the folder, a URL or an object store."""
 
 import binascii
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -10,15 +13,17 @@ import httpcore
 
 from schemas.events import ImageReference
 from schemas.rejection import RejectionReason
-from worker.errors import Rejection
+from worker.errors import ConfigurationError, Rejection
 from worker.fetch.addresses import AddressBook, Resolver, system_resolver
 from worker.fetch.connections import Connector, VettedBackend, tcp_connector
 from worker.fetch.download import Downloader, DownloadLimits, TakeRoom, unbounded
 from worker.fetch.folder import FolderReader
+from worker.fetch.object_stores import ObjectStore, ObjectStores, object_at, read_ca, reference_to, refused
 from worker.settings import FetchSettings
 
 # Seconds that an idle connection is kept: under the 60 s or more after which servers usually hang up.
 _KEEP_ALIVE = 30.0
+_ANYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 class Fetcher:
@@ -27,8 +32,11 @@ class Fetcher:
     `folder` is None where no folder is configured: path references are then rejected.
     """
 
-    def __init__(self, downloader: Downloader, folder: FolderReader | None, max_bytes: int) -> None:
+    def __init__(
+        self, downloader: Downloader, stores: ObjectStores, folder: FolderReader | None, max_bytes: int
+    ) -> None:
         self._downloader = downloader
+        self._stores = stores
         self._folder = folder
         self._max_bytes = max_bytes
 
@@ -38,12 +46,14 @@ class Fetcher:
         return self._max_bytes
 
     def host(self, reference: ImageReference) -> str | None:
-        """Whom the image is asked of: a host, "" for the folder, None where the event itself has it.
+        """Whom the image is asked of: a host or store, "" for the folder, None where the event itself has it.
 
         Raises:
-            Rejection: its URL is none.
+            Rejection: its URL is none, or no store may read it.
 
         """
+        if (there := reference_to(reference)) is not None:
+            return self._stores.host(*there)
         if reference.url is not None:
             return self._downloader.host(reference.url)
         return None if reference.path is None else ""
@@ -73,11 +83,14 @@ class Fetcher:
             StageError: this machine is at fault.
 
         """
+        if (there := object_at(url)) is not None:
+            return self._stores.look(*there)
         return self._downloader.look(url)
 
     def close(self) -> None:
         """Close idle connections; no attempt is begun from now on, and those under way end in their time."""
         self._downloader.close()
+        self._stores.close()
 
     def __enter__(self) -> Self:
         return self
@@ -91,12 +104,14 @@ class Fetcher:
         self.close()
 
     def _bytes(self, reference: ImageReference, take_room: TakeRoom) -> bytes:
+        if (there := reference_to(reference)) is not None:
+            return self._stores.read(there[0], take_room, there[1])
         if reference.url is not None:
             return self._downloader.download(reference.url, take_room)
         if reference.data is not None:
             return decode_base64(reference.data, self._max_bytes)
         if reference.path is None:
-            raise Rejection(RejectionReason.SOURCE_EMPTY, "the reference names no url, path or data")
+            raise Rejection(RejectionReason.SOURCE_EMPTY, "the reference names no url, path, data or object")
         if self._folder is None:
             raise Rejection(
                 RejectionReason.SOURCE_UNSUPPORTED,
@@ -147,21 +162,16 @@ def build_fetcher(
     """Put a fetcher together from its settings; `folder` takes the place of the configured one.
 
     Without `tls`, certificates are checked against the machine's authorities, which `SSL_CERT_FILE` may
-    name, and certifi's. Proxies named in the environment are not used: a proxy would connect to
-    addresses that were not judged.
+    name, certifi's, and those of fetch.ca_file. Proxies named in the environment are not used: a proxy would
+    connect to addresses that were not judged.
 
     Raises:
-        ConfigurationError: the configured folder is not a directory.
+        ConfigurationError: the configured folder is not a directory, or fetch.ca_file no PEM file.
 
     """
     addresses = AddressBook(resolver, settings.allowed_networks, settings.dns_witnesses)
-    pool = httpcore.ConnectionPool(
-        ssl_context=tls or httpcore.default_ssl_context(),
-        max_connections=None,  # one for each thread that fetches; a limit would make them wait
-        max_keepalive_connections=4 * settings.threads,
-        keepalive_expiry=_KEEP_ALIVE,
-        network_backend=VettedBackend(addresses, connector, settings.connect_timeout),
-    )
+    tls = tls or _authorities(settings.ca_file)
+    pool = _pool(settings, addresses, connector, tls)
     limits = DownloadLimits(
         schemes=tuple(settings.schemes),
         timeout=settings.timeout,
@@ -174,6 +184,55 @@ def build_fetcher(
         folder = FolderReader(settings.folder, limits.max_bytes)
     return Fetcher(
         downloader=Downloader(pool, limits, addresses.answers_otherwise, addresses.served),
+        stores=_object_stores(settings, limits, resolver, connector, tls),
         folder=folder,
         max_bytes=limits.max_bytes,
     )
+
+
+def _pool(
+    settings: FetchSettings, addresses: AddressBook, connector: Connector, tls: ssl.SSLContext
+) -> httpcore.ConnectionPool:
+    return httpcore.ConnectionPool(
+        ssl_context=tls,
+        max_connections=None,  # one for each thread that fetches; a limit would make them wait
+        max_keepalive_connections=4 * settings.threads,
+        keepalive_expiry=_KEEP_ALIVE,
+        network_backend=VettedBackend(addresses, connector, settings.connect_timeout),
+    )
+
+
+def _object_stores(
+    settings: FetchSettings,
+    limits: DownloadLimits,
+    resolver: Resolver,
+    connector: Connector,
+    tls: ssl.SSLContext,
+) -> ObjectStores:
+    """The stores of the settings, with connections of their own: to any address, and to no redirect's."""
+    anywhere = AddressBook(resolver, _ANYWHERE, settings.dns_witnesses)
+    downloader = Downloader(
+        _pool(settings, anywhere, connector, tls),
+        replace(limits, schemes=("https", "http"), max_redirects=0),
+        anywhere.answers_otherwise,
+        anywhere.served,
+        refused,
+    )
+    ca = read_ca(settings.ca_file)
+    stores = [
+        ObjectStore(name, store, settings.first_byte_timeout, ca)
+        for name, store in settings.object_stores.items()
+    ]
+    return ObjectStores(stores, downloader, 2 * settings.timeout)
+
+
+def _authorities(ca_file: Path | None) -> ssl.SSLContext:
+    context = httpcore.default_ssl_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:  # ssl.SSLError among them
+            raise ConfigurationError(
+                f"fetch.ca_file {ca_file} is no PEM file of authorities: {error}"
+            ) from error
+    return context

@@ -107,7 +107,7 @@ def pictures(settings: Settings, report: DiffReport) -> dict[str, str]:
 
 def _references(settings: Settings, near: dict[str, NearImage]) -> Iterator[tuple[str, ImageReference]]:
     consumer = create_consumer(settings.kafka, to_the_end(f"{settings.kafka.group}-policy"))
-    parse = Parser(settings.fetch.object_url)
+    parse = Parser(settings.fetch.asked_at)
     try:
         reader = LogReader(consumer, settings.kafka.request_timeout)
         for image in near.values():

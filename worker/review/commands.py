@@ -22,7 +22,7 @@ def image_log(settings: Settings) -> Iterator[ImageLog]:
     consumer = create_consumer(settings.kafka, to_the_end(f"{settings.kafka.group}-why"))
     try:
         reader = LogReader(consumer, settings.kafka.request_timeout)
-        yield ImageLog(reader, settings.topics, Parser(settings.fetch.object_url))
+        yield ImageLog(reader, settings.topics, Parser(settings.fetch.asked_at))
     finally:
         consumer.close()
 

@@ -44,7 +44,7 @@ def storage_event(event: CloudEvent, time: str, object_url: str | None) -> Parse
     kind = event.attributes["type"]
     if kind.startswith(_GOOGLE):
         return _google(kind.removeprefix(_GOOGLE), event, data, time, object_url)
-    return _azure(kind.removeprefix(_AZURE), event, data, time)
+    return _azure(kind.removeprefix(_AZURE), event, data, time, object_url)
 
 
 def _google(kind: str, event: CloudEvent, data: Json, time: str, object_url: str | None) -> Parsed:
@@ -66,7 +66,7 @@ def _google(kind: str, event: CloudEvent, data: Json, time: str, object_url: str
     return change.perhaps_deleted(object_url, "x-goog-generation", generation, gone_if_unnamed=True)
 
 
-def _azure(kind: str, event: CloudEvent, data: Json, time: str) -> Parsed:
+def _azure(kind: str, event: CloudEvent, data: Json, time: str, object_url: str | None) -> Parsed:
     if kind in _AZURE_UNCHANGED or (kind == "BlobCreated" and str(data.get("api")) in _AZURE_INCOMPLETE):
         return PassedOver(PassOverReason.IMAGE_UNCHANGED)
     if kind not in {"BlobCreated", "BlobDeleted"}:
@@ -78,13 +78,16 @@ def _azure(kind: str, event: CloudEvent, data: Json, time: str) -> Parsed:
         raise invalid("the subject of the Azure event names no container and blob")
     url, _, query = str(data.get("blobUrl") or data.get("url") or "").partition("?")
     container, blob = place.groups()
-    change = ObjectChange(container, blob, event.event_id, time, url or None, event.extensions)
+    at = object_url if object_url and object_url.startswith(("object:", "az:")) else None
+    change = ObjectChange(
+        container, blob, event.event_id, time, None if at else url or None, event.extensions
+    )
     if kind == "BlobCreated":
         if not url:
             raise invalid("the data of the Azure event lacks 'url'")
-        return change.uploaded(None)
+        return change.uploaded(at)
     versions = parse_qs(query)
     for name, header in (("versionid", "x-ms-version-id"), ("snapshot", "x-ms-snapshot")):
         if name in versions:  # an old one: the blob itself may be there
-            return change.perhaps_deleted(None, header, versions[name][0], gone_if_unnamed=False)
+            return change.perhaps_deleted(at, header, versions[name][0], gone_if_unnamed=False)
     return change.deleted()

@@ -152,7 +152,7 @@ def build_score_role(
         ),
         topic=settings.topics.uploaded,
         pipeline=stack.enter_context(pipeline),
-        parse=Parser(settings.fetch.object_url),
+        parse=Parser(settings.fetch.asked_at),
         publish=Publisher(settings.topics, bundle.id, head.space if head else None, policy),
         delivery=create_delivery(
             settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-{name}", limit
