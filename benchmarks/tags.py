@@ -29,7 +29,7 @@ from export.tags.tables import TagTable, set_leaves, trees_of, write_forest
 from worker.errors import BundleError
 from worker.model.forest.answers import Kernel
 from worker.model.forest.bits import BitsKernel
-from worker.model.forest.codebook import Codebook, fit_codebook
+from worker.model.forest.codebook import CUTS, Codebook, fit_codebook
 from worker.model.forest.compiled import WIDTHS, CompiledKernel
 from worker.model.forest.evaluate import Evaluator
 from worker.model.forest.file import ForestFile, open_forest
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--cuts", type=int, default=CUTS, help="of each dimension of the codebook")
     parser.add_argument("--dask", type=int, default=0, help="tags that are trained over Dask too")
     parser.add_argument("--kernels", nargs="+", help="of these names alone; default: all that run here")
     parser.add_argument("--linear", action="store_true", help="a linear term under every tag")
@@ -64,7 +65,7 @@ def measure(options: argparse.Namespace, path: Path) -> None:
     """All of it."""
     rng = np.random.default_rng(0)
     vectors = spread(rng, options.rows)
-    book = fit_codebook(vectors)
+    book = fit_codebook(vectors, options.cuts)
     began = time.perf_counter()
     boosters = train(book.encode(vectors), range(options.trained), options.threads)
     took = time.perf_counter() - began
@@ -163,7 +164,8 @@ def train_one(codes: np.ndarray, tag: int) -> bytes:
     """The booster of one synthetic tag, which 3 % of the images have, as UBJSON."""
     rng = np.random.default_rng([tag, 5])
     direction, other = rng.normal(size=(2, DIM))
-    value = (codes - 128.0) @ direction + 0.01 * ((codes[:, 3] - 128.0) * ((codes - 128.0) @ other))
+    centred = 255 * (codes / codes.max() - 0.5)
+    value = centred @ direction + 0.01 * centred[:, 3] * (centred @ other)
     labels = (value > np.quantile(value, 0.97)).astype(np.float32)
     data = xgboost.DMatrix(codes, label=labels, base_margin=np.full(len(labels), PRIOR), nthread=1)
     return bytes(xgboost.train({**ASKED, "seed": tag}, data, TREES).save_raw("ubj"))
@@ -186,7 +188,9 @@ def draw(rng: np.random.Generator, like: TagTable, book: Codebook, number: int) 
     trees = like.trees.copy()
     first = book.first.astype(np.int64)
     dimension = np.searchsorted(first, trees["question"], side="right") - 1
-    share = (trees["question"] - first[dimension] + rng.uniform(0, 1, dimension.shape)) / 256
+    share = (trees["question"] - first[dimension] + rng.uniform(0, 1, dimension.shape)) / np.diff(first)[
+        dimension
+    ]
     moved = rng.permutation(DIM)[dimension]
     spans = np.diff(first)[moved]
     trees["question"] = first[moved] + np.minimum(share * spans, spans - 1).astype(np.int64)

@@ -32,7 +32,7 @@ IMAGE = ImageInput(height=SIDE, width=SIDE)
 class Autoencoder(nn.Module):
     """[n, 3, 112, 112] in -1 to 1 -> code [n, 196] -> [n, 3, 112, 112]."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 16) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
             nn.Conv2d(3, width, 4, 2, 1), nn.ReLU(),  # 56
@@ -55,7 +55,7 @@ class Autoencoder(nn.Module):
 
 
 def train_autoencoder(
-    images: NDArray[np.uint8], epochs: int, batch_size: int, learning_rate: float, seed: int, width: int = 32
+    images: NDArray[np.uint8], epochs: int, batch_size: int, learning_rate: float, seed: int, width: int = 16
 ) -> tuple[Autoencoder, list[float]]:
     """Train on uint8 images [n, 112, 112, 3]; gives the network and the mean squared error of each epoch.
 

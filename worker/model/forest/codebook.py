@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.forest import MOST_CUTS, MOST_QUESTIONS
+
+# As many as trees choose their splits among (64 bins). The answers to 12,348 questions of 196 dimensions stay
+# in a core's second cache, which twice as fast a forest hangs on; those to four times as many do not.
+CUTS: Final = 63
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,12 @@ class Codebook:
         return codes
 
 
-def fit_codebook(vectors: NDArray[np.float32]) -> Codebook:
-    """Cuts at the quantiles of each dimension of `vectors` [n, dim], equal ones once.
+def fit_codebook(vectors: NDArray[np.float32], cuts: int = CUTS) -> Codebook:
+    """At most `cuts` cuts at the quantiles of each dimension of `vectors` [n, dim], equal ones once.
 
-    There are at most 255 a dimension, and so few of wide vectors that a question fits in 16 bits.
+    There are at most 255, and so few of wide vectors that a question fits in 16 bits.
     """
-    most = min(MOST_CUTS, MOST_QUESTIONS // vectors.shape[1])
+    most = min(cuts, MOST_CUTS, MOST_QUESTIONS // vectors.shape[1])
     return codebook_of([_cuts(column, most) for column in vectors.T])
 
 

@@ -14,7 +14,7 @@ def rng():
 
 def test_a_code_counts_the_cuts_that_are_reached(rng):
     vectors = rng.normal(size=(2000, 3)).astype(np.float32)
-    book = fit_codebook(vectors)
+    book = fit_codebook(vectors, cuts=255)
     assert np.diff(book.first.astype(int)).tolist() == [255, 255, 255]
     codes = book.encode(vectors)
     own = book.cuts[book.first[1] : book.first[2]]
@@ -32,7 +32,7 @@ def test_few_different_numbers_get_a_cut_between_each(rng):
 
 
 def test_wide_vectors_get_fewer_cuts_each(rng):
-    book = fit_codebook(rng.normal(size=(300, 1152)).astype(np.float32))
+    book = fit_codebook(rng.normal(size=(300, 1152)).astype(np.float32), cuts=255)
     assert len(book.cuts) <= MOST_QUESTIONS
     assert np.diff(book.first.astype(int)).min() > 40
 
