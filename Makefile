@@ -10,7 +10,7 @@ TEST_FLAGS ?=
 # Unit tests share nothing; a file's tests stay together, since they share what is drawn and loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console
+.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console bench-index
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -46,6 +46,9 @@ test-console: $(VENV)/.dev ## the console on a real Kafka, in Chromium where it 
 
 bench-console: $(VENV)/.dev ## the console's pages over 1,000,000 verdicts
 	$(VENV)/bin/python -m benchmarks.console
+
+bench-index: $(VENV)/.dev ## what the index keeps up with, beside bare NGT
+	$(VENV)/bin/python -m benchmarks.index $(BENCH_FLAGS)
 
 bench-policy: $(VENV)/.dev ## mekiki policy diff over 1,000,000 verdicts on a real Kafka
 	$(VENV)/bin/python -m benchmarks.policy_diff

@@ -302,7 +302,7 @@ class IndexSettings(_Section):
     name: str = Field(
         "default", description="its acknowledgements are committed as group mekiki-index-<name>"
     )
-    snapshot_records: Count = Field(2000, description="tail length that starts a build")
+    snapshot_records: Count = Field(8000, description="tail length that starts a build")
     snapshot_interval: Seconds = Field(60.0, description="seconds after which any tail starts a build")
     generation_max_age: Seconds = Field(
         72_000.0,

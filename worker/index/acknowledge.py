@@ -1,12 +1,14 @@
 """What the index role publishes of a record: that it is searchable or deleted, or why it is rejected."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, NearDuplicate, derived_event_id
 from worker.errors import Rejection
 from worker.index.backend import IndexBackend
 from worker.index.change import Delete, OfAnotherSpace, Upsert, parse_change
+from worker.index.neighbour import Neighbour
 from worker.metrics import Metrics
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import dead_letter_record
@@ -56,6 +58,22 @@ class Updates:
 
         None: it is another index's, which is counted.
         """
+        return self.apply_all([record])[0]
+
+    def apply_all(self, records: Sequence[InputRecord]) -> list[OutputRecord | None]:
+        """As `apply`, of each in turn; near-duplicates are looked up for all of them side by side."""
+        read = [self._read(record) for record in records]
+        changes = [change for change in read if isinstance(change, Upsert | Delete)]
+        found = iter(self._change(changes))
+        return [
+            self._acknowledgement(record, change, next(found))
+            if isinstance(change, Upsert | Delete)
+            else change
+            for record, change in zip(records, read, strict=True)
+        ]
+
+    def _read(self, record: InputRecord) -> Upsert | Delete | OutputRecord | None:
+        """What the record asks for, or the outcome of one that changes nothing."""
         try:
             change = self._parse(record)
         except Rejection as rejection:
@@ -65,8 +83,7 @@ class Updates:
             self._metrics.index_passed_over.labels(OTHER_SPACE).inc()
             self._tell(change)
             return None
-        self._apply(change)
-        return self._acknowledgement(record, change)
+        return change
 
     def is_rejection(self, outcome: OutputRecord) -> bool:
         """Whether `outcome`, which `apply` gave, rejects its record."""
@@ -82,6 +99,15 @@ class Updates:
     def _parse(self, record: InputRecord) -> Upsert | Delete | OfAnotherSpace:
         return parse_change(record, self._index.identity.space, self._index.identity.dim)
 
+    def _change(self, changes: Sequence[Upsert | Delete]) -> list[list[Neighbour]]:
+        asked = [(each.image_id, each.vector if isinstance(each, Upsert) else None) for each in changes]
+        found = self._index.change_each(asked, self._count, self._distance)
+        for each, near in zip(changes, found, strict=True):
+            self._metrics.index_updates.labels("searchable" if isinstance(each, Upsert) else "deleted").inc()
+            if near:
+                self._metrics.index_near_duplicates.inc()
+        return found
+
     def _apply(self, change: Upsert | Delete) -> None:
         if isinstance(change, Upsert):
             self._index.upsert(change.image_id, change.vector)
@@ -90,13 +116,15 @@ class Updates:
             self._index.delete(change.image_id)
             self._metrics.index_updates.labels("deleted").inc()
 
-    def _acknowledgement(self, record: InputRecord, change: Upsert | Delete) -> OutputRecord:
+    def _acknowledgement(
+        self, record: InputRecord, change: Upsert | Delete, near: Sequence[Neighbour]
+    ) -> OutputRecord:
         position = f"{record.topic}/{record.partition}/{record.offset}"
         event = IndexUpdated(
             event_id=derived_event_id(INDEX_UPDATED, position),
             image_id=change.image_id,
             state="searchable" if isinstance(change, Upsert) else "deleted",
-            near_duplicates=self._near_duplicates(change) if isinstance(change, Upsert) else [],
+            near_duplicates=[NearDuplicate(image_id=each.image_id, distance=each.distance) for each in near],
             space=self._index.identity.space,
             input=InputPosition(
                 event_id=change.event_id,
@@ -107,9 +135,3 @@ class Updates:
             indexed_at=datetime.now(UTC),
         )
         return OutputRecord(self._topics.index_updated, record.key, event.model_dump_json().encode())
-
-    def _near_duplicates(self, change: Upsert) -> list[NearDuplicate]:
-        found = self._index.neighbours_of(change.image_id, change.vector, self._count, self._distance)
-        if found:
-            self._metrics.index_near_duplicates.inc()
-        return [NearDuplicate(image_id=near.image_id, distance=near.distance) for near in found]

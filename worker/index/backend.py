@@ -1,5 +1,6 @@
 """What keeps the vectors and answers searches: the seam between the index role and its store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Protocol
@@ -19,6 +20,10 @@ class IndexIdentity(BaseModel):
     space: str
     dim: Annotated[int, Field(gt=0)]
     topic: str
+
+
+# An image id, and its new vector (float32 [dim], unit norm) or None: it is deleted.
+Change = tuple[str, NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,13 @@ class IndexBackend(Protocol):
 
     def delete(self, image_id: str) -> None:
         """Make `image_id` unsearchable when this returns; of an unknown id nothing. Blocks as `upsert`."""
+
+    def change_each(self, changes: Sequence[Change], count: int, radius: float) -> list[list[Neighbour]]:
+        """Make `changes` one after another; for each upsert, the images that were very near to it then.
+
+        At most `count` others within `radius`, a cosine distance, nearest first, among all that was
+        searchable just after that change; of a deletion none. May be approximate where the radius is large.
+        """
 
     def advance(self, partition: int, offset: int) -> None:
         """All records of `partition` before `offset` are in, whether they changed anything or not."""

@@ -197,15 +197,15 @@ class IndexRole:
         if self._identity.look() is Answer.CHANGED:
             self._start_over()
         fresh: list[InputRecord] = []
-        outcomes: list[OutputRecord] = []
         records, ends = self._poll()
+        # Of one partition, and so of one image, the acknowledged records come before the others.
         for record in records:
             if record.offset >= self._acknowledge_from[record.partition]:
-                if (outcome := self._updates.apply(record)) is not None:
-                    outcomes.append(outcome)
                 fresh.append(record)
             else:
                 self._updates.replay(record)
+        outcomes = [outcome for outcome in self._updates.apply_all(fresh) if outcome is not None]
+        for record in records:
             self._advance(record.partition, record.offset + 1)
         for partition, end in ends.items():
             self._reach_end(partition, end)

@@ -1,7 +1,6 @@
 """Vectors, records and generations as the index tests make them."""
 
 import json
-import shutil
 import uuid
 from concurrent.futures import Future
 from itertools import count as counting
@@ -12,13 +11,13 @@ from prometheus_client import CollectorRegistry
 from schemas.vector import Vector
 from tests.unit.records import record
 from worker.index.backend import IndexIdentity
-from worker.index.ngt.build import BUILT, build, write_request
-from worker.index.ngt.builder import request_for
+from worker.index.ngt.build import BUILT, BuildRequest, build, write_request
 from worker.index.ngt.directory import IndexDirectory
-from worker.index.ngt.generation import open_generation
+from worker.index.ngt.generation import GenerationManifest, SegmentEntry
 from worker.index.ngt.index import NgtIndex
 from worker.index.ngt.live import LiveIndex
 from worker.index.ngt.owner import OwnerLock
+from worker.index.ngt.segment import open_segment
 from worker.index.ngt.snapshots import Snapshots
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
@@ -74,23 +73,39 @@ def open_directory(path):
     return IndexDirectory(path, IDENTITY)
 
 
-def build_here(directory, frozen, afresh=False):
-    """Build, check and publish in this process: what GenerationBuild does with a child."""
+def build_here(directory, batch):
+    """Build and check in this process: what SegmentBuild does with a child."""
+    if not batch.ids():
+        return None
     work = directory.start_work()
-    request = request_for(directory, frozen, threads=1, afresh=afresh)
-    write_request(work, request, frozen.tail.vectors)
+    write_request(work, BuildRequest(identity=IDENTITY, ids=batch.ids(), threads=1), batch.vectors())
     build(work)
-    generation = open_generation(work / BUILT, IDENTITY)
-    generation.path = directory.publish(work / BUILT, request.number)
-    shutil.rmtree(work)
-    return generation
+    return open_segment(work / BUILT, IDENTITY)
 
 
-def snapshot(live, directory, afresh=False):
-    """Make a generation of everything in `live`, and search in it."""
-    generation = build_here(directory, live.freeze(), afresh)
-    live.swap(generation)
-    return generation
+def snapshot(live, directory):
+    """Make a generation of everything in `live`, and search in it. Gives the new segment."""
+    frozen = live.freeze()
+    segment = build_here(directory, frozen.batch)
+    if segment is not None:
+        segment.path = directory.publish_segment(segment.path)
+    segments = [*live.segments, *([] if segment is None else [segment])]
+    manifest = manifest_of(directory, segments, frozen.batch.change, frozen.offsets, frozen.frozen_at)
+    directory.publish(manifest)
+    live.swap(segment, manifest)
+    return segment
+
+
+def manifest_of(directory, segments, change, offsets, created_at):
+    """The manifest of a generation of `segments` as of `change`."""
+    entries = [SegmentEntry(name=s.name, digest=s.digest, dead=s.dead(change)) for s in segments]
+    return GenerationManifest(
+        number=directory.next_number(),
+        identity=IDENTITY,
+        created_at=created_at,
+        offsets=offsets,
+        segments=entries,
+    )
 
 
 def filled(count, generation=None):
@@ -113,8 +128,8 @@ def open_index(path, build=build_here):
     live = LiveIndex(IDENTITY, directory.load_newest(60))
     hours = counting()
 
-    def start(frozen, *, afresh):
-        return _Built(build, directory, frozen, afresh)
+    def start(batch):
+        return _Built(build, directory, batch)
 
     settings = IndexSettings(snapshot_records=1)
     metrics = Metrics(CollectorRegistry())
@@ -125,10 +140,10 @@ def open_index(path, build=build_here):
 class _Built:
     """A build that has ended when it starts."""
 
-    def __init__(self, build, directory, frozen, afresh):
+    def __init__(self, build, directory, batch):
         self.outcome = Future()
         try:
-            self.outcome.set_result(build(directory, frozen, afresh))
+            self.outcome.set_result(build(directory, batch))
         except OSError as error:
             self.outcome.set_exception(error)
 

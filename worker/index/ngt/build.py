@@ -1,166 +1,122 @@
-"""The process that builds a generation: `python -m worker.index.ngt.build WORK_DIRECTORY`.
+"""The process that builds a segment: `python -m worker.index.ngt.build WORK_DIRECTORY`.
 
 ngtpy holds the interpreter's lock while it builds, so that building inside the role would stall
 every search. This process imports NGT and numpy, no Kafka client and no model; it writes
-`generation/` into the work directory and makes it durable. Publishing it is the parent's.
+`segment/` into the work directory and makes it durable. Publishing it is the parent's.
 """
 
 import os
-import shutil
 import sys
 import threading
-from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any
 
 import ngtpy
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from worker.index.backend import IndexIdentity
+from worker.index.ngt.cells import group
+from worker.index.ngt.checksums import list_files
 from worker.index.ngt.durable import sync_tree
-from worker.index.ngt.generation import (
-    DISTANCE_TYPE,
-    NGT_FILES,
-    GenerationManifest,
-    list_files,
-    read_ids,
-    read_manifest,
-    write_ids,
-    write_manifest,
-)
+from worker.index.ngt.segment import DISTANCE_TYPE, NGT_FILES, SegmentManifest, write_ids, write_manifest
 
-BUILT = "generation"
+BUILT = "segment"
 REQUEST_FILE = "request.json"
 VECTORS_FILE = "vectors.npy"
 
-# Removals leave holes in NGT's graph: past this share of the objects it is made afresh.
-MAX_REMOVED_RATIO = 0.3
+# Up to here comparing with every vector is as quick as the graph, and exact.
+EXACT_UP_TO = 1000
 
 
 class BuildRequest(BaseModel):
-    """`request.json` of a work directory; the vectors of `upserts` lie beside it, in their order."""
+    """`request.json` of a work directory; the vectors of `ids` lie beside it, in their order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base: Annotated[Path | None, Field(description="directory of the generation to go on from")]
-    graph: Annotated[
-        Literal["extend", "afresh"], Field(description="go on from the base's graph, or make a new one")
-    ]
-    number: int
     identity: IndexIdentity
-    created_at: datetime
-    offsets: dict[int, int]
-    upserts: list[str]
-    deletes: list[str]
+    ids: list[str]
     threads: int
 
 
 def write_request(work: Path, request: BuildRequest, vectors: NDArray[np.float32]) -> None:
-    """Write `request` and the vectors of its upserts, float32 [len(upserts), dim], into `work`."""
+    """Write `request` and the vectors of its ids, float32 [len(ids), dim], into `work`."""
     np.save(work / VECTORS_FILE, vectors)
     (work / REQUEST_FILE).write_text(request.model_dump_json(), encoding="utf-8")
 
 
 def build(work: Path) -> None:
-    """Build what `work`'s request asks for into `work`/generation, durably.
+    """Build what `work`'s request asks for into `work`/segment, durably.
 
     Raises:
         RuntimeError: NGT failed, or does not hold what it was given.
+        ValueError: the request is none, or does not fit its vectors.
         OSError: the disk failed or is full.
 
     """
     request = BuildRequest.model_validate_json((work / REQUEST_FILE).read_bytes())
-    vectors: NDArray[np.float32] = np.load(work / VECTORS_FILE)
+    given: NDArray[np.float32] = np.load(work / VECTORS_FILE)
+    if len(given) != len(request.ids) or len(set(request.ids)) != len(request.ids):
+        raise ValueError(f"{len(request.ids)} ids ({len(set(request.ids))} different), {len(given)} vectors")
     target = work / BUILT
     target.mkdir()
-    ids, removed = _objects(request, vectors, target / NGT_FILES)
-    write_ids(target, ids)
+    vectors, rows = _distinct(given)
+    cells, order = group(vectors)
+    vectors = vectors[order]
+    rows = np.argsort(order)[rows]
+    names = np.array(request.ids, object)
+    positions = np.lexsort((np.array(request.ids), rows))
+    members = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(vectors)))])
+    has_graph = len(vectors) > EXACT_UP_TO
+    objects = _graph(vectors, request, target / NGT_FILES) if has_graph else np.arange(len(vectors))
+    arrays: dict[str, NDArray[Any]] = {
+        "vectors": vectors,
+        "members": members.astype(np.int64),
+        "centroids": cells.centroids,
+        "starts": cells.starts,
+        "objects": objects.astype(np.int32),
+    }
+    for name, array in arrays.items():
+        np.save(target / f"{name}.npy", array)
+    write_ids(target, names[positions].tolist())
     write_manifest(
         target,
-        GenerationManifest(
-            number=request.number,
+        SegmentManifest(
             identity=request.identity,
-            created_at=request.created_at,
-            offsets=request.offsets,
-            objects=len(ids),
-            removed=removed,
+            images=len(request.ids),
+            vectors=len(vectors),
+            graph=has_graph,
             files=list_files(target),
         ),
     )
     sync_tree(target)
 
 
-def _objects(request: BuildRequest, vectors: NDArray[np.float32], target: Path) -> tuple[dict[str, int], int]:
-    """Write NGT's files; give the id map and the number of objects removed from the graph."""
-    if request.base is None:
-        return _create(request, request.upserts, vectors, target), 0
-    ids = read_ids(request.base)
-    gone = [image_id for image_id in (*request.deletes, *request.upserts) if image_id in ids]
-    removed = read_manifest(request.base).removed + len(gone)
-    if request.graph == "extend" and removed <= MAX_REMOVED_RATIO * (len(ids) - len(gone)):
-        return _extend(request, ids, gone, vectors, target), removed
-    for image_id in gone:
-        del ids[image_id]
-    kept = _stored(request.base / NGT_FILES, ids.values(), request.identity.dim)
-    names = [*ids, *request.upserts]
-    return _create(request, names, np.concatenate([kept, vectors]), target), 0
+def _distinct(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The different ones among `vectors`, in their order, and which of them each one is."""
+    # -0.0 and 0.0 differ by bytes alone
+    raw = np.ascontiguousarray(vectors + np.float32(0.0))
+    places: dict[bytes, int] = {}
+    rows = np.array([places.setdefault(row.tobytes(), len(places)) for row in raw], np.int64)
+    firsts = np.unique(rows, return_index=True)[1]
+    return raw[firsts], rows
 
 
-def _create(
-    request: BuildRequest, names: Sequence[str], vectors: NDArray[np.float32], target: Path
-) -> dict[str, int]:
+def _graph(vectors: NDArray[np.float32], request: BuildRequest, target: Path) -> NDArray[np.int64]:
+    """Write NGT's files; give the object id of each vector."""
     ngtpy.create(str(target), dimension=request.identity.dim, distance_type=DISTANCE_TYPE)
     index = ngtpy.Index(str(target), log_disabled=True)
-    ids = _insert(index, names, vectors, request.threads)
-    _save(index, ids)
-    return ids
-
-
-def _extend(
-    request: BuildRequest,
-    ids: dict[str, int],
-    gone: Iterable[str],
-    vectors: NDArray[np.float32],
-    target: Path,
-) -> dict[str, int]:
-    assert request.base is not None
-    shutil.copytree(request.base / NGT_FILES, target)
-    index = ngtpy.Index(str(target), log_disabled=True)
-    for image_id in gone:
-        index.remove(ids.pop(image_id))
-    ids.update(_insert(index, request.upserts, vectors, request.threads))
-    _save(index, ids)
-    return ids
-
-
-def _insert(
-    index: ngtpy.Index, names: Sequence[str], vectors: NDArray[np.float32], threads: int
-) -> dict[str, int]:
-    """Insert `vectors`; NGT says under which object id, which may be one that was removed."""
-    if not len(names):
-        return {}
-    ids = {name: index.insert(vector) for name, vector in zip(names, vectors, strict=True)}
-    index.build_index(num_threads=threads)
-    for name, vector in zip(names, vectors, strict=True):
-        if not np.array_equal(np.array(index.get_object(ids[name]), np.float32), vector):
-            raise RuntimeError(f"NGT object {ids[name]} does not hold the vector of {name!r}")
-    return ids
-
-
-def _save(index: ngtpy.Index, ids: dict[str, int]) -> None:
-    if len(set(ids.values())) != len(ids) or index.get_num_of_objects() != len(ids):
-        raise RuntimeError(f"NGT holds {index.get_num_of_objects()} objects, the id map {len(ids)}")
+    objects = np.array([index.insert(vector) for vector in vectors], np.int64)
+    index.build_index(num_threads=request.threads)
+    for object_id, vector in zip(objects.tolist(), vectors, strict=True):
+        if not np.array_equal(np.array(index.get_object(object_id), np.float32), vector):
+            raise RuntimeError(f"NGT object {object_id} does not hold the vector that it was given")
+    if index.get_num_of_objects() != len(vectors):
+        raise RuntimeError(f"NGT holds {index.get_num_of_objects()} objects of {len(vectors)}")
     index.save()
     index.close()
-
-
-def _stored(ngt: Path, object_ids: Iterable[int], dim: int) -> NDArray[np.float32]:
-    index = ngtpy.Index(str(ngt), read_only=True, log_disabled=True)
-    rows = [np.array(index.get_object(object_id), np.float32) for object_id in object_ids]
-    return np.stack(rows) if rows else np.empty((0, dim), np.float32)
+    return objects
 
 
 def _end_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""One generation's build, seen from the role: a child process, then checks, then the rename."""
+"""A segment's build, seen from the role: a child process, then checks. Publishing it is the taker's."""
 
 import logging
 import shutil
@@ -11,8 +11,8 @@ from pathlib import Path
 from worker.errors import MekikiError
 from worker.index.ngt.build import BUILT, BuildRequest, write_request
 from worker.index.ngt.directory import IndexDirectory
-from worker.index.ngt.generation import Generation, open_generation
-from worker.index.ngt.live import Frozen
+from worker.index.ngt.live import Batch
+from worker.index.ngt.segment import Segment, open_segment
 
 logger = logging.getLogger(__name__)
 
@@ -21,40 +21,25 @@ _LOG_TAIL_CHARACTERS = 2000
 
 
 class BuildFailed(MekikiError):
-    """The child process ended without a generation; the index goes on with what it has."""
+    """The child process ended without a segment; the index goes on with what it has."""
 
 
-def request_for(directory: IndexDirectory, frozen: Frozen, *, threads: int, afresh: bool) -> BuildRequest:
-    """What the building process is asked for: the next generation of `directory`, from `frozen`."""
-    return BuildRequest(
-        base=None if frozen.base is None else frozen.base.path.absolute(),
-        graph="afresh" if afresh else "extend",
-        number=directory.next_number(),
-        identity=directory.identity,
-        created_at=frozen.frozen_at,
-        offsets=frozen.offsets,
-        upserts=list(frozen.tail.ids),
-        deletes=sorted(frozen.tail.deleted),
-        threads=threads,
-    )
-
-
-class GenerationBuild:
-    """A running build of `frozen` into the next generation.
+class SegmentBuild:
+    """A running build of `batch` into a segment; of nothing there is none.
 
     All that takes time runs in a thread of its own: handing the vectors over, waiting for the child,
     reading the checksums. The kernel closes the child's standard input with this process, which ends it.
     """
 
-    def __init__(self, directory: IndexDirectory, frozen: Frozen, *, threads: int, afresh: bool) -> None:
+    def __init__(self, directory: IndexDirectory, batch: Batch, *, threads: int) -> None:
         self._directory = directory
-        self._frozen = frozen
-        self._request = request_for(directory, frozen, threads=threads, afresh=afresh)
+        self._batch = batch
+        self._threads = threads
         self._lock = threading.Lock()
         self._cancelled = False
         self._child: subprocess.Popen[bytes] | None = None
         executor = ThreadPoolExecutor(1, "index-build")
-        self.outcome: Future[Generation] = executor.submit(self._run)
+        self.outcome: Future[Segment | None] = executor.submit(self._run)
         executor.shutdown(wait=False)  # the thread ends with the build
 
     def cancel(self) -> None:
@@ -64,20 +49,26 @@ class GenerationBuild:
             if self._child is not None:
                 self._child.kill()
         wait([self.outcome])
+        if self.outcome.exception() is None and (segment := self.outcome.result()) is not None:
+            shutil.rmtree(segment.path.parent, ignore_errors=True)
 
-    def _run(self) -> Generation:
+    def _run(self) -> Segment | None:
+        ids = self._batch.ids()
+        if not ids:
+            return None
+        request = BuildRequest(identity=self._directory.identity, ids=ids, threads=self._threads)
         work = self._directory.start_work()
         try:
-            write_request(work, self._request, self._frozen.tail.vectors)
+            write_request(work, request, self._batch.vectors())
             self._run_child(work)
-            generation = open_generation(work / BUILT, self._directory.identity)
+            segment = open_segment(work / BUILT, self._directory.identity)
             with self._lock:
                 if self._cancelled:
                     raise BuildFailed("the build was cancelled")
-                generation.path = self._directory.publish(work / BUILT, self._request.number)
-            return generation
-        finally:
+            return segment
+        except BaseException:
             shutil.rmtree(work, ignore_errors=True)
+            raise
 
     def _run_child(self, work: Path) -> None:
         command = [sys.executable, "-m", "worker.index.ngt.build", str(work.absolute())]

@@ -1,13 +1,15 @@
 """The index of one process, by NGT, in a directory of its own: an IndexBackend."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from worker.index.backend import IndexIdentity, IndexSize, Snapshot
+from worker.index.backend import Change, IndexIdentity, IndexSize, Snapshot
 from worker.index.neighbour import Neighbour
-from worker.index.ngt.builder import GenerationBuild
+from worker.index.ngt.builder import SegmentBuild
 from worker.index.ngt.directory import IndexDirectory
 from worker.index.ngt.live import LiveIndex
 from worker.index.ngt.owner import OwnerLock
@@ -45,8 +47,8 @@ class NgtIndex:
 
     def snapshot(self) -> Snapshot | None:
         """See IndexBackend."""
-        generation = self._live.generation
-        return None if generation is None else Snapshot(generation.name, generation.manifest.created_at)
+        manifest = self._live.manifest
+        return None if manifest is None else Snapshot(manifest.name, manifest.created_at)
 
     def upsert(self, image_id: str, vector: NDArray[np.float32]) -> None:
         """See IndexBackend."""
@@ -55,6 +57,10 @@ class NgtIndex:
     def delete(self, image_id: str) -> None:
         """See IndexBackend."""
         self._live.delete(image_id)
+
+    def change_each(self, changes: Sequence[Change], count: int, radius: float) -> list[list[Neighbour]]:
+        """See IndexBackend. Exact over the tail; over segments while the radius is small."""
+        return self._live.change_each(changes, count, radius)
 
     def advance(self, partition: int, offset: int) -> None:
         """See IndexBackend."""
@@ -67,6 +73,10 @@ class NgtIndex:
     def turn(self) -> None:
         """See IndexBackend."""
         self._snapshots.turn()
+
+    def is_building(self) -> bool:
+        """Whether a build runs or is due at once: the state of the directory is not final yet."""
+        return self._snapshots.is_building()
 
     def search(self, query: NDArray[np.float32], count: int, radius: float | None = None) -> list[Neighbour]:
         """See IndexBackend. Exact over the tail, approximate over the generation."""
@@ -103,12 +113,14 @@ def open_ngt_index(settings: IndexSettings, identity: IndexIdentity, metrics: Me
         IndexDirectoryError: the directory is owned by another process, or of another space.
 
     """
+    # The products are small: threads of BLAS would wait far longer for each other and for busy cores.
+    threadpool_limits(1, user_api="blas")
     lock = OwnerLock(settings.directory)
     try:
         directory = IndexDirectory(settings.directory, identity)
         directory.remove_leftovers()
         live = LiveIndex(identity, directory.load_newest(settings.generation_max_age))
-        start_build = partial(GenerationBuild, directory, threads=settings.build_threads)
+        start_build = partial(SegmentBuild, directory, threads=settings.build_threads)
         return NgtIndex(live, Snapshots(live, directory, start_build, settings, metrics), directory, lock)
     except BaseException:
         lock.release()

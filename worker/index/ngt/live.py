@@ -1,110 +1,176 @@
-"""The index as searches see it: a generation, the tail being built into the next one, and the tail.
+"""The index as searches see it: segments, the tail being built into the next one, and the tail.
 
-Newer parts hide what older ones say of the same image. A change is searchable when `upsert` or
-`delete` returns.
+An image counts in one part alone: a change appends to the tail and says in the part that had the image
+before from which change on it counts no more. Searches take a view, which names the parts and the last
+change that they see, in one step and hold no lock: all that they read is of that moment.
 """
 
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.index.backend import IndexIdentity, IndexSize
+from worker.index.backend import Change, IndexIdentity, IndexSize
 from worker.index.neighbour import Neighbour, nearest
-from worker.index.ngt.generation import Generation
-from worker.index.ngt.tail import Tail
+from worker.index.ngt.directory import Generation
+from worker.index.ngt.generation import GenerationManifest
+from worker.index.ngt.segment import Segment
+from worker.index.ngt.tail import NEVER, Tail
+
+
+class View(NamedTuple):
+    """What there was just after `change`; of each tail its first rows."""
+
+    change: int
+    segments: tuple[Segment, ...]
+    tails: tuple[tuple[Tail, int], ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to stand in one segment: positions of parts, all that counted in them as of `change`."""
+
+    parts: tuple[tuple[Tail | Segment, list[int]], ...]
+    change: int
+
+    def ids(self) -> list[str]:
+        """The image ids, all different."""
+        return [part.ids[position] for part, positions in self.parts for position in positions]
+
+    def vectors(self) -> NDArray[np.float32]:
+        """Their vectors, float32 [len(ids), dim]."""
+        return np.concatenate([part.vectors_of(positions) for part, positions in self.parts])
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A tail that changes no more, and the log position that it reaches to, for the next generation."""
+    """A tail that gets no more vectors, and the log position that it reaches to, for the next generation."""
 
     tail: Tail
-    base: Generation | None
+    batch: Batch
     offsets: dict[int, int]
     frozen_at: datetime
+    changes: int
 
 
 class LiveIndex:
-    """Upserts and deletes from one thread, searches from any. `offsets` says which records are in.
-
-    One lock guards the parts; it is held for a single change or a single search, never for a build.
-    """
+    """Upserts and deletes from one thread, searches from any. `offsets` says which records are in."""
 
     def __init__(self, identity: IndexIdentity, generation: Generation | None) -> None:
         self.identity = identity
-        self._lock = threading.Lock()
         self._start(generation)
 
     def _start(self, generation: Generation | None) -> None:
-        self._generation = generation
+        self._manifest = None if generation is None else generation.manifest
+        self._published = 0  # the change that the generation holds all before of
         self._frozen: Frozen | None = None
         self._tail = Tail(self.identity.dim)
-        self._vectors = 0 if generation is None else len(generation)
+        self._changes = 0  # in the tail: vectors, and deletions of what is below
+        segments = () if generation is None else generation.segments
+        self._vectors = sum(segment.living for segment in segments)
         self._offsets = {} if generation is None else dict(generation.manifest.offsets)
         # Until the log has been read to its end, the index is no newer than what it started from.
         self._as_of: datetime | None = (
             datetime.now(UTC) if generation is None else generation.manifest.created_at
         )
+        self._view = View(0, segments, ((self._tail, 0),))
 
     def clear(self) -> None:
         """Forget everything: the index is filled from the log again."""
-        with self._lock:
-            self._start(None)
+        self._start(None)
 
     @property
-    def generation(self) -> Generation | None:
-        """The generation in use."""
-        return self._generation
+    def manifest(self) -> GenerationManifest | None:
+        """Of the generation that a restart would go on from."""
+        return self._manifest
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments in use, the oldest first."""
+        return self._view.segments
+
+    @property
+    def tail_rows(self) -> int:
+        """Rows of the tail, those that count no more among them."""
+        return len(self._tail)
 
     def offsets(self) -> dict[int, int]:
         """Partition -> offset of the next record; all records before it are in the index."""
-        with self._lock:
-            return dict(self._offsets)
+        return dict(self._offsets)
 
     def size(self) -> IndexSize:
         """Searchable images and tail length at this moment."""
-        with self._lock:
-            frozen = 0 if self._frozen is None else len(self._frozen.tail)
-            return IndexSize(self._vectors, frozen + len(self._tail))
+        frozen = self._frozen
+        return IndexSize(self._vectors, self._changes + (0 if frozen is None else frozen.changes))
 
     def upsert(self, image_id: str, vector: NDArray[np.float32]) -> None:
         """Make `image_id` searchable by `vector`, float32 [dim] of unit norm, and by no earlier one."""
-        with self._lock:
-            self._vectors += not self._holds(image_id)
-            self._tail.upsert(image_id, vector)
+        change = self._view.change + 1
+        held = self._holder(image_id)
+        self._tail.append(image_id, vector)
+        if held is None:
+            self._vectors += 1
+            self._changes += 1
+        else:
+            part, position = held
+            part.died[position] = change
+            self._changes += part is not self._tail
+        self._show(change)
 
     def delete(self, image_id: str) -> None:
         """Make `image_id` unsearchable; an unknown id changes nothing."""
-        with self._lock:
-            self._vectors -= self._holds(image_id)
-            self._tail.delete(image_id, held_below=self._holds_below(image_id))
+        held = self._holder(image_id)
+        if held is None:
+            return
+        part, position = held
+        change = self._view.change + 1
+        part.died[position] = change
+        self._vectors -= 1
+        self._changes += -1 if part is self._tail else 1
+        self._show(change)
+
+    def change_each(self, changes: Sequence[Change], count: int, radius: float) -> list[list[Neighbour]]:
+        """See IndexBackend: the changes one after another, the look-ups of all of them side by side."""
+        asked: list[tuple[int, View]] = []
+        for number, (image_id, vector) in enumerate(changes):
+            if vector is None:
+                self.delete(image_id)
+            else:
+                self.upsert(image_id, vector)
+                asked.append((number, self._view))
+        found: list[list[Neighbour]] = [[] for _ in changes]
+        if not asked:
+            return found
+        queries = np.stack([vector for _, vector in changes if vector is not None])
+        for (number, _), near in zip(
+            asked, self._within(queries, radius, [v for _, v in asked]), strict=True
+        ):
+            image_id = changes[number][0]
+            found[number] = nearest((other for other in near if other.image_id != image_id), count)
+        return found
 
     def advance(self, partition: int, offset: int) -> None:
         """All records of `partition` before `offset` are in."""
-        with self._lock:
-            self._offsets[partition] = offset
+        self._offsets = {**self._offsets, partition: offset}
 
     def catch_up(self) -> None:
         """The log was read to its end: from now on, what is frozen is as new as the clock."""
-        with self._lock:
-            self._as_of = None
+        self._as_of = None
 
     def search(self, query: NDArray[np.float32], count: int, radius: float | None = None) -> list[Neighbour]:
         """The `count` nearest images to `query` (float32 [dim], unit norm), nearest first.
 
-        None is farther than `radius`, a cosine distance. Exact over the tail, approximate over the
-        generation.
+        None is farther than `radius`, a cosine distance. Exact over the tail, approximate over segments.
         """
-        with self._lock:
-            found = self._tail.search(query, count, ())
-            if self._frozen is not None:
-                found += self._frozen.tail.search(query, count, self._tail)
-            if self._generation is not None:
-                hidden = _Hidden(self._tail, None if self._frozen is None else self._frozen.tail)
-                found += self._generation.search(query, count, hidden, len(hidden))
+        view = self._view
+        found: list[Neighbour] = []
+        for tail, length in view.tails:
+            found += tail.search(query, count, length, view.change)
+        for segment in view.segments:
+            found += segment.search(query, count, view.change)
         limit = np.inf if radius is None else radius
         return nearest((neighbour for neighbour in found if neighbour.distance <= limit), count)
 
@@ -117,53 +183,112 @@ class LiveIndex:
 
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """The vector that `image_id` is found by, float32 [dim] of unit norm; None if it is not there."""
-        with self._lock:
-            for tail in self._tails():
-                if image_id in tail:
-                    return tail.vector(image_id)
-            return None if self._generation is None else self._generation.vector(image_id)
+        view = self._view
+        for tail, length in view.tails:
+            row = tail.positions.get(image_id)
+            # A row beyond the view replaced what the view sees: it is as good, being newer.
+            if row is not None and (row >= length or tail.died.get(row, NEVER) > view.change):
+                return tail.vector(row)
+        for segment in view.segments:
+            position = segment.positions.get(image_id)
+            if position is not None and segment.died.get(position, NEVER) > view.change:
+                return segment.vector(position)
+        return None
 
     def freeze(self) -> Frozen:
         """Set the changes so far aside for a build; until `swap`, the same ones again."""
-        with self._lock:
-            if self._frozen is None:
-                self._frozen = Frozen(
-                    self._tail, self._generation, dict(self._offsets), self._as_of or datetime.now(UTC)
-                )
-                self._tail = Tail(self.identity.dim)
-            return self._frozen
+        if self._frozen is None:
+            change = self._view.change
+            living = self._tail.living(len(self._tail), change)
+            self._frozen = Frozen(
+                self._tail,
+                Batch(((self._tail, living),), change),
+                dict(self._offsets),
+                self._as_of or datetime.now(UTC),
+                self._changes,
+            )
+            self._tail = Tail(self.identity.dim)
+            self._changes = 0
+            self._show(change)
+        return self._frozen
 
-    def swap(self, generation: Generation) -> None:
-        """Search in `generation`, which was built from what `freeze` gave, in place of its parts."""
-        with self._lock:
-            self._generation = generation
-            self._frozen = None
+    def swap(self, segment: Segment | None, manifest: GenerationManifest) -> None:
+        """Search in `segment` in place of what `freeze` gave; `manifest` was published with it."""
+        assert self._frozen is not None
+        frozen, self._frozen = self._frozen, None
+        if segment is not None:
+            carry_deaths(frozen.batch, segment)
+        self._manifest = manifest
+        self._published = frozen.batch.change
+        segments = self._view.segments
+        self._show(self._view.change, segments if segment is None else (*segments, segment))
 
-    def _tails(self) -> list[Tail]:
-        """Newest first."""
-        return [self._tail] if self._frozen is None else [self._tail, self._frozen.tail]
+    def batch_of(self, segments: Sequence[Segment]) -> Batch:
+        """What the generation holds of `segments`, to be merged."""
+        change = self._published
+        parts: list[tuple[Tail | Segment, list[int]]] = []
+        for segment in segments:
+            dead = set(segment.dead(change))
+            parts.append((segment, [p for p in range(len(segment.ids)) if p not in dead]))
+        return Batch(tuple(parts), change)
 
-    def _holds(self, image_id: str) -> bool:
-        if image_id in self._tail:
-            return image_id not in self._tail.deleted
-        return self._holds_below(image_id)
+    def merged(self, batch: Batch, segment: Segment | None) -> tuple[Segment, ...]:
+        """The segments there would be with `segment`, built from `batch`, in the place of batch's parts."""
+        gone = {id(part) for part, _ in batch.parts}
+        kept = [each for each in self._view.segments if id(each) not in gone]
+        if segment is None:
+            return tuple(kept)
+        carry_deaths(batch, segment)
+        return (segment, *kept)
 
-    def _holds_below(self, image_id: str) -> bool:
-        if self._frozen is not None and image_id in self._frozen.tail:
-            return image_id not in self._frozen.tail.deleted
-        return self._generation is not None and image_id in self._generation
+    def replace(self, segments: tuple[Segment, ...], manifest: GenerationManifest) -> None:
+        """Search in `segments`, which `merged` gave; `manifest` was published with them."""
+        self._manifest = manifest
+        self._show(self._view.change, segments)
+
+    @property
+    def published(self) -> int:
+        """The number of the last change that the generation holds."""
+        return self._published
+
+    def _within(
+        self, queries: NDArray[np.float32], radius: float, views: Sequence[View]
+    ) -> list[list[Neighbour]]:
+        """For each query what was within `radius` as of its view; all views have the same parts."""
+        changes = [view.change for view in views]
+        found: list[list[Neighbour]] = [[] for _ in views]
+        for number, (tail, _) in enumerate(views[-1].tails):
+            lengths = [view.tails[number][1] for view in views]
+            _extend(found, tail.within(queries, radius, lengths, changes))
+        for segment in views[-1].segments:
+            _extend(found, segment.within(queries, radius, changes))
+        return found
+
+    def _show(self, change: int, segments: tuple[Segment, ...] | None = None) -> None:
+        """From here on searches see `change` and all before it."""
+        tails: tuple[tuple[Tail, int], ...] = ((self._tail, len(self._tail)),)
+        if self._frozen is not None:
+            tails = (*tails, (self._frozen.tail, len(self._frozen.tail)))
+        self._view = View(change, self._view.segments if segments is None else segments, tails)
+
+    def _holder(self, image_id: str) -> tuple[Tail | Segment, int] | None:
+        """The part and position in which `image_id` counts now."""
+        parts: list[Tail | Segment] = [tail for tail, _ in self._view.tails]
+        for part in (*parts, *self._view.segments):
+            position = part.positions.get(image_id)
+            if position is not None and position not in part.died:
+                return part, position
+        return None
 
 
-class _Hidden:
-    """Ids that a generation must not answer for, since one of the tails knows of them."""
+def carry_deaths(batch: Batch, segment: Segment) -> None:
+    """Say in `segment`, built from `batch`, what ceased to count in its parts meanwhile."""
+    for part, _ in batch.parts:
+        for position, change in part.died.items():
+            if change > batch.change:
+                segment.died[segment.positions[part.ids[position]]] = change
 
-    def __init__(self, newest: Tail, frozen: Tail | None) -> None:
-        self._newest = newest
-        self._frozen = frozen
 
-    def __contains__(self, image_id: object) -> bool:
-        return image_id in self._newest or (self._frozen is not None and image_id in self._frozen)
-
-    def __len__(self) -> int:
-        """At most this many; an id that both know counts twice."""
-        return len(self._newest) + (0 if self._frozen is None else len(self._frozen))
+def _extend(found: list[list[Neighbour]], more: list[list[Neighbour]]) -> None:
+    for these, those in zip(found, more, strict=True):
+        these.extend(those)

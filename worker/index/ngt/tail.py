@@ -1,6 +1,6 @@
-"""The changes since a generation: new vectors, searched exactly, and ids that are gone."""
+"""The changes that are in no segment yet: new vectors, searched exactly."""
 
-from collections.abc import Container
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,89 +9,93 @@ from worker.index.neighbour import Neighbour, nearest
 
 _FIRST_CAPACITY = 256
 
+# Of a change that has not happened: later than any.
+NEVER = 2**63
+
 
 class Tail:
-    """Vectors of unit norm in a matrix that doubles as it fills, and the ids deleted below it.
+    """Vectors of unit norm in a matrix that only grows, and when each of them ceased to count.
 
-    Not thread-safe: LiveIndex guards it. Every id that the tail knows of hides the same id in
-    everything older.
+    One thread changes it. Others read the first `length` rows of it as of a change, without a lock: rows are
+    never written again, and `died` says from which change on a row counts no more.
     """
 
     def __init__(self, dim: int) -> None:
         self._matrix = np.empty((_FIRST_CAPACITY, dim), np.float32)
-        self._ids: list[str] = []  # by row
-        self._rows: dict[str, int] = {}
-        self._deleted: set[str] = set()
+        self.ids: list[str] = []  # by row
+        self.positions: dict[str, int] = {}  # the newest row of each id
+        self.died: dict[int, int] = {}  # row -> number of the change
 
     def __len__(self) -> int:
-        """The number of changes: vectors and deletions."""
-        return len(self._ids) + len(self._deleted)
+        return len(self.ids)
 
-    def __contains__(self, image_id: object) -> bool:
-        """Whether older parts must not answer for `image_id`: it is newer here, or deleted."""
-        return image_id in self._rows or image_id in self._deleted
-
-    @property
-    def ids(self) -> list[str]:
-        """Ids of the vectors, in the order of `vectors`."""
-        return self._ids
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """A view of the vectors, float32 [len(ids), dim]."""
-        return self._matrix[: len(self._ids)]
-
-    @property
-    def deleted(self) -> set[str]:
-        """Ids that older parts hold and that are gone."""
-        return self._deleted
-
-    def upsert(self, image_id: str, vector: NDArray[np.float32]) -> None:
-        """Hold `vector` (float32 [dim], unit norm) for `image_id`, in place of an earlier one."""
-        self._deleted.discard(image_id)
-        row = self._rows.get(image_id)
-        if row is None:
-            row = len(self._ids)
-            if row == len(self._matrix):
-                self._matrix = np.concatenate([self._matrix, np.empty_like(self._matrix)])
-            self._ids.append(image_id)
-            self._rows[image_id] = row
+    def append(self, image_id: str, vector: NDArray[np.float32]) -> None:
+        """Hold `vector` (float32 [dim], unit norm) for `image_id`."""
+        row = len(self.ids)
+        if row == len(self._matrix):
+            self._matrix = np.concatenate([self._matrix, np.empty_like(self._matrix)])
         self._matrix[row] = vector
+        self.positions[image_id] = row
+        self.ids.append(image_id)
 
-    def delete(self, image_id: str, *, held_below: bool) -> None:
-        """Forget `image_id`; `held_below` says that an older part holds it, which must be hidden."""
-        row = self._rows.pop(image_id, None)
-        if row is not None:
-            last = self._ids.pop()
-            if last != image_id:  # the last row moves into the gap
-                self._ids[row] = last
-                self._rows[last] = row
-                self._matrix[row] = self._matrix[len(self._ids)]
-        if held_below:
-            self._deleted.add(image_id)
+    def vectors(self, length: int) -> NDArray[np.float32]:
+        """A view of the first `length` vectors, float32 [length, dim]."""
+        view: NDArray[np.float32] = self._matrix[:length]
+        return view
 
-    def vector(self, image_id: str) -> NDArray[np.float32] | None:
-        """A copy of the vector of `image_id`, float32 [dim], or None."""
-        row = self._rows.get(image_id)
-        return None if row is None else self._matrix[row].copy()
+    def vector(self, row: int) -> NDArray[np.float32]:
+        """A copy of the vector in `row`, float32 [dim]."""
+        vector: NDArray[np.float32] = self._matrix[row].copy()
+        return vector
 
-    def search(self, query: NDArray[np.float32], count: int, hidden: Container[str]) -> list[Neighbour]:
-        """The `count` nearest vectors to `query` (float32 [dim], unit norm) whose id is not `hidden`.
+    def vectors_of(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        """The vectors in `rows`, float32 [len(rows), dim]."""
+        found: NDArray[np.float32] = self._matrix[np.asarray(rows, np.int64)]
+        return found
 
-        Exact: every vector is compared.
+    def living(self, length: int, change: int) -> list[int]:
+        """Those of the first `length` rows that count as of `change`."""
+        died = self.died
+        return [row for row in range(length) if died.get(row, NEVER) > change]
+
+    def search(self, query: NDArray[np.float32], count: int, length: int, change: int) -> list[Neighbour]:
+        """The `count` nearest to `query` (float32 [dim], unit norm) of the first `length` rows.
+
+        As of `change`. Exact: every vector is compared.
         """
-        if not self._ids:
+        if length == 0:
             return []
         # Cosine distance of unit vectors; rounding may leave it a hair out of its range.
-        distances = np.clip(1.0 - self.vectors @ query, 0.0, 2.0)
+        distances = np.clip(1.0 - self.vectors(length) @ query, 0.0, 2.0)
         asked = count
         while True:
             rows = _smallest(distances, asked)
-            seen = (Neighbour(self._ids[row], float(distances[row])) for row in rows)
-            found = [neighbour for neighbour in seen if neighbour.image_id not in hidden]
-            if len(found) >= count or len(rows) == len(distances):
+            found = [
+                Neighbour(self.ids[row], float(distances[row]))
+                for row in rows
+                if self.died.get(row, NEVER) > change
+            ]
+            if len(found) >= count or len(rows) == length:
                 return nearest(found, count)
             asked *= 4
+
+    def within(
+        self, queries: NDArray[np.float32], radius: float, lengths: Sequence[int], changes: Sequence[int]
+    ) -> list[list[Neighbour]]:
+        """For each query those within `radius` of it, of the first rows as of its own length and change.
+
+        `queries` are float32 [n, dim]; one matrix product compares them all.
+        """
+        found: list[list[Neighbour]] = [[] for _ in lengths]
+        longest = max(lengths, default=0)
+        if longest == 0:
+            return found
+        distances = 1.0 - queries @ self.vectors(longest).T
+        for query, row in zip(*np.nonzero(distances <= radius), strict=True):
+            if row < lengths[query] and self.died.get(int(row), NEVER) > changes[query]:
+                distance = max(0.0, float(distances[query, row]))
+                found[query].append(Neighbour(self.ids[row], distance))
+        return found
 
 
 def _smallest(distances: NDArray[np.float32], count: int) -> list[int]:

@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 from prometheus_client import CollectorRegistry
 
+import worker.index.ngt.build as build_module
 from tests.unit.index.backend_contract import BackendContract
 from tests.unit.index.indexing import IDENTITY, axis, build_here, open_index
 from worker.errors import IndexDirectoryError
@@ -15,17 +16,28 @@ from worker.settings import IndexSettings
 
 
 class TestNgtIndex(BackendContract):
-    """Now and then a build fails; the next one makes the graph afresh."""
+    """Now and then a build fails, and is tried again."""
 
     def open(self, place):
         chance = random.Random(3)
 
-        def build(directory, frozen, afresh):
+        def build(directory, batch):
             if chance.random() < 0.25:
                 raise OSError("the disk is full")
-            return build_here(directory, frozen, afresh)
+            return build_here(directory, batch)
 
         return open_index(place, build)
+
+
+class TestWithGraphs(TestNgtIndex):
+    """The same, also for segments so small that they would be compared whole."""
+
+    @pytest.fixture(autouse=True)
+    def graphs(self, monkeypatch):
+        monkeypatch.setattr(build_module, "EXACT_UP_TO", 0)
+
+    def test_any_sequence_of_changes_and_turns_equals_brute_force(self, index, tmp_path):
+        super().test_any_sequence_of_changes_and_turns_equals_brute_force(index, tmp_path, seed=9)
 
 
 def test_the_snapshot_is_the_generation_in_use(tmp_path):

@@ -2,57 +2,53 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import DIM, axis, turned, unit_rows
-from worker.index.ngt.tail import Tail
+from worker.index.ngt.tail import NEVER, Tail
+
+
+def ids(found):
+    return [near.image_id for near in found]
 
 
 def test_search_is_exact_beyond_the_first_capacity():
     rows = unit_rows(np.random.default_rng(1), 700)
     tail = Tail(DIM)
     for number, row in enumerate(rows):
-        tail.upsert(str(number), row)
+        tail.append(str(number), row)
     query = rows[650]
     expected = np.argsort(1 - rows @ query)[:20]
-    found = tail.search(query, 20, ())
-    assert [near.image_id for near in found] == [str(number) for number in expected]
+    found = tail.search(query, 20, 700, 0)
+    assert ids(found) == [str(number) for number in expected]
     assert found[0].distance == pytest.approx(0, abs=1e-6)
     assert found[1].distance == pytest.approx(1 - rows[expected[1]] @ query, abs=1e-6)
 
 
-def test_a_new_vector_takes_the_place_of_the_old_one():
-    tail = Tail(DIM)
-    tail.upsert("a", axis(0))
-    tail.upsert("a", axis(1))
-    assert len(tail) == 1
-    assert np.array_equal(tail.vector("a"), axis(1))
-    assert tail.search(axis(0), 5, ())[0].distance == pytest.approx(1)
-
-
-def test_a_delete_keeps_the_other_rows_and_remembers_only_what_is_held_below():
+def test_a_reader_sees_its_own_length_and_change():
     tail = Tail(DIM)
     for number in range(3):
-        tail.upsert(str(number), axis(number))
-    tail.delete("0", held_below=False)
-    tail.delete("below", held_below=True)
-    tail.delete("unknown", held_below=False)
-    assert tail.ids == ["2", "1"]
-    assert np.array_equal(tail.vector("2"), axis(2))
-    assert tail.vector("0") is None
-    assert tail.deleted == {"below"}
-    assert "below" in tail
-    assert "0" not in tail
+        tail.append(str(number), axis(number))
+    tail.died[1] = 7
+    assert sorted(ids(tail.search(axis(0), 5, 3, 6))) == ["0", "1", "2"]
+    assert sorted(ids(tail.search(axis(0), 5, 3, 7))) == ["0", "2"]
+    assert ids(tail.search(axis(0), 5, 1, 7)) == ["0"]
+    assert tail.living(3, 7) == [0, 2]
+    assert tail.living(2, NEVER - 1) == [0]
 
 
-def test_a_deleted_image_may_come_back():
-    tail = Tail(DIM)
-    tail.delete("a", held_below=True)
-    tail.upsert("a", axis(3))
-    assert tail.deleted == set()
-    assert [near.image_id for near in tail.search(axis(3), 1, ())] == ["a"]
-
-
-def test_hidden_ids_do_not_cost_results():
+def test_rows_that_count_no_more_do_not_cost_results():
     tail = Tail(DIM)
     for number in range(50):
-        tail.upsert(f"{number:02}", turned(axis(0), axis(1), 0.01 * number))
-    hidden = {f"{number:02}" for number in range(40)}
-    assert [near.image_id for near in tail.search(axis(0), 3, hidden)] == ["40", "41", "42"]
+        tail.append(f"{number:02}", turned(axis(0), axis(1), 0.01 * number))
+    tail.died.update(dict.fromkeys(range(40), 1))
+    assert ids(tail.search(axis(0), 3, 50, 1)) == ["40", "41", "42"]
+
+
+def test_within_answers_each_query_as_of_its_own_moment():
+    tail = Tail(DIM)
+    for number in range(3):
+        tail.append(str(number), axis(0))
+    tail.append("far", axis(1))
+    tail.died[0] = 5
+    queries = np.stack([axis(0)] * 3 + [axis(1)])
+    found = tail.within(queries, 0.01, [1, 2, 3, 4], [4, 4, 5, 5])
+    assert [ids(each) for each in found] == [["0"], ["0", "1"], ["1", "2"], ["far"]]
+    assert tail.within(queries[:1], 0.01, [0], [0]) == [[]]

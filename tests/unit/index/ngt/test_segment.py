@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from tests.unit.index.indexing import IDENTITY, axis, filled, open_directory, snapshot, unit_rows
+from worker.errors import IndexDirectoryError
+from worker.index.backend import IndexIdentity
+from worker.index.ngt import build as build_module
+from worker.index.ngt.checksums import Damaged
+from worker.index.ngt.segment import MANIFEST_FILE, SegmentManifest, open_segment, write_manifest
+
+
+@pytest.fixture(params=[0, 1000], ids=["graph", "whole"])
+def small_graphs(request, monkeypatch):
+    monkeypatch.setattr(build_module, "EXACT_UP_TO", request.param)
+
+
+def test_a_segment_comes_back_as_it_was_written(tmp_path, small_graphs):
+    live, vectors = filled(300)
+    path = snapshot(live, open_directory(tmp_path)).path
+    segment = open_segment(path, IDENTITY)
+    assert len(segment) == segment.living == 300
+    for image_id, vector in vectors.items():
+        assert np.array_equal(segment.vector(segment.positions[image_id]), vector)
+        near = segment.search(vector, 1, 0)[0]
+        assert (near.image_id, near.distance) == (image_id, pytest.approx(0, abs=1e-6))
+
+
+def test_distances_are_cosine_distances(tmp_path, small_graphs):
+    live, vectors = filled(50)
+    segment = snapshot(live, open_directory(tmp_path))
+    query = unit_rows(np.random.default_rng(5), 1)[0]
+    found = segment.search(query, 50, 0)
+    assert len(found) == 50
+    for near in found:
+        assert near.distance == pytest.approx(1 - float(vectors[near.image_id] @ query), abs=1e-6)
+
+
+def test_what_counts_no_more_does_not_cost_results(tmp_path, small_graphs):
+    live, vectors = filled(400)
+    segment = snapshot(live, open_directory(tmp_path))
+    query = vectors["i0"]
+    order = sorted(vectors, key=lambda image_id: -float(vectors[image_id] @ query))
+    segment.died.update({segment.positions[image_id]: 5 for image_id in order[:200]})
+    assert [near.image_id for near in segment.search(query, 10, 5)] == order[200:210]
+    assert [near.image_id for near in segment.search(query, 10, 4)] == order[:10]
+    assert segment.dead(4) == []
+    assert len(segment.dead(5)) == 200 == 400 - segment.living
+
+
+def test_within_is_exact(tmp_path, small_graphs):
+    live, vectors = filled(300)
+    segment = snapshot(live, open_directory(tmp_path))
+    queries = unit_rows(np.random.default_rng(9), 20)
+    found = segment.within(queries, 0.4, [0] * 20)
+    for query, near in zip(queries, found, strict=True):
+        assert {n.image_id for n in near} == {i for i, row in vectors.items() if 1 - row @ query <= 0.4}
+    assert any(found)
+
+
+def test_counts_that_do_not_fit_are_damage_even_with_right_checksums(tmp_path):
+    live, _ = filled(5)
+    path = snapshot(live, open_directory(tmp_path)).path
+    manifest = SegmentManifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
+    write_manifest(path, manifest.model_copy(update={"images": 6}))
+    with pytest.raises(Damaged, match="5 ids"):
+        open_segment(path, IDENTITY)
+
+
+@pytest.mark.parametrize("changed", [{"space": "other"}, {"dim": 8}, {"topic": "other"}])
+def test_a_segment_of_another_index_is_refused(tmp_path, changed):
+    live, _ = filled(5)
+    path = snapshot(live, open_directory(tmp_path)).path
+    with pytest.raises(IndexDirectoryError, match=r"index\.directory"):
+        open_segment(path, IndexIdentity(**(IDENTITY.model_dump() | changed)))
+
+
+def test_a_whole_segment_in_the_place_of_another_is_damage(tmp_path):
+    directory = open_directory(tmp_path)
+    live, _ = filled(5)
+    digest = snapshot(live, directory).digest
+    live.upsert("other", axis(0))
+    other = snapshot(live, directory)
+    with pytest.raises(Damaged, match="checksum"):
+        open_segment(other.path, IDENTITY, digest)

@@ -1,0 +1,37 @@
+"""Which segments are merged: as many of a size as make one of the next, so that each vector is seldom moved.
+
+Tiered compaction, as of LSM trees (O'Neil et al., 1996) and Lucene. Beyond MAX_IMAGES segments grow no
+more, so that the cost of an append does not grow with the index.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from math import log
+
+FANOUT = 4
+SMALLEST_TIER = 2000
+MAX_IMAGES = 160_000
+# A segment of which more counts no more is written anew.
+MAX_DEAD_SHARE = 0.3
+
+
+def plan(sizes: Sequence[tuple[int, int]]) -> list[int] | None:
+    """The segments to merge next, by their places in `sizes`; None if there is nothing to gain.
+
+    `sizes` are (images that count, images) of each.
+    """
+    tiers: dict[int, list[int]] = defaultdict(list)
+    for place, (living, _) in enumerate(sizes):
+        tiers[_tier(living)].append(place)
+    for tier in sorted(tiers):
+        places = sorted(tiers[tier], key=lambda place: sizes[place][0])[:FANOUT]
+        if len(places) == FANOUT and sum(sizes[place][0] for place in places) <= MAX_IMAGES:
+            return sorted(places)
+    for place, (living, images) in enumerate(sizes):
+        if images - living > MAX_DEAD_SHARE * images:
+            return [place]
+    return None
+
+
+def _tier(living: int) -> int:
+    return 0 if living < SMALLEST_TIER else 1 + int(log(living / SMALLEST_TIER, FANOUT))

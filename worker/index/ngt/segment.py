@@ -1,0 +1,246 @@
+"""A segment: vectors that are never changed again, searched by NGT's graph and by cells.
+
+    segment-00000007/
+        manifest.json    SegmentManifest, with the digest of every other file
+        ids.json         image ids; those of equal vectors stand together, in order
+        members.npy      int64 [vectors + 1]: the ids of vector i are members[i] to members[i + 1]
+        vectors.npy      float32 [vectors, dim], distinct, cell after cell
+        centroids.npy, starts.npy    the cells
+        objects.npy      int32 [vectors]: NGT's object id of each vector
+        ngt/             NGT's own files; small segments have none, and are compared whole
+
+NGT loads a truncated graph file without an error and then returns wrong neighbours: hence digests. Equal
+vectors would sink its graph (of 3,000 copies it finds 41): hence one object for all of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import ngtpy
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from worker.errors import IndexDirectoryError
+from worker.index.backend import IndexIdentity
+from worker.index.neighbour import Neighbour, nearest
+from worker.index.ngt.cells import Cells
+from worker.index.ngt.checksums import Damaged, FileDigest, check_files, digest_of
+from worker.index.ngt.tail import NEVER
+
+MANIFEST_FILE = "manifest.json"
+IDS_FILE = "ids.json"
+NGT_FILES = "ngt"
+
+# NGT prunes by the triangle inequality, which cosine distance does not obey. On unit vectors L2 does,
+# with the same order (L2^2 = 2 * cosine distance): recall@10 of 1.00 where "Cosine" stays at 0.93.
+DISTANCE_TYPE = "L2"
+_EPSILON = 0.1  # how far beyond the k-th distance the graph search goes on, as a share of it
+# NGT takes the number asked for as the breadth of its search: few would miss what is near.
+_BREADTH = 20
+_HEADROOM = 8  # asked for beyond `count` where some count no more; more only if that was too few
+
+_IDS: TypeAdapter[list[str]] = TypeAdapter(list[str])
+
+
+class SegmentManifest(BaseModel):
+    """`manifest.json` of a segment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    identity: IndexIdentity
+    images: Annotated[int, Field(gt=0)]
+    vectors: Annotated[int, Field(gt=0, description="distinct ones")]
+    graph: Annotated[bool, Field(description="whether there are NGT's files")]
+    files: list[FileDigest]
+
+
+class Segment:
+    """An open segment. Searches may come from any thread; one thread says in `died` what counts no more.
+
+    A position is the place of an image's id in `ids`; a row is the place of its vector.
+    """
+
+    def __init__(self, path: Path, manifest: SegmentManifest, digest: str) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.digest = digest
+        self.ids = _IDS.validate_json((path / IDS_FILE).read_bytes())
+        self.positions = {image_id: position for position, image_id in enumerate(self.ids)}
+        self.died: dict[int, int] = {}  # position -> number of the change
+        members = _load(path, "members")
+        self._members: list[int] = members.tolist()
+        self._rows = np.repeat(np.arange(len(members) - 1), np.diff(members))
+        self._vectors: NDArray[np.float32] = np.load(path / "vectors.npy", mmap_mode="r")
+        self._cells = Cells(_load(path, "centroids"), _load(path, "starts"))
+        objects = _load(path, "objects")
+        self._row_of_object = np.zeros(int(objects.max()) + 1, np.int64)
+        self._row_of_object[objects] = np.arange(len(objects))
+        self._ngt = _open_ngt(path) if manifest.graph else None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def name(self) -> str:
+        """Such as `segment-00000007`."""
+        return self.path.name
+
+    @property
+    def living(self) -> int:
+        """How many of its images count."""
+        return len(self.ids) - len(self.died)
+
+    def vector(self, position: int) -> NDArray[np.float32]:
+        """The vector of the image at `position`, float32 [dim] of unit norm."""
+        return np.array(self._vectors[self._rows[position]])
+
+    def vectors_of(self, positions: Sequence[int]) -> NDArray[np.float32]:
+        """The vectors of the images at `positions`, float32 [len(positions), dim]."""
+        return np.array(self._vectors[self._rows[np.asarray(positions, np.int64)]])
+
+    def dead(self, change: int) -> list[int]:
+        """Positions that count no more as of `change`, in order."""
+        return sorted(position for position, then in list(self.died.items()) if then <= change)
+
+    def search(self, query: NDArray[np.float32], count: int, change: int) -> list[Neighbour]:
+        """About the `count` nearest images to `query` (float32 [dim], unit norm) as of `change`.
+
+        NGT's approximate graph search (Iwasaki and Miyazaki, 2018), and every vector of the query's own
+        cell, so that a stored vector always finds itself.
+        """
+        total = self.manifest.vectors
+        if self._ngt is None:
+            return self._nearest(dict(enumerate((1.0 - self._vectors @ query).tolist())), count, change)
+        own = self._own_cell(query)
+        size = min(total, max(count + min(len(self.died), _HEADROOM), _BREADTH))
+        while True:
+            found = self._nearest(own | self._by_graph(query, size), count, change)
+            if len(found) >= count or size >= total:
+                return found
+            size = min(4 * size, total)
+
+    def within(
+        self, queries: NDArray[np.float32], radius: float, changes: Sequence[int]
+    ) -> list[list[Neighbour]]:
+        """For each query (float32 [n, dim], unit norm) the images within cosine distance `radius` of it.
+
+        As of its own change. Exact while the radius asks for few cells (MAX_PROBES), as nearly equal
+        vectors do.
+        """
+        found: list[list[Neighbour]] = [[] for _ in changes]
+        asked = self._cells.near(queries, (2.0 * radius) ** 0.5)
+        for cell in np.flatnonzero(asked.any(axis=0)):
+            who = np.flatnonzero(asked[:, cell])
+            first, last = int(self._cells.starts[cell]), int(self._cells.starts[cell + 1])
+            distances = 1.0 - queries[who] @ self._vectors[first:last].T
+            for asker, row in zip(*np.nonzero(distances <= radius), strict=True):
+                query = int(who[asker])
+                distance = max(0.0, float(distances[asker, row]))
+                found[query] += self._images(first + int(row), distance, changes[query])
+        return found
+
+    def warm_up(self) -> None:
+        """Search once, alone: first searches of several threads at once can deadlock (NGT issue 174)."""
+        self.search(self.vector(0), 1, 0)
+
+    def _own_cell(self, query: NDArray[np.float32]) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for cell in np.flatnonzero(self._cells.near(query[None], 0.0)[0]):
+            first, last = int(self._cells.starts[cell]), int(self._cells.starts[cell + 1])
+            found.update(
+                zip(range(first, last), (1.0 - self._vectors[first:last] @ query).tolist(), strict=True)
+            )
+        return found
+
+    def _by_graph(self, query: NDArray[np.float32], size: int) -> dict[int, float]:
+        assert self._ngt is not None
+        objects: list[tuple[int, float]] = self._ngt.search(query, size, _EPSILON)
+        # L2 distance d of unit vectors is cosine distance d^2 / 2.
+        return {int(self._row_of_object[object_id]): d * d / 2 for object_id, d in objects}
+
+    def _nearest(self, rows: dict[int, float], count: int, change: int) -> list[Neighbour]:
+        found: list[Neighbour] = []
+        reached = float("inf")
+        for row, distance in sorted(rows.items(), key=lambda item: item[1]):
+            if len(found) >= count and distance > reached:
+                break
+            found += self._images(row, min(max(distance, 0.0), 2.0), change, count)
+            reached = distance
+        return nearest(found, count)
+
+    def _images(self, row: int, distance: float, change: int, count: int = NEVER) -> list[Neighbour]:
+        """The images that have the vector of `row`, at most `count`, as of `change`."""
+        found: list[Neighbour] = []
+        for position in range(self._members[row], self._members[row + 1]):
+            if self.died.get(position, NEVER) > change:
+                found.append(Neighbour(self.ids[position], distance))
+                if len(found) >= count:
+                    break
+        return found
+
+
+def open_segment(path: Path, identity: IndexIdentity, digest: str | None = None) -> Segment:
+    """Check and open the segment in directory `path`; blocks for reading all of its files.
+
+    `digest` is that of its manifest, where it is known from outside.
+
+    Raises:
+        Damaged: its files are not those that were written.
+        IndexDirectoryError: it is whole, and belongs to another space, dimension or topic.
+
+    """
+    try:
+        raw = (path / MANIFEST_FILE).read_bytes()
+        found = digest_of(raw)
+        if digest is not None and found != digest:
+            raise Damaged(f"{path / MANIFEST_FILE}: its checksum does not hold")
+        manifest = SegmentManifest.model_validate_json(raw)
+        require_identity(path, manifest.identity, identity)
+        check_files(path, manifest.files)
+        segment = Segment(path, manifest, found)
+        _check_counts(segment)
+        segment.warm_up()
+    except (RuntimeError, OSError, ValueError, ValidationError) as error:  # ngtpy raises RuntimeError
+        raise Damaged(f"{path}: {error}") from error
+    return segment
+
+
+def require_identity(path: Path, found: IndexIdentity, wanted: IndexIdentity) -> None:
+    """Raise IndexDirectoryError where what lies in `path` is of another space, dimension or topic."""
+    if found != wanted:
+        raise IndexDirectoryError(
+            f"{path} holds {found}, this index is to hold {wanted}: "
+            "set index.directory to another directory and index.name to another name"
+        )
+
+
+def write_ids(path: Path, ids: Iterable[str]) -> None:
+    """Write the image ids of the segment in directory `path`."""
+    (path / IDS_FILE).write_bytes(_IDS.dump_json(list(ids)))
+
+
+def write_manifest(path: Path, manifest: SegmentManifest) -> None:
+    """Write the manifest, last of a segment's files."""
+    (path / MANIFEST_FILE).write_bytes(manifest.model_dump_json(indent=1).encode())
+
+
+def _check_counts(segment: Segment) -> None:
+    manifest = segment.manifest
+    held = manifest.vectors if segment._ngt is None else segment._ngt.get_num_of_objects()
+    if len(segment.ids) != manifest.images or held != manifest.vectors:
+        raise Damaged(
+            f"{segment.path}: NGT holds {held} objects, {len(segment.ids)} ids are listed, "
+            f"the manifest says {manifest.vectors} and {manifest.images}"
+        )
+
+
+def _open_ngt(path: Path) -> ngtpy.Index:
+    return ngtpy.Index(str(path / NGT_FILES), read_only=True, log_disabled=True)
+
+
+def _load(path: Path, name: str) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(path / f"{name}.npy")
+    return array
