@@ -10,7 +10,7 @@ TEST_FLAGS ?=
 # Unit tests share nothing; a file's tests stay together, since they share what is drawn and loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console bench-index
+.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console bench-index test-chaos-index
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -34,6 +34,9 @@ test-hostile: $(VENV)/.dev ## images made to cost, and decoders that die: docs/s
 
 test-chaos: $(VENV)/.dev ## kill workers and the broker under load; MEKIKI_CHAOS_SEED repeats a run
 	$(VENV)/bin/python -m pytest tests/chaos -m chaos -s $(TEST_FLAGS)
+
+test-chaos-index: $(VENV)/.dev ## kill the index 200 times and damage 50 files; MEKIKI_CHAOS_SEED repeats a run
+	$(VENV)/bin/python -m pytest tests/chaos/test_index.py -m chaos -s $(TEST_FLAGS)
 
 test-export: $(TRAIN_VENV)/.train ## tests of training and export (torch, 5 GB)
 	$(TRAIN_VENV)/bin/python -m pytest tests/export $(TEST_FLAGS)

@@ -20,8 +20,9 @@ MekikiError
 ├── RoomAskedFor             model: a decoder child asks for memory; no Exception, which decoding would catch
 ├── NotTaken                 fetch: an object store does not take our credentials; it is waited for
 ├── NoAnswer                 fetch: an image's server failed for now, and is asked again
-├── DamagedGeneration        index/ngt: checksums do not hold; the generation is set aside
-├── BuildFailed              index/ngt: the child process ended without a generation; tried again
+├── Damaged                  index/ngt: checksums do not hold; the generation is set aside
+├── OldFormat                index/ngt: a generation of an earlier release; the index is rebuilt from the log
+├── BuildFailed              index/ngt: the child process ended without a segment; tried again
 └── SearchRefused            index: a search is answered with an error
 """
 

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from worker.errors import MekikiError
 from worker.index.backend import IndexIdentity
 from worker.index.ngt.checksums import Damaged
 
@@ -22,7 +23,7 @@ MANIFEST_FILE = "manifest.json"
 MANIFEST_DIGEST_FILE = "manifest.json.sha256"
 
 
-class OldFormat(Exception):
+class OldFormat(MekikiError):
     """A whole generation of a release that kept everything in one graph."""
 
 
