@@ -16,6 +16,7 @@ from worker.index.role import CAUGHT_UP, WITHIN_LIMIT
 from worker.metrics import Metrics
 from worker.role_names import INDEX
 from worker.settings import IndexSettings, KafkaSettings, ScoreSettings, Settings, TopicSettings
+from worker.watchdog import unlimited
 
 TOPICS = TopicSettings()
 
@@ -43,7 +44,7 @@ class Running:
         self.metrics = Metrics(CollectorRegistry())
         self.health = Health(60, (CAUGHT_UP,))
         self.role, self.router = build_index_role(
-            INDEX, settings, self.metrics, self.health, lambda _: axis(0), SPACE, DIM, 0.01
+            INDEX, settings, self.metrics, self.health, lambda _: axis(0), SPACE, DIM, 0.01, unlimited
         )
         self._executor = ThreadPoolExecutor(1)
 
