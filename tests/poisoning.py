@@ -65,7 +65,8 @@ def poison(
             time.sleep(0.2)
         for worker in workers:
             worker.wait_until(lambda worker=worker: "running score" in worker.tail(), "running", 30)  # type: ignore[misc]
-        assert [worker.terminate(30) for worker in workers] == [0, 0, 0], workers[0].tail()
+        # 1: one whose thread still hangs over an event that went to another worker ends by itself.
+        assert {worker.terminate(30) for worker in workers} <= {0, 1}, workers[0].tail()
     finally:
         for worker in workers:
             worker.kill()
