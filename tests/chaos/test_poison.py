@@ -25,7 +25,7 @@ FAULTS = {
     "model:kill": 3,
     "prepare:abort": 4,
     "prepare:kill": 4,
-    "prepare:hang": 4,
+    "prepare:hang": 12,  # the thread outlives its partition, and ends more processes
 }
 
 
