@@ -89,6 +89,42 @@ _TOMBSTONE_HEADERS = {
 }
 
 
+_RETRY_HEADERS = {
+    "type": "object",
+    "description": "Beside the event's own headers. A mark says that an image has had something newer since "
+    "one of its events was parked; it has no value, and the first four of these alone.",
+    "required": [
+        "mekiki.retry.kind",
+        "mekiki.retry.image_id",
+        "mekiki.retry.event_time",
+        "mekiki.retry.offset",
+    ],
+    "properties": {
+        "mekiki.retry.kind": {"type": "string", "enum": ["parked", "overtaken"]},
+        "mekiki.retry.image_id": {"type": "string"},
+        "mekiki.retry.event_time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "uploaded_at, reviewed_at or deleted_at of the event",
+        },
+        "mekiki.retry.offset": {
+            "type": "string",
+            "description": "where the event stands in the uploaded topic, as decimal text",
+        },
+        "mekiki.retry.topic": {"type": "string", "description": "of a parked event: the uploaded topic"},
+        "mekiki.retry.partition": {"type": "string", "description": "its partition there, and here"},
+        "mekiki.retry.entry": {"type": "string", "description": "which of a record's several events"},
+        "mekiki.retry.event_type": {"type": "string", "description": "type of the event"},
+        "mekiki.retry.attempts": {"type": "string", "description": "how often it was parked"},
+        "mekiki.retry.since": {"type": "string", "description": "when first, Unix milliseconds"},
+        "mekiki.retry.due": {"type": "string", "description": "when it comes back, Unix milliseconds"},
+        "mekiki.reason": {"type": "string", "description": "what failed last, such as fetch.timeout"},
+        "__streams.errors.message": {"type": "string", "description": "the same as a sentence"},
+        "mekiki.timestamp": {"type": "string", "description": "as of a dead letter"},
+    },
+}
+
+
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of what goes over the wire."""
     schema = model.model_json_schema(
@@ -115,6 +151,12 @@ def asyncapi() -> dict[str, Any]:
         "headers": _TOMBSTONE_HEADERS,
         "payload": {"type": "null"},
     }
+    messages["parked"] = {
+        "name": "parked",
+        "summary": "An event whose store fails, with its own key, bytes and headers; or a mark.",
+        "headers": _RETRY_HEADERS,
+        "payload": {},
+    }
     messages["noReview"] = {
         "name": "noReview",
         "summary": "No value: no word of a person stands for the image of this key.",
@@ -126,6 +168,7 @@ def asyncapi() -> dict[str, Any]:
         "enriched": _channel(events.ENRICHED, events.ENRICHED),
         "embedded": _channel(events.EMBEDDED, events.EMBEDDED, "tombstone"),
         "reviews": _channel(events.REVIEWS, events.REVIEWS, "noReview"),
+        "retry": _channel(f"{events.UPLOADED}.retry", "parked"),
         "deadLetter": _channel(f"{events.UPLOADED}.dlq", "rejected"),
         "indexUpdated": _channel(events.INDEX_UPDATED, events.INDEX_UPDATED),
         "indexDeadLetter": _channel(f"{events.EMBEDDED}.dlq", "rejected"),
@@ -133,9 +176,10 @@ def asyncapi() -> dict[str, Any]:
     operations = {
         "scoreReceives": _operation("receive", "uploaded"),
         "scoreRemembers": _operation("receive", "reviews"),
+        "scoreTriesAgain": _operation("receive", "retry"),
         **{
             f"score{_title(name)}": _operation("send", name)
-            for name in ("moderated", "enriched", "embedded", "reviews", "deadLetter")
+            for name in ("moderated", "enriched", "embedded", "reviews", "retry", "deadLetter")
         },
         "indexReceives": _operation("receive", "embedded"),
         **{f"index{_title(name)}": _operation("send", name) for name in ("indexUpdated", "indexDeadLetter")},

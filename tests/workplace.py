@@ -77,6 +77,7 @@ def make_settings(bootstrap: str, home: Path, partitions: int) -> Settings:
             "connect_timeout": 1,
             "max_bytes": 2_000_000,
             "retries": 0,
+            "retry_for": 0,
             "threads": 4,
         },
         "model": {"policy": POLICY, "threads": 1},

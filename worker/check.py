@@ -167,8 +167,9 @@ def _topics(settings: Settings, admin: AdminClient, metadata: ClusterMetadata) -
         else:
             yield Finding(f"topic {topic.name}", True, f"{len(found.partitions)} partitions")
     topics = settings.topics
-    if {topics.uploaded, topics.reviews} <= metadata.topics.keys():
-        yield _reviews_fit(topics.uploaded, topics.reviews, metadata)
+    for beside in (topics.reviews, topics.retry):
+        if {topics.uploaded, beside} <= metadata.topics.keys():
+            yield _partitions_fit(topics.uploaded, beside, metadata)
     for source, dead_letters in (
         (topics.uploaded, topics.dead_letter),
         (topics.embedded, topics.index_dead_letter),
@@ -190,12 +191,12 @@ def _why_not_there(admin: AdminClient, topic: str) -> str:
     return "is missing: run `mekiki topics create`"
 
 
-def _reviews_fit(uploaded: str, reviews: str, metadata: ClusterMetadata) -> Finding:
-    """A partition of uploads is taken with the reviews of the same number."""
-    needed, there = (len(metadata.topics[topic].partitions) for topic in (uploaded, reviews))
+def _partitions_fit(uploaded: str, beside: str, metadata: ClusterMetadata) -> Finding:
+    """A partition of uploads is taken with that of the same number of a topic beside it."""
+    needed, there = (len(metadata.topics[topic].partitions) for topic in (uploaded, beside))
     fits = there >= needed
     detail = "" if fits else f": give it {needed}, or the score role does not start"
-    return Finding(f"partitions of {reviews}", fits, f"{there}, and {uploaded} has {needed}{detail}")
+    return Finding(f"partitions of {beside}", fits, f"{there}, and {uploaded} has {needed}{detail}")
 
 
 def _dead_letters_fit(admin: AdminClient, source: str, dead_letters: str) -> Finding:

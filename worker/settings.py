@@ -86,6 +86,10 @@ class KafkaSettings(_Section):
     )
 
 
+def _retry_topic(values: dict[str, Any]) -> str:
+    return f"{values.get('uploaded', events.UPLOADED)}.retry"
+
+
 class TopicSettings(_Section):
     """Topic names."""
 
@@ -94,6 +98,11 @@ class TopicSettings(_Section):
     enriched: str = events.ENRICHED
     embedded: str = events.EMBEDDED
     reviews: str = Field(events.REVIEWS, description="compacted; as many partitions as the uploaded topic")
+    retry: str = Field(
+        default_factory=_retry_topic,
+        description="events whose store fails, until they come back; as many partitions as the uploaded "
+        "topic; by default that topic's name and .retry",
+    )
     dead_letter: str = events.UPLOADED + ".dlq"
     index_updated: str = events.INDEX_UPDATED
     index_dead_letter: str = events.EMBEDDED + ".dlq"
@@ -159,6 +168,11 @@ class FetchSettings(_Section):
     max_bytes: Bytes = Field(ByteSize(20_000_000), description="of one image")
     max_redirects: Annotated[int, Field(ge=0)] = 3
     retries: Annotated[int, Field(ge=0)] = Field(2, description="after a refused connection, a 429 or a 5xx")
+    retry_for: Annotated[float, Field(ge=0)] = Field(
+        21_600.0,
+        description="seconds that an image whose store fails comes back for, at growing intervals, before it "
+        "is a dead letter; 0: it is one at once",
+    )
     threads: Count = Field(32, description="images fetched at once")
     per_host: Count = Field(
         16,
@@ -269,6 +283,11 @@ class RejectionLimitSettings(_Section):
     ratio: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="1 switches the limit off")
     window: Count = Field(1000, description="latest outcomes that the ratio is taken over")
     minimum: Count = Field(100, description="outcomes before the ratio counts")
+    probe_interval: Seconds = Field(
+        60.0,
+        description="seconds after which a halted worker judges once more what it has in flight; doubles to "
+        "ten times that",
+    )
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:

@@ -203,6 +203,17 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (Query(_rate("mekiki_decode_deaths_total", "reason"), "{{reason}}"),),
             "Images that took too long or too much CPU, or crashed their decoder: each was rejected.",
         ),
+        Panel(
+            "Stores that fail",
+            "short",
+            (
+                Query("sum (mekiki_retry_waiting_events{OF})", "parked"),
+                Query(_rate("mekiki_retry_parked_total", "reason"), "parked a second, {{reason}}"),
+                Query("max (mekiki_fetch_down_hosts{OF})", "hosts down"),
+                Query("sum (mekiki_fetch_waiting_ratio{OF})", "workers that wait"),
+            ),
+            "Parked events come back by themselves; where most of the traffic fails, workers wait instead.",
+        ),
         Panel("Fetched", "Bps", (Query(_rate("mekiki_fetch_bytes_total"), "bytes"),), "Image bytes."),
     ),
     "Decisions": (

@@ -217,6 +217,7 @@ class Thresholds(_Values):
     scorePsi: Annotated[float, Field(gt=0)] = 0.25
     uploadLatencySeconds: Count = 1
     rejectionRatio: Share = 0
+    parkedSeconds: Count = 1
     blockRatioChange: Share = 0
     tailRecords: Count = 1
     generationSeconds: Count = 1

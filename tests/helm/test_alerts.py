@@ -58,6 +58,10 @@ BUILD = "mekiki_build_info{" + OF + ',pool="gpu",role="score",provider="%s"}'
 RESETS = "mekiki_poll_offset_resets_total{" + OF + ',reason="topic_recreated"}'
 BIN = "mekiki_decide_score_bins_total{" + OF + ',score="text",bin="%d"}'
 REFERENCE = "mekiki_decide_score_reference_ratio{" + OF + ',score="text",bin="%d"}'
+WAITING = "mekiki_fetch_waiting_ratio{" + OF + ',instance="a"}'
+WAITING_TOO = "mekiki_fetch_waiting_ratio{" + OF + ',instance="b"}'
+OLDEST = "mekiki_retry_oldest_timestamp_seconds{" + OF + ',instance="a"}'
+OLDEST_TOO = "mekiki_retry_oldest_timestamp_seconds{" + OF + ',instance="b"}'
 HALTED = "mekiki_commit_halted_ratio{" + OF + "}"
 
 TAG_SETS = "mekiki_tag_sets_total{" + OF + ',result="refused"}'
@@ -108,6 +112,12 @@ CASES = [
     Case("MekikiRejectionRatioHigh", "one in a hundred", False, "30m",
          {OUTCOMES: "0+100x60", REJECTIONS: "0+1x60"}),
     Case("MekikiRejectionRatioHigh", "few uploads", False, "30m", {OUTCOMES: "0+1x60", REJECTIONS: "0+1x60"}),
+    Case("MekikiStoresFail", "every worker waits", True, "12m", {WAITING: "1x20", WAITING_TOO: "1x20"}),
+    Case("MekikiStoresFail", "one of two waits", False, "12m", {WAITING: "1x20", WAITING_TOO: "0x20"}),
+    Case("MekikiStoresFail", "for a moment", False, "12m", {WAITING: "0x5 1x2 0x20"}),
+    Case("MekikiParkedForLong", "for four hours", True, "5h", {OLDEST: "3600x320", OLDEST_TOO: "0x320"}),
+    Case("MekikiParkedForLong", "for an hour", False, "2h", {OLDEST: "3600x320", OLDEST_TOO: "0x320"}),
+    Case("MekikiParkedForLong", "nothing is parked", False, "5h", {OLDEST: "0x320"}),
     Case("MekikiOffsetsReset", "a topic was made again", True, "12m",
          {RESETS: "0x10 4x40"}, {"reason": "topic_recreated"}),
     Case("MekikiOffsetsReset", "offsets go on", False, "12m", {RESETS: "0x40"}),

@@ -1,16 +1,22 @@
 """Kafka records as tests make them."""
 
+from worker.score.retries import Retries
 from worker.stream.kafka import InputRecord
 
 
 class NoReviews:
     """A topic of reviews with nothing in it."""
 
-    def read(self, consumer, partitions):
+    def read(self, consumer, partitions, starts=None):
         return []
 
     def close(self):
         pass
+
+
+def no_retries(metrics):
+    """Nothing is parked, and nothing comes back."""
+    return Retries(NoReviews(), None, "retry", 0.0, 1.0, metrics)
 
 
 def record(

@@ -101,12 +101,12 @@ class Admission:
 
     def take(self, entry: Entry) -> None:
         """Let this event in when it may go in."""
-        place = _partition(entry)
+        place = entry.at
         if place in self._unknown:
             self._unknown[place].append(entry)
             return
         inherited = self._inherited.get(place)
-        if inherited is not None and entry.record.offset < inherited.trace.until:
+        if inherited is not None and entry.offset < inherited.trace.until:
             inherited.waiting.append(entry)
         else:
             self._waiting.append(entry)
@@ -120,7 +120,7 @@ class Admission:
         self._group.discard(entry)
         if isinstance(outcome, Several):
             parts = self._ledger.split(entry, outcome.values)
-            inherited = self._inherited.get(_partition(entry)) if apart else None
+            inherited = self._inherited.get(entry.at) if apart else None
             (self._waiting if inherited is None else inherited.waiting).extendleft(reversed(parts))
         elif isinstance(outcome, Prepared):
             if entry.is_ours:
@@ -245,9 +245,9 @@ class Admission:
         if not self._held:
             self._next_group(commit)
             return
-        self._held.sort(key=lambda held: (held[0].record.offset, held[0].record.entry or 0))
+        self._held.sort(key=lambda held: (held[0].offset, held[0].record.entry or 0))
         entry, prepared = self._held[0]
-        if self._marks(_partition(entry), _place(entry), commit):
+        if self._marks(entry.at, _place(entry), commit):
             del self._held[0]
             self._enter(entry)
             self._pipeline.judge(entry, prepared)
@@ -279,12 +279,13 @@ class Admission:
             "while it was among others: it aborts the process, hangs, or takes more memory than there is. "
             "Keep its bytes for whoever mends that, then send it again with `mekiki replay`"
         )
-        logger.error("%s/%d/%d: %s", *_partition(entry), entry.record.offset, detail)
+        logger.error("%s/%d/%d: %s", *entry.at, entry.offset, detail)
         entry.outcome = Rejected(Rejection(RejectionReason.WORKER_CRASHED, detail))
 
     def _submit(self, entry: Entry, *, hold: bool) -> None:
         self._enter(entry)
-        self._pipeline.submit(entry, partial(self._parse, entry.record), hold=hold)
+        is_new = entry.record.parking is None
+        self._pipeline.submit(entry, partial(self._parse, entry.record), hold=hold, is_new=is_new)
 
     def _enter(self, entry: Entry) -> None:
         self.inside += 1
@@ -318,9 +319,5 @@ class Admission:
         self._metrics.poll_apart.set(sum(len(there.waiting) for there in self._inherited.values()))
 
 
-def _partition(entry: Entry) -> Partition:
-    return entry.record.topic, entry.record.partition
-
-
 def _place(entry: Entry) -> Place:
-    return Place(entry.record.offset, entry.record.entry, entry.record.timestamp_ms)
+    return Place(entry.offset, entry.record.entry, entry.record.timestamp_ms)

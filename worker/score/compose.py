@@ -23,6 +23,7 @@ from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline, PipelineLimits
 from worker.score.prepare import Preparer
 from worker.score.publish import Publisher
+from worker.score.retries import Retries
 from worker.score.review_log import ReviewLog
 from worker.score.reviews import Reviews
 from worker.score.role import HALT_ADVICE, MOVING, WITHIN_LIMIT, ScoreRole
@@ -99,6 +100,7 @@ def build_pipeline(
             decoding=2 * decoders.processes,
             costly=decoders.costly,
             costly_bytes=int(settings.fetch.max_memory) // 4,
+            parks=parks,
         ),
         is_wanted,
     )
@@ -143,7 +145,15 @@ def build_score_role(
     if (tags := build_tags(settings.model, bundle, metrics)) is not None:
         stack.enter_context(tags)
     pipeline: Pipeline[Entry] = build_pipeline(
-        settings, bundle, policy, metrics, fetcher, decoders, is_wanted=attrgetter("is_ours"), tags=tags
+        settings,
+        bundle,
+        policy,
+        metrics,
+        fetcher,
+        decoders,
+        is_wanted=attrgetter("is_ours"),
+        parks=settings.fetch.retry_for > 0,
+        tags=tags,
     )
     return ScoreRole(
         name=name,
@@ -175,6 +185,19 @@ def build_score_role(
             )
         ),
         movement=Movement(health, MOVING, settings.kafka.request_timeout),
+        retries=Retries(
+            ReviewLog(
+                create_consumer(settings.kafka, to_the_end(f"{settings.kafka.group}-retries")),
+                settings.topics.retry,
+                settings.kafka.request_timeout + settings.kafka.transaction_timeout,
+                health.beat,
+            ),
+            create_consumer(settings.kafka, {"group.id": f"{settings.kafka.group}-retries"}),
+            settings.topics.retry,
+            retry_for=settings.fetch.retry_for,
+            timeout=settings.kafka.request_timeout,
+            metrics=metrics,
+        ),
         identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),
         settings=settings.score,
         limit=limit,

@@ -5,7 +5,7 @@ events. A record of several events is finished when each of them is.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from confluent_kafka import TopicPartition
@@ -20,10 +20,15 @@ Partition = tuple[str, int]
 class Entry:
     """One polled record, and its outcome once there is one; or, in `parts`, those of its several events.
 
+    `at` and `offset` are where it was read: not its record's own place where that came back from the retry
+    topic.
+
     `is_ours` is False once the partition was revoked.
     """
 
     record: InputRecord
+    at: Partition
+    offset: int
     outcome: Outcome | None = None
     parts: list["Entry"] = field(default_factory=list)
     is_ours: bool = True
@@ -74,6 +79,10 @@ class Ledger:
         """Those that are ours."""
         return self._partitions.keys()
 
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions of `topic` are ours."""
+        return sum(name == topic for name, _ in self._partitions)
+
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         """These partitions are ours from now on."""
         for partition in partitions:
@@ -101,22 +110,24 @@ class Ledger:
 
         """
         entries = self._partitions.get((topic, number), deque())
-        dropped = {entry.record.offset for entry in entries}
+        dropped = {entry.offset for entry in entries}
         for entry in entries:
             entry.revoke()
             self._forget(entry)
         entries.clear()
         return dropped
 
-    def track(self, record: InputRecord) -> Entry | None:
+    def track(self, record: InputRecord, event: InputRecord | None = None) -> Entry | None:
         """Enter a polled record. None: its partition is not ours.
+
+        `event` is what it holds, where that first stood elsewhere.
 
         librdkafka gives no record twice: an offset that goes back is one of another log, after a `reset`.
         """
         entries = self._partitions.get((record.topic, record.partition))
         if entries is None:
             return None
-        entry = Entry(record)
+        entry = Entry(event or record, (record.topic, record.partition), record.offset)
         entries.append(entry)
         self.in_flight += 1
         self.in_flight_bytes += record.size
@@ -131,7 +142,8 @@ class Ledger:
             return []
         self._forget(entry)
         entry.parts = [
-            Entry(replace(entry.record, value=value, entry=number)) for number, value in enumerate(values)
+            Entry(replace(entry.record, value=value, entry=number), entry.at, entry.offset)
+            for number, value in enumerate(values)
         ]
         entry.record = replace(entry.record, value=None)
         self.in_flight += entry.event_count
@@ -154,16 +166,22 @@ class Ledger:
                 if outcomes is None or len(entries) >= limit:
                     break
                 entries += outcomes
-                next_offset = entry.record.offset + 1
+                next_offset = entry.offset + 1
             if next_offset is not None:
                 offsets.append(TopicPartition(topic, number, next_offset))
         return Finished(entries, offsets)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every event in flight: those of records of several one by one."""
+        for tracked in self._partitions.values():
+            for entry in tracked:
+                yield from entry.parts or (entry,)
 
     def committed(self, offsets: Iterable[TopicPartition]) -> None:
         """Forget what lies before `offsets`."""
         for committed in offsets:
             entries = self._partitions[committed.topic, committed.partition]
-            while entries and entries[0].record.offset < committed.offset:
+            while entries and entries[0].offset < committed.offset:
                 self._forget(entries.popleft())
 
     def _forget(self, entry: Entry) -> None:
@@ -179,4 +197,4 @@ class Ledger:
         entries = self._partitions.get(place)
         if not entries:
             return None
-        return entries[0].record.offset, entries[-1].record.offset + 1
+        return entries[0].offset, entries[-1].offset + 1

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from schemas.events import Code, ImageDeleted, ImageReviewed, ImageUploaded, Review, Tag
 from schemas.policy import Decision, Reason
-from worker.errors import Rejection
+from worker.errors import Rejection, StoreFailed
+from worker.stream.kafka import Parking
+
+# What a record tells of one image. A deletion that is parked is one that its store is asked about.
+Event = ImageUploaded | ImageReviewed | ImageDeleted
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class PassOverReason(StrEnum):
     OBJECT_STILL_THERE = "object_still_there"
     ALREADY_JUDGED = "already_judged"
     REVIEW_OVERTAKEN = "review_overtaken"
+    OVERTAKEN = "overtaken"
+    RETRY_MARK = "retry_mark"
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,19 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class Rejected:
-    """The event is at fault and goes to the dead-letter topic."""
+    """The event is at fault and goes to the dead-letter topic. `event` is None where it cannot be read."""
 
     rejection: Rejection
+    event: Event | None = None
+
+
+@dataclass(frozen=True)
+class Parked:
+    """The image's store fails: the event comes back later. It gets its `parking` when it is committed."""
+
+    failure: StoreFailed
+    event: Event
+    parking: Parking | None = None
 
 
 @dataclass(frozen=True)
@@ -75,4 +91,4 @@ class Several:
     values: tuple[bytes, ...]
 
 
-Outcome = Verdict | Removal | PassedOver | Rejected
+Outcome = Verdict | Removal | PassedOver | Rejected | Parked

@@ -20,11 +20,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from worker.errors import Rejection, StageError
+from worker.errors import Rejection, StageError, StoreFailed
 from worker.fetch.lanes import Lanes
 from worker.fetch.room import Grant
 from worker.score.hanging import HangingWatch
-from worker.score.outcome import Outcome, Rejected, Several, Verdict
+from worker.score.outcome import Event, Outcome, Parked, Rejected, Several, Verdict
 from worker.score.parsed import Parsed
 from worker.score.prepare import Prepared, Step, ToDecode, ToFetch
 from worker.shortage import is_shortage
@@ -55,6 +55,7 @@ class PipelineLimits:
     A batch has up to `batch_size` images, waits `batch_wait` seconds to fill, and may be in the model for
     `judge_timeout` seconds; any other step may take `step_timeout`. What is costly and waits may hold
     `costly_bytes`.
+    With `parks`, what fails by its store is parked, else rejected.
     """
 
     batch_size: int
@@ -65,6 +66,7 @@ class PipelineLimits:
     decoding: int = 4
     costly: int = 1
     costly_bytes: int = 64_000_000
+    parks: bool = False
 
 
 class Pipeline(Generic[Ticket]):
@@ -130,11 +132,15 @@ class Pipeline(Generic[Ticket]):
         """
         (self._holding.set if hold else self._holding.clear)()
         self._reads[id(ticket)] = (ticket, read, is_new)
-        self._begin.submit(self._go_on, ticket, lambda: self._prepare(read), _nothing, is_new)
+        self._begin.submit(self._go_on, ticket, lambda: self._prepare(read), _nothing, is_new, None)
 
     def waiting(self) -> str | None:
         """Why nothing more should be submitted for now: most images are of stores that fail."""
         return self._lanes.waiting()
+
+    def hosts_down(self) -> int:
+        """How many hosts are asked now and then only."""
+        return self._lanes.hosts_down()
 
     def judge(self, ticket: Ticket, prepared: Prepared) -> None:
         """Take in again what was held, for the model alone: nothing else is inside. Does not block."""
@@ -170,7 +176,12 @@ class Pipeline(Generic[Ticket]):
             return finished
 
     def _go_on(
-        self, ticket: Ticket, run: Callable[[], Step], release: Callable[[], None], is_new: bool
+        self,
+        ticket: Ticket,
+        run: Callable[[], Step],
+        release: Callable[[], None],
+        is_new: bool,
+        event: Event | None,
     ) -> None:
         """Run one step of an event, and pass it on to where it waits for the next."""
         try:
@@ -183,7 +194,7 @@ class Pipeline(Generic[Ticket]):
             self._pass_on(ticket, step, release, is_new)
         except Rejection as rejection:
             release()
-            self._completed.put(Completed(ticket, Rejected(rejection)))
+            self._completed.put(Completed(ticket, self._refused(rejection, event)))
         except BaseException as error:  # noqa: BLE001 - raised again by completed()
             release()
             if is_shortage(error):
@@ -205,33 +216,36 @@ class Pipeline(Generic[Ticket]):
             if number == 0:
                 logger.warning("waiting for what this machine has not: %s", error)
             ticket, read, is_new = self._reads[id(ticket)]
-            self._begin.submit(self._go_on, ticket, partial(self._prepare, read), _nothing, is_new)
+            self._begin.submit(self._go_on, ticket, partial(self._prepare, read), _nothing, is_new, None)
+
+    def _refused(self, rejection: Rejection, event: Event | None) -> Rejected | Parked:
+        if self._limits.parks and isinstance(rejection, StoreFailed) and event is not None:
+            return Parked(rejection, event)
+        return Rejected(rejection, event)
 
     def _pass_on(self, ticket: Ticket, step: Step, release: Callable[[], None], is_new: bool) -> None:
         if isinstance(step, Prepared) and not self._holding.is_set():
             self._prepared.put((ticket, step))
         elif isinstance(step, ToFetch):
-            fetched = partial(self._fetched, ticket, step.then, is_new)
+            fetched = partial(self._fetched, ticket, step, is_new)
             self._lanes.submit(step.host, lambda grant: step.fetch(grant.take), fetched, counted=is_new)
         elif isinstance(step, ToDecode):
             if release is _nothing and not step.costly and is_new:
                 self._lanes.served_locally()
             executor = self._decode_costly if step.costly else self._decode
-            _submit(executor, self._go_on, ticket, step.then, release, is_new)
+            _submit(executor, self._go_on, ticket, step.then, release, is_new, step.event)
         else:
             self._completed.put(Completed(ticket, step))
 
-    def _fetched(
-        self, ticket: Ticket, then: Callable[[Any], Step], is_new: bool, result: Any, grant: Grant
-    ) -> None:
+    def _fetched(self, ticket: Ticket, step: ToFetch, is_new: bool, result: Any, grant: Grant) -> None:
         """What came of a fetch, told by the thread that fetched."""
 
         def go_on() -> Step:
             if isinstance(result, BaseException):
                 raise result
-            return then(result)
+            return step.then(result)
 
-        self._go_on(ticket, go_on, grant.release, is_new)
+        self._go_on(ticket, go_on, grant.release, is_new, step.event)
 
     def _within_costly_bytes(
         self, step: ToDecode, release: Callable[[], None]

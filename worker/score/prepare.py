@@ -21,7 +21,7 @@ from worker.fetch.download import TakeRoom
 from worker.metrics import Metrics
 from worker.model.decode import DecodedImage, ImageLimits, decode_inputs
 from worker.score.codes import CodeReader
-from worker.score.outcome import PassedOver, PassOverReason, Removal, Several, Verdict
+from worker.score.outcome import Event, PassedOver, PassOverReason, Removal, Several, Verdict
 from worker.score.parsed import Parsed, PerhapsDeleted
 from worker.score.reviews import blocked_unseen
 
@@ -49,6 +49,7 @@ Ready = Prepared | Removal | PassedOver | Several | Verdict
 class ToFetch:
     """The event waits for `fetch`, to be done when it is the turn of `host`; `then` takes what it gives."""
 
+    event: Event
     host: str
     fetch: Callable[[TakeRoom], Any]
     then: Callable[[Any], "Step"]
@@ -61,6 +62,7 @@ class ToDecode:
     `held` are bytes in memory until then. `let_go` is the same without them: they are fetched once more.
     """
 
+    event: Event
     costly: bool
     held: int
     then: Callable[[], "Step"]
@@ -118,7 +120,7 @@ class Preparer:
             return Removal(event)
         if isinstance(event, PerhapsDeleted):
             asked = ImageReference.model_construct(url=event.url, path=None, data=None)
-            return ToFetch(self.host(asked) or "", lambda _: self._asked(event), _as_it_is)
+            return ToFetch(event.deleted, self.host(asked) or "", lambda _: self._asked(event), _as_it_is)
         if not isinstance(event, ImageUploaded | ImageReviewed):
             return event
         return _unless_blocked(event, lambda: self._to_see(event))
@@ -126,8 +128,8 @@ class Preparer:
     def _to_see(self, event: Seen) -> Step:
         host = self.host(event.image)
         if host is None:  # its bytes are made when a decoder is free: they are in memory already
-            return ToDecode(False, 0, lambda: self._decoded(event, lambda: self._bytes(event)))
-        return ToFetch(host, partial(self._fetched, event), partial(self._to_decode, event))
+            return ToDecode(event, False, 0, lambda: self._decoded(event, lambda: self._bytes(event)))
+        return ToFetch(event, host, partial(self._fetched, event), partial(self._to_decode, event))
 
     def _stage(self, name: str) -> AbstractContextManager[object]:
         return self.metrics.stage_seconds.labels(name).time()
@@ -144,7 +146,7 @@ class Preparer:
     def _to_decode(self, event: Seen, fetched: bytes | Verdict) -> Step:
         if isinstance(fetched, Verdict):
             return fetched
-        return ToDecode(False, len(fetched), lambda: self._decoded(event, lambda: fetched))
+        return ToDecode(event, False, len(fetched), lambda: self._decoded(event, lambda: fetched))
 
     def _decoded(self, event: Seen, get: Callable[[], bytes], room: int = 0) -> Step:
         return _unless_blocked(event, lambda: self._decode(event, get(), room))
@@ -170,10 +172,12 @@ class Preparer:
 
     def _costly(self, event: Seen, data: bytes, room: int) -> ToDecode:
         """It waits for others like it: with its bytes, or without those that are easily got again."""
-        without = partial(ToDecode, True, 0, lambda: self._decoded(event, lambda: self._bytes(event), room))
+        without = partial(
+            ToDecode, event, True, 0, lambda: self._decoded(event, lambda: self._bytes(event), room)
+        )
         if event.image.data is not None:
             return without()
-        return ToDecode(True, len(data), lambda: self._decoded(event, lambda: data, room), without)
+        return ToDecode(event, True, len(data), lambda: self._decoded(event, lambda: data, room), without)
 
     def _asked(self, event: PerhapsDeleted) -> Removal | PassedOver:
         assert self.look is not None

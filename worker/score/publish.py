@@ -16,12 +16,13 @@ from schemas.events import (
 from schemas.policy import Policy
 from schemas.vector import Vector
 from worker.score.decide import policy_sha256
-from worker.score.outcome import Outcome, PassedOver, Rejected, Removal, Verdict
+from worker.score.outcome import Outcome, Parked, PassedOver, Rejected, Removal, Verdict
 from worker.score.reviews import standing_record, standing_review
 from worker.settings import TopicSettings
 from worker.stream.cause import cause_headers
 from worker.stream.dead_letter import dead_letter_record
 from worker.stream.kafka import Headers, InputRecord, OutputRecord
+from worker.stream.retry import parked_record
 
 PREFERENCE = "preference"
 
@@ -44,6 +45,9 @@ class Publisher:
             return [dead_letter_record(self._topics.dead_letter, record, outcome.rejection)]
         if isinstance(outcome, PassedOver):
             return []
+        if isinstance(outcome, Parked):
+            assert outcome.parking is not None
+            return [parked_record(self._topics.retry, record, outcome.parking, outcome.failure)]
         if isinstance(outcome, Removal):
             deleted = outcome.event
             tombstone = self._tombstone(record, deleted.event_id, deleted.image_id, deleted.deleted_at)

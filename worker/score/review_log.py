@@ -1,7 +1,7 @@
 """Reads the compacted topic of reviews before uploads of the same partitions are taken."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -26,8 +26,13 @@ class ReviewLog:
         self._timeout = timeout
         self._beat = beat
 
-    def read(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> Iterator[InputRecord]:
-        """Every committed record of the partitions of these numbers. Blocks.
+    def read(
+        self,
+        consumer: Consumer,
+        partitions: Sequence[TopicPartition],
+        starts: Mapping[int, int] | None = None,
+    ) -> Iterator[InputRecord]:
+        """Every committed record of the partitions of these numbers, or those from `starts` on. Blocks.
 
         `consumer` is that of the uploads. Its committed offsets are asked for first: the broker gives them
         once no transaction of an earlier owner is open on them; whatever such a one wrote is then in the log.
@@ -47,7 +52,9 @@ class ReviewLog:
                 f"{self._topic} cannot be read: {error.args[0]}. It needs as many partitions as the uploaded "
                 "topic; `mekiki topics create` makes it"
             ) from error
-        yield from self._read({number: end for number, end in ends.items() if end > 0})
+        begins = starts or {}
+        left = {number: end for number, end in ends.items() if end > begins.get(number, 0)}
+        yield from self._read(left, begins)
 
     def close(self) -> None:
         """Leave the topic."""
@@ -59,8 +66,10 @@ class ReviewLog:
         )
         return 0 if low == high else high
 
-    def _read(self, ends: dict[int, int]) -> Iterator[InputRecord]:
-        self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in ends])
+    def _read(self, ends: dict[int, int], starts: Mapping[int, int]) -> Iterator[InputRecord]:
+        self._consumer.assign(
+            [TopicPartition(self._topic, number, starts.get(number) or OFFSET_BEGINNING) for number in ends]
+        )
         deadline = time.monotonic() + self._timeout
         while ends:
             self._beat()

@@ -114,7 +114,8 @@ class Reviews:
         return seen.offset < self._changed.get(place, -1) < offset
 
     def _note_change(self, place: tuple[int, str], offset: int) -> None:
-        self._changed[place] = offset
+        # What was parked comes back behind what is newer.
+        self._changed[place] = max(offset, self._changed.get(place, -1))
         self._changed.move_to_end(place)
         if len(self._changed) > _MOST_CHANGES:
             self._changed.popitem(last=False)

@@ -11,15 +11,17 @@ from collections.abc import Callable, Collection, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from schemas.rejection import RejectionReason
 from worker.errors import MekikiError, StageError
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.admission import Admission
 from worker.score.ledger import Entry, Finished, Ledger, Partition
 from worker.score.log_watch import LogWatch
-from worker.score.outcome import Outcome, PassedOver, PassOverReason, Rejected, Removal, Verdict
+from worker.score.outcome import Outcome, Parked, PassedOver, PassOverReason, Rejected, Removal, Verdict
 from worker.score.parsed import Parsed
 from worker.score.pipeline import Pipeline
+from worker.score.retries import Retries
 from worker.score.reviews import Reviews
 from worker.settings import ScoreSettings
 from worker.stream.delivery import Delivery, NotDelivered
@@ -35,9 +37,21 @@ ASSIGNED = "partitions assigned"
 MOVING = "outcomes are committed"
 RUNNING = "running"
 WITHIN_LIMIT = "rejections within the limit"
+STORES_SERVE = "image stores serve"
 
 # What a person does about a halt by the rejection limit.
-HALT_ADVICE = "the worker halts and commits nothing. Mend the cause, then restart it"
+HALT_ADVICE = (
+    "the worker halts and commits nothing. Mend the cause: it probes now and then, and goes on by itself; "
+    "a restart probes at once"
+)
+
+# How many events a halted worker commits at a probe that fails: its topic drains at the pace of a trickle.
+_PROBE_EVENTS = 10
+
+# What only a seller causes says nothing of this worker or of a producer.
+_SELLERS = {reason for reason in RejectionReason if reason.startswith("image.")} | {
+    RejectionReason.FETCH_NOT_FOUND
+}
 
 _POLL_SECONDS = 0.05
 _POLL_RECORDS = 256
@@ -64,6 +78,7 @@ class ScoreRole:
         guard: Guard,
         reviews: Reviews,
         movement: Movement,
+        retries: Retries,
         identity: TopicIdentity,
         settings: ScoreSettings,
         metrics: Metrics,
@@ -80,6 +95,7 @@ class ScoreRole:
         self._guard = guard
         self._reviews = reviews
         self._movement = movement
+        self._retries = retries
         self._settings = settings
         self._limit = limit
         self._turn_seconds = turn_seconds
@@ -91,6 +107,8 @@ class ScoreRole:
         self._admission = Admission(consumer, self._ledger, pipeline, parse, settings.max_in_flight, metrics)
         self._stopping = threading.Event()
         self._paused = False
+        self._rejudged: list[Entry] | None = None  # what a halted worker judges once more
+        self._stores: str | None = None  # why the stores that fail are waited for
         self._assignment_moved = False
         self._closing = False
         self._callback_error: Exception | None = None
@@ -130,22 +148,48 @@ class ScoreRole:
                 self._consumer.close()
             with self._limit("closing", _CLOSE_SECONDS):
                 self._reviews.close()
+                self._retries.close()
             self._delivery.close()
 
     def _turn(self) -> None:
         self._health.beat()
         self._log_watch.start_over_if_recreated()
+        self._look_at_stores()
         self._poll()
         self._admit()
         self._collect(0.0)
         self._admit()
+        if self._guard.halted:
+            self._probe()
         if time.monotonic() >= self._next_commit:
             self._commit()
         self._observe()
 
+    def _probe(self) -> None:
+        """Halted, judge what was rejected once more, now and then: has the cause passed?
+
+        If it has not, a few events go through all the same: the cause may be in them, and mended behind them.
+        """
+        if self._rejudged is None:
+            if not self._guard.is_probe_due:
+                return
+            self._rejudged = [
+                entry for entry in self._ledger.entries() if _counts(entry.record, entry.outcome)
+            ]
+            for entry in self._rejudged:
+                entry.outcome = None
+                self._admission.take(entry)
+        if any(entry.is_ours and entry.outcome is None for entry in self._rejudged):
+            return
+        self._rejudged = None
+        judged = [entry for entry in self._ledger.entries() if entry.outcome is not None]
+        if not self._guard.probed([_counts(entry.record, entry.outcome) for entry in judged]):
+            self._deliver(self._ledger.finished(_PROBE_EVENTS, self._admission.unknown))
+
     def _poll(self) -> None:
         """Take in what there is room for. While full, poll goes on with every partition paused."""
         self._pause_or_resume()
+        self._take_back()
         room = max(1, self._settings.max_in_flight - self._ledger.in_flight)
         messages = self._consumer.consume(min(_POLL_RECORDS, room), _POLL_SECONDS)
         if self._callback_error is not None:
@@ -170,6 +214,31 @@ class ScoreRole:
                 self._metrics.poll_events.labels(self._name).inc()
                 self._admission.take(entry)
 
+    def _take_back(self) -> None:
+        """Take in what was parked and is due."""
+        if self._paused:
+            return
+        for record, event in self._retries.due():
+            entry = self._ledger.track(record, event)
+            if entry is None:
+                continue
+            if event is None:
+                entry.outcome = PassedOver(PassOverReason.RETRY_MARK)
+            else:
+                self._admission.take(entry)
+
+    def _look_at_stores(self) -> None:
+        """Where most images are of stores that fail, wait for these, not ready, and say so."""
+        before, self._stores = self._stores, self._pipeline.waiting()
+        if before is None and self._stores is None:
+            return
+        self._metrics.fetch_waiting.set(self._stores is not None)
+        if self._stores is None:
+            self._health.satisfy(STORES_SERVE)
+            logger.info("the stores serve again, polling goes on")
+        else:
+            self._health.withdraw(STORES_SERVE, self._stores)
+
     def _admit(self) -> None:
         try:
             self._admission.learn()
@@ -187,7 +256,7 @@ class ScoreRole:
 
     def _should_pause(self) -> bool:
         """Pause when full; resume when half empty, since a pause throws away what was prefetched."""
-        if self._guard.halted or self._stopping.is_set():
+        if self._stopping.is_set() or self._stores is not None:
             return True
         share = 2 if self._paused else 1
         # What was revoked while inside is dropped when it comes out; until then it takes its room.
@@ -207,22 +276,26 @@ class ScoreRole:
         """Make finished outcomes durable and advance the offsets; whether that is done.
 
         1. Take the unbroken run of finished events of each partition.
-        2. Halt, with no outcome committed, if their rejections break the limit.
-        3. Let people's words take the place of the policy's decisions.
-        4. Turn outcomes into records, and deliver them with the offsets and what stands beside these; it says
+        2. Pass over what came back too late, park what its store does not give, or reject it after hours.
+        3. Halt, with no outcome committed, if their rejections break the limit.
+        4. Let people's words take the place of the policy's decisions.
+        5. Turn outcomes into records, and deliver them with the offsets and what stands beside these; it says
            of the partitions `closing` that nothing of them is in flight any more.
-        5. Forget what is durable. What was not delivered stays for the next turn.
+        6. Forget what is durable. What was not delivered stays for the next turn.
         """
         self._next_commit = time.monotonic() + self._settings.commit_interval
-        finished = self._finished()
+        return self._deliver(self._finished(), closing)
+
+    def _deliver(self, finished: Finished, closing: Collection[Partition] = ()) -> bool:
         offsets = self._admission.offsets(finished.offsets, closing)
-        if self._guard.halted and not closing:
-            return False
+        offsets += self._retries.kept_offsets(offsets)
         if not offsets:
             return True
-        rejected = _rejected(finished)
-        entries = self._reviews.applied(finished.entries)
+        settled = self._retries.applied(finished.entries)
+        rejected = _rejected(settled)
+        entries = self._reviews.applied(settled)
         records = [out for record, outcome in entries for out in self._publish(record, outcome)]
+        records += self._retries.records()
         try:
             with self._metrics.stage_seconds.labels("commit").time():
                 self._delivery.deliver(records, offsets, self._consumer)
@@ -231,6 +304,7 @@ class ScoreRole:
             return False
         self._ledger.committed(finished.offsets)
         self._reviews.committed()
+        self._retries.committed()
         self._admission.committed(offsets)
         self._guard.delivered(rejected)
         self._count(entries)
@@ -244,7 +318,9 @@ class ScoreRole:
         """What may be committed; nothing where that would break the limit, or did."""
         if not self._guard.halted:
             finished = self._ledger.finished(self._settings.commit_records, self._admission.unknown)
-            if not finished.entries or not self._guard.halts(_rejected(finished)):
+            if not finished.entries:
+                return finished
+            if not self._guard.halts(_rejected(self._retries.applied(finished.entries))):
                 return finished
         return Finished([], [])
 
@@ -258,10 +334,12 @@ class ScoreRole:
     def _count(self, entries: Sequence[tuple[InputRecord, Outcome]]) -> None:
         metrics, now = self._metrics, time.time()
         for record, outcome in entries:
-            if record.timestamp_ms > 0:
+            if record.timestamp_ms > 0 and record.parking is None:
                 metrics.commit_latency.observe(max(0.0, now - record.timestamp_ms / 1000))
             if isinstance(outcome, Rejected):
                 metrics.decide_rejections.labels(outcome.rejection.reason).inc()
+            elif isinstance(outcome, Parked):
+                metrics.retry_parked.labels(outcome.failure.reason).inc()
             elif isinstance(outcome, Removal):
                 metrics.decide_removals.inc()
             elif isinstance(outcome, Verdict):
@@ -275,6 +353,9 @@ class ScoreRole:
         deadline = time.monotonic() + self._settings.drain_timeout
         while self._ledger.in_flight and not self._guard.halted and time.monotonic() < deadline:
             self._health.beat()
+            self._look_at_stores()
+            if self._stores is not None and not self._ledger.finished(1).entries:
+                break  # the rest waits for stores that fail
             self._poll()
             self._admit()
             self._collect(_POLL_SECONDS)
@@ -285,10 +366,11 @@ class ScoreRole:
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             self._reviews.take(self._consumer, partitions)
+            beside = self._retries.take(self._consumer, partitions)
         except Exception as error:  # noqa: BLE001 - raised by _poll: librdkafka must finish its rebalance
-            self._callback_error = error
-        self._ledger.assign(partitions)
-        self._admission.assign(partitions)
+            self._callback_error, beside = error, []
+        self._ledger.assign([*partitions, *beside])
+        self._admission.assign([*partitions, *beside])
         self._log_watch.forget(partitions)
         self._assignment_changed()
         self._health.satisfy(ASSIGNED)
@@ -298,7 +380,7 @@ class ScoreRole:
         if not self._closing:
             try:
                 self._collect(0.0)
-                self._commit(closing=self._abandon(partitions))
+                self._commit(closing=self._abandon([*partitions, *self._retries.beside(partitions)]))
             except Exception as error:  # noqa: BLE001 - raised by _poll: librdkafka must finish its rebalance
                 self._callback_error = error
         self._forget(partitions)
@@ -320,9 +402,10 @@ class ScoreRole:
         self._forget(partitions)
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
-        self._ledger.revoke(partitions)
+        both = [*partitions, *self._retries.forget(partitions)]
+        self._ledger.revoke(both)
         self._reviews.forget(partitions)
-        self._admission.forget(partitions)
+        self._admission.forget(both)
         self._log_watch.forget(partitions)
         for at in partitions:
             self._read_to.pop((at.topic, at.partition), None)
@@ -330,13 +413,14 @@ class ScoreRole:
 
     def _assignment_changed(self) -> None:
         self._assignment_moved = True
-        self._metrics.poll_assigned.labels(self._name).set(len(self._ledger.partitions))
+        self._metrics.poll_assigned.labels(self._name).set(self._ledger.partitions_of(self._topic))
 
     def _observe(self) -> None:
         """Look once a second whether something waits, in Kafka or here."""
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK_SECONDS
+        self._metrics.fetch_hosts_down.set(self._pipeline.hosts_down())
         waiting: int | None = self._ledger.in_flight
         for at in self._consumer.position(self._consumer.assignment()):
             _, high = self._consumer.get_watermark_offsets(at, cached=True)
@@ -351,5 +435,18 @@ class ScoreRole:
         self._movement.observe(waiting)
 
 
-def _rejected(finished: Finished) -> list[bool]:
-    return [isinstance(outcome, Rejected) for _, outcome in finished.entries]
+def _rejected(entries: Sequence[tuple[InputRecord, Outcome]]) -> list[bool]:
+    """Of each outcome whether it counts against the limit; what comes back later is none yet."""
+    mark = PassedOver(PassOverReason.RETRY_MARK)
+    return [
+        _counts(record, outcome)
+        for record, outcome in entries
+        if not isinstance(outcome, Parked) and outcome != mark
+    ]
+
+
+def _counts(record: InputRecord, outcome: Outcome | None) -> bool:
+    """Whether an outcome is a rejection that may tell of a bad deploy; one after hours of asking does not."""
+    if not isinstance(outcome, Rejected) or record.parking is not None:
+        return False
+    return outcome.rejection.reason not in _SELLERS

@@ -50,7 +50,7 @@ def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) ->
         entry = ((ENTRY, str(record.entry).encode()),)
     why: Headers = (
         (EXCEPTION, Rejection.__name__.encode()),
-        (MESSAGE, _shortened(rejection.detail)),
+        (MESSAGE, shortened(rejection.detail)),
         (STACKTRACE, b""),
         (TOPIC, record.topic.encode()),
         (PARTITION, str(record.partition).encode()),
@@ -84,7 +84,7 @@ def timestamp_header(record: InputRecord) -> Headers:
     return ((TIMESTAMP, str(timestamp_ms).encode()),) if timestamp_ms > 0 else ()
 
 
-def _shortened(detail: str) -> bytes:
+def shortened(detail: str) -> bytes:
     """`detail` as UTF-8, cut between two characters; what cannot be encoded is escaped."""
     cut = detail.encode("utf-8", "backslashreplace")[:_MAX_DETAIL_BYTES]
     return cut.decode("utf-8", "ignore").encode()

@@ -79,11 +79,37 @@ class Guard:
         self._health = health
         self._undelivered_since: float | None = None
         self._halted: str | None = None
+        self._pause = 0.0
+        self._probe_at = 0.0
 
     @property
     def halted(self) -> bool:
-        """Whether the loop must commit nothing any more, until a person restarts it."""
+        """Whether the loop must commit nothing, but for what it probes with."""
         return self._halted is not None
+
+    @property
+    def is_probe_due(self) -> bool:
+        """Whether it is time to see if the cause of the halt has passed."""
+        return self.halted and time.monotonic() >= self._probe_at
+
+    def probed(self, rejected: Sequence[bool]) -> bool:
+        """Whether what is in flight (True: rejected), judged once more, keeps to the limit.
+
+        Then the halt ends; otherwise the next probe is due after a longer pause.
+        """
+        self._limit.forget()
+        if self._limit.is_broken_by(rejected):
+            self._wait_for_probe()
+            return False
+        logger.warning("rejections keep to the limit again: going on")
+        self._halted, self._pause = None, 0.0
+        self._metrics.commit_halted.set(0)
+        self._health.satisfy(self._condition)
+        return True
+
+    def _wait_for_probe(self) -> None:
+        self._pause = self._limit.next_pause(self._pause)
+        self._probe_at = time.monotonic() + self._pause
 
     def halts(self, rejected: Sequence[bool]) -> bool:
         """Whether these outcomes (True: rejected) halt the loop before they are delivered. Counts nothing.
@@ -91,8 +117,11 @@ class Guard:
         A halted loop stays alive and not ready, with nothing committed: ending instead would let a
         restart policy commit a few rejections at each start.
         """
+        if self.halted:
+            return True
         if (broken := self._limit.exceeded_by(rejected)) is None:
             return False
+        self._wait_for_probe()
         self._halted = f"{broken}; {self._advice}"
         logger.error("%s", self._halted)
         self._metrics.commit_halted.set(1)

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from operator import methodcaller
 from typing import Any, cast
 
@@ -33,11 +34,27 @@ _SECRET_KEY = re.compile(
 
 
 @dataclass(frozen=True)
+class Parking:
+    """How an event was parked: the image and the time that it names, how often, since when, until when.
+
+    `type` is the event's; `since_ms` and `due_ms` are Unix times in milliseconds.
+    """
+
+    image_id: str
+    type: str
+    time: datetime
+    attempts: int
+    since_ms: int
+    due_ms: int
+
+
+@dataclass(frozen=True)
 class InputRecord:
     """A consumed Kafka record. `timestamp_ms` is Unix time in milliseconds, by the topic's own clock.
 
     One of several events of a record is a record of its own, at the same place: `entry` counts them from 0,
-    and `value` holds it alone. None: the record holds one event.
+    and `value` holds it alone. None: the record holds one event. With `parking` it was parked since, and came
+    back; its place is still that in the log of uploads.
     """
 
     topic: str
@@ -48,6 +65,7 @@ class InputRecord:
     headers: Headers
     timestamp_ms: int
     entry: int | None = None
+    parking: Parking | None = None
 
     @property
     def size(self) -> int:

@@ -1,10 +1,13 @@
 """The rejection limit: a bad deploy must not drain a topic into the DLQ."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from worker.settings import RejectionLimitSettings
+
+# The pause between two probes grows to this many times the first.
+_LONGEST_PAUSES = 10
 
 
 class RejectionLimit:
@@ -23,6 +26,19 @@ class RejectionLimit:
             return None
         limit = self._settings.ratio
         return f"{share:.0%} of the last {len(latest)} events were rejected, the limit is {limit:.0%}"
+
+    def is_broken_by(self, rejected: Sequence[bool]) -> bool:
+        """Whether the share of rejections among these outcomes alone, however few, is over the limit."""
+        return bool(rejected) and sum(rejected) / len(rejected) > self._settings.ratio
+
+    def next_pause(self, last: float) -> float:
+        """Seconds until a halted loop probes, after a pause of `last` (0: it has only just halted)."""
+        first = self._settings.probe_interval
+        return min(max(2 * last, first), _LONGEST_PAUSES * first)
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self._latest.clear()
 
     def add(self, rejected: Iterable[bool]) -> None:
         """These outcomes were committed."""

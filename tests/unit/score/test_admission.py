@@ -44,7 +44,7 @@ class Inside:
     def __init__(self):
         self.side_by_side, self.preparing, self.model = [], [], []
 
-    def submit(self, ticket, read, *, hold):
+    def submit(self, ticket, read, *, hold, is_new):
         (self.preparing if hold else self.side_by_side).append(ticket)
 
     def judge(self, ticket, prepared):

@@ -134,10 +134,20 @@ def test_what_waits_for_a_store_or_for_memory_holds_up_nobody():
     def prepare(read):
         number = int(read().event_id)
         if number < 40:
-            return ToDecode(True, 10, lambda: costly(number))
+            return ToDecode(upload(number), True, 10, lambda: costly(number))
         if number < 80:
-            return ToFetch(f"dead{number}.test", lambda take_room: silent(number, take_room), lambda _: None)
-        return ToFetch("good.test", lambda _: b"good", lambda _: ToDecode(False, 4, lambda: prepared(number)))
+            return ToFetch(
+                upload(number),
+                f"dead{number}.test",
+                lambda take_room: silent(number, take_room),
+                lambda _: None,
+            )
+        return ToFetch(
+            upload(number),
+            "good.test",
+            lambda _: b"good",
+            lambda _: ToDecode(upload(number), False, 4, lambda: prepared(number)),
+        )
 
     with pipeline(prepare=prepare) as running:
         running.submit(-1, lambda: upload(1000))
@@ -166,7 +176,11 @@ def test_of_what_is_costly_and_waits_bytes_are_let_go_and_got_again():
     def prepare(read):
         number = int(read().event_id)
         return ToDecode(
-            True, 40, lambda: wait_and_prepare(number), lambda: ToDecode(True, 0, lambda: get_again(number))
+            upload(number),
+            True,
+            40,
+            lambda: wait_and_prepare(number),
+            lambda: ToDecode(read(), True, 0, lambda: get_again(number)),
         )
 
     with pipeline(prepare=prepare, costly_bytes=100) as running:

@@ -7,7 +7,7 @@ from confluent_kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from schemas.rejection import RejectionReason
-from tests.unit.records import NoReviews
+from tests.unit.records import NoReviews, no_retries
 from worker.errors import Rejection
 from worker.health import Health
 from worker.metrics import Metrics
@@ -96,7 +96,7 @@ class SlowPipeline:
         self.inside = []
         self.out = []
 
-    def submit(self, ticket, _, *, hold):
+    def submit(self, ticket, _, *, hold, is_new):
         assert not hold
         self.inside.append(ticket)
 
@@ -140,6 +140,7 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
         guard=guard,
         reviews=Reviews(NoReviews()),
         movement=Movement(health, "moving", 60.0),
+        retries=no_retries(metrics),
         identity=cast(Any, SameTopic()),
         settings=ScoreSettings(max_in_flight=4),
         metrics=metrics,

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from tests.unit.records import NoReviews
+from tests.unit.records import NoReviews, no_retries
 from tests.unit.score.test_role import Log, Record, SameTopic
 from worker.health import Health
 from worker.metrics import Metrics
@@ -32,7 +32,7 @@ class Splitting:
         self.inside = []
         self.most = 0
 
-    def submit(self, ticket, read, *, hold):
+    def submit(self, ticket, read, *, hold, is_new):
         assert not hold
         self.inside.append((ticket, read))
         self.most = max(self.most, len(self.inside))
@@ -107,6 +107,7 @@ def role(log, pipeline, deliveries, **settings):
         ),
         reviews=Reviews(NoReviews()),
         movement=Movement(health, "moving", 60.0),
+        retries=no_retries(metrics),
         identity=cast(Any, SameTopic()),
         settings=ScoreSettings(**settings),
         metrics=metrics,

@@ -115,3 +115,29 @@ def test_a_delivery_in_between_starts_the_wait_anew(bench):
     bench.guard.delivered([False])
     bench.fails(1)
     bench.fails(GIVE_UP_AFTER)
+
+
+def test_a_halted_loop_probes_at_growing_intervals_and_goes_on_when_the_cause_has_passed(bench):
+    assert bench.guard.halts([True] * 4)
+    assert bench.guard.halts([False] * 4), "halted, it commits nothing of anything"
+    for pause in (60, 120, 240, 480, 600, 600):
+        bench.now += pause - 1
+        assert not bench.guard.is_probe_due
+        bench.now += 1
+        assert bench.guard.is_probe_due
+        assert not bench.guard.probed([True, True, False])
+    bench.now += 600
+    assert bench.guard.probed([True, False])
+    assert not bench.guard.halted
+    assert bench.health.ready()[0]
+    assert bench.registry.get_sample_value("mekiki_commit_halted_ratio") == 0
+    bench.guard.raise_if_halted()
+    assert not bench.guard.halts([True, True, True, False, False, False]), "counted anew"
+    assert bench.guard.halts([True] * 4)
+    bench.now += 60
+    assert bench.guard.is_probe_due, "the pauses begin anew as well"
+
+
+def test_nothing_in_flight_keeps_to_the_limit(bench):
+    assert bench.guard.halts([True] * 4)
+    assert bench.guard.probed([])
