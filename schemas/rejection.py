@@ -13,6 +13,7 @@ class RejectionReason(StrEnum):
 
     ENVELOPE_NOT_JSON = "envelope.not_json"
     ENVELOPE_INVALID = "envelope.invalid"
+    ENVELOPE_TOO_LARGE = "envelope.too_large"
     ENVELOPE_UNKNOWN_TYPE = "envelope.unknown_type"
     SOURCE_BAD_BASE64 = "source.bad_base64"
     SOURCE_EMPTY = "source.empty"

@@ -15,18 +15,25 @@ Place = tuple[int, int]  # partition and offset of the input record
 
 @dataclass(frozen=True)
 class Results:
-    """The committed records of the score role's topics."""
+    """The committed records of the score role's topics.
+
+    The tombstones that go with dead letters of uploads stand in `removed`, not in `embedded`.
+    """
 
     moderated: list[Record]
     enriched: list[Record]
     embedded: list[Record]
     dead: list[Record]
+    removed: list[Record]
 
     @classmethod
     def read(cls, broker: Broker, topics: TopicSettings) -> Self:
         """Everything that a `read_committed` reader sees now."""
         names = (topics.moderated, topics.enriched, topics.embedded, topics.dead_letter)
-        return cls(*(broker.read(name) for name in names))
+        moderated, enriched, embedded, dead = (broker.read(name) for name in names)
+        removed = [record for record in embedded if record.header(dead_letter.REASON) is not None]
+        kept = [record for record in embedded if record.header(dead_letter.REASON) is None]
+        return cls(moderated, enriched, kept, dead, removed)
 
     def outcomes(self) -> Counter[Place]:
         """How many outcomes each input record has: a verdict, or a dead letter. Deletions have neither."""

@@ -301,7 +301,7 @@ class Lanes:
             # The last attempt is at the end of the patience: then its host is down, or it alone fails.
             self._rest(host, job, min(now + job.pause, job.failing_since + self._limits.patience))
         else:
-            self._give_up(host, job, now, failure)
+            self._give_up_soon(failing, job, now, failure)
 
     def _rest(self, host: _Host, job: _Job, until: float) -> None:
         host.resting += 1
@@ -316,6 +316,16 @@ class Lanes:
 
         self._at(max(until, host.standing.not_before), again)
         job.pause *= 2
+
+    def _give_up_soon(self, host: _Host, job: _Job, now: float, failure: StoreFailed) -> None:
+        """Give up after a moment: others that were asked with it tell then whether its host is down."""
+        host.resting += 1
+
+        def give_up() -> None:
+            host.resting -= 1
+            self._give_up(host, job, monotonic(), failure)
+
+        self._at(now + _FIRST_PAUSE, give_up)
 
     def _lose_patience(self, host: _Host, job: _Job) -> None:
         """A host that nobody knows has had no turn, for others like it that are slow: later, then."""

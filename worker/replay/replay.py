@@ -19,6 +19,7 @@ from worker.stream.dead_letter import (
     REASON,
     TIMESTAMP,
     TOPIC,
+    VALUE_BYTES,
     event_timestamp_ms,
     original_headers,
 )
@@ -31,6 +32,7 @@ REPLAYS = "mekiki.replays"
 
 OTHER_REASON = "other_reason"
 ELSEWHERE = "from_elsewhere"
+WITHOUT_VALUE = "without_value"
 
 _CHUNK_RECORDS = 200
 
@@ -130,6 +132,8 @@ class Replay:
         headers = dict(record.headers)
         if _text(headers, TOPIC) != self.target:
             return ELSEWHERE
+        if VALUE_BYTES in headers:
+            return WITHOUT_VALUE
         wanted = self.reason is None or _text(headers, REASON).startswith(self.reason)
         return None if wanted else OTHER_REASON
 

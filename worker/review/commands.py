@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import KafkaError
-
 from schemas.events import ImageReviewed, Word
 from worker.errors import BrokerError, ConfigurationError
 from worker.review.image_log import ImageLog
 from worker.score.parse import Parser
 from worker.settings import Settings
-from worker.stream.kafka import create_consumer, create_producer, produce_all, to_the_end
+from worker.stream.kafka import Undelivered, create_consumer, create_producer, produce_all, to_the_end
 from worker.stream.log_reader import LogReader
 from worker.stream.story import Step
 from worker.stream.word import reviewed, word_record
@@ -44,10 +42,12 @@ def review(settings: Settings, word: Word, image_id: str, reviewer: str, reason:
             f"the event of {image_id!r} at {place} is not in the log any more: let it be uploaded again"
         )
     event = reviewed(verdict, image, word, reviewer, reason)
-    producer, failures = create_producer(settings.kafka, {}), list[KafkaError]()
+    producer, failures = create_producer(settings.kafka, {}), list[Undelivered]()
     produce_all(producer, [word_record(verdict, event)], failures)
     if producer.flush(settings.kafka.request_timeout) or failures:
-        raise BrokerError(f"the review was not taken: {failures or 'no answer'}; send it again")
+        raise BrokerError(
+            f"the review was not taken: {[failed.error for failed in failures] or 'no answer'}; send it again"
+        )
     return event
 
 

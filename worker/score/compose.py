@@ -33,6 +33,7 @@ from worker.stream.guard import Guard, turn_seconds
 from worker.stream.kafka import create_admin, create_consumer, to_the_end
 from worker.stream.limit import RejectionLimit
 from worker.stream.movement import Movement
+from worker.stream.record_limits import RecordLimits
 from worker.stream.topic_identity import TopicIdentity
 from worker.watchdog import Limit
 
@@ -155,6 +156,7 @@ def build_score_role(
         parks=settings.fetch.retry_for > 0,
         tags=tags,
     )
+    limits = RecordLimits((settings.topics.dead_letter, settings.topics.retry))
     return ScoreRole(
         name=name,
         consumer=create_consumer(
@@ -162,10 +164,14 @@ def build_score_role(
         ),
         topic=settings.topics.uploaded,
         pipeline=stack.enter_context(pipeline),
-        parse=Parser(settings.fetch.asked_at),
-        publish=Publisher(settings.topics, bundle.id, head.space if head else None, policy),
+        parse=Parser(settings.fetch.asked_at, int(settings.score.max_event_bytes)),
+        publish=Publisher(settings.topics, bundle.id, head.space if head else None, policy, limits),
         delivery=create_delivery(
-            settings.kafka, settings.score.delivery, f"{settings.kafka.transactional_id}-{name}", limit
+            settings.kafka,
+            settings.score.delivery,
+            f"{settings.kafka.transactional_id}-{name}",
+            limit,
+            limits,
         ),
         guard=Guard(
             role=name,
@@ -197,6 +203,7 @@ def build_score_role(
             retry_for=settings.fetch.retry_for,
             timeout=settings.kafka.request_timeout,
             metrics=metrics,
+            limits=limits,
         ),
         identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),
         settings=settings.score,

@@ -33,9 +33,13 @@ from worker.stream.kafka import UNREADABLE_HEADERS, InputRecord
 
 @dataclass(frozen=True)
 class Parser:
-    """`object_url` is the URL of an object with {bucket} and {key}, or None where there is none."""
+    """`object_url` is the URL of an object with {bucket} and {key}, or None where there is none.
+
+    A value of more than `max_bytes` is not read: as JSON it would take many times its size in memory.
+    """
 
     object_url: str | None
+    max_bytes: int = 32_000_000
 
     def __call__(self, record: InputRecord) -> Parsed:
         """What `record` says; where it holds several events, one record's value for each.
@@ -44,6 +48,12 @@ class Parser:
             Rejection: not JSON, another shape, or a type that is not known.
 
         """
+        if record.size > self.max_bytes:
+            raise Rejection(
+                RejectionReason.ENVELOPE_TOO_LARGE,
+                f"the value has {record.size} bytes, over the limit of {self.max_bytes}: "
+                "send the image by URL, or raise score.max_event_bytes",
+            )
         try:
             parsed = self._parsed(record)
             return self._flat(parsed, record) if isinstance(parsed, Several) else parsed

@@ -1,5 +1,6 @@
 """Publish: an outcome to the records that carry it, one on each output topic or one dead letter."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import (
@@ -10,6 +11,7 @@ from schemas.events import (
     ImageEnriched,
     ImageModerated,
     ImageReviewed,
+    ImageUploaded,
     InputPosition,
     derived_event_id,
 )
@@ -20,8 +22,9 @@ from worker.score.outcome import Outcome, Parked, PassedOver, Rejected, Removal,
 from worker.score.reviews import standing_record, standing_review
 from worker.settings import TopicSettings
 from worker.stream.cause import cause_headers
-from worker.stream.dead_letter import dead_letter_record
+from worker.stream.dead_letter import REASON, dead_letter_record, without_value
 from worker.stream.kafka import Headers, InputRecord, OutputRecord
+from worker.stream.record_limits import RecordLimits
 from worker.stream.retry import parked_record
 
 PREFERENCE = "preference"
@@ -30,11 +33,20 @@ PREFERENCE = "preference"
 class Publisher:
     """Turns outcomes into records. The same input event gives the same event ids, always.
 
-    `space` is that of the bundle's embedding; without one no image is searchable.
+    `space` is that of the bundle's embedding; without one no image is searchable. `limits` is what
+    topics take.
     """
 
-    def __init__(self, topics: TopicSettings, bundle_id: str, space: str | None, policy: Policy) -> None:
+    def __init__(
+        self,
+        topics: TopicSettings,
+        bundle_id: str,
+        space: str | None,
+        policy: Policy,
+        limits: RecordLimits | None = None,
+    ) -> None:
         self._topics = topics
+        self._limits = limits or RecordLimits()
         self._bundle_id = bundle_id
         self._space = space
         self._policy_sha256 = policy_sha256(policy)
@@ -42,7 +54,7 @@ class Publisher:
     def __call__(self, record: InputRecord, outcome: Outcome) -> list[OutputRecord]:
         """The records that make `outcome` of `record` known."""
         if isinstance(outcome, Rejected):
-            return [dead_letter_record(self._topics.dead_letter, record, outcome.rejection)]
+            return self._rejected(record, outcome)
         if isinstance(outcome, PassedOver):
             return []
         if isinstance(outcome, Parked):
@@ -59,6 +71,17 @@ class Publisher:
             records.append(
                 standing_record(self._topics.reviews, record, review.image_id, standing_review(review))
             )
+        return records
+
+    def _rejected(self, record: InputRecord, outcome: Rejected) -> list[OutputRecord]:
+        """A dead letter; and an earlier image of an upload that is rejected must not stay searchable."""
+        letter = dead_letter_record(self._topics.dead_letter, record, outcome.rejection)
+        records = [letter if self._limits.fits(letter) else without_value(letter)]
+        if isinstance(outcome.event, ImageUploaded):
+            event = outcome.event
+            tombstone = self._tombstone(record, event.event_id, event.image_id, event.uploaded_at)
+            why: Headers = ((REASON, outcome.rejection.reason.encode()),)
+            records.append(replace(tombstone, headers=tombstone.headers + why))
         return records
 
     def _verdict(self, record: InputRecord, verdict: Verdict) -> list[OutputRecord]:

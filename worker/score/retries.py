@@ -29,7 +29,8 @@ from worker.score.outcome import (
 )
 from worker.stream.guard import PERMANENT, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, Parking, input_record
-from worker.stream.retry import Moment, Note, overtaken_record, read_note, unparked
+from worker.stream.record_limits import RecordLimits
+from worker.stream.retry import Moment, Note, overtaken_record, parked_record, read_note, unparked
 
 Settled = tuple[InputRecord, Outcome]
 Place = tuple[int, str]  # partition and image id
@@ -100,6 +101,7 @@ class Retries:
         retry_for: float,
         timeout: float,
         metrics: Metrics,
+        limits: RecordLimits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = log
@@ -108,7 +110,10 @@ class Retries:
         self._retry_for = retry_for
         self._timeout = timeout
         self._metrics = metrics
+        self._limits = limits or RecordLimits()
         self._clock = clock
+        # What was decided of events whose batch is not delivered yet: said again, it is the same record.
+        self._decided: dict[tuple[str, int, int, int | None], Parked] = {}
         self._partitions: dict[int, _Partition] = {}
         self._known: dict[Place, _Known] = {}
         self._pending: dict[Place, _Known] = {}
@@ -243,9 +248,17 @@ class Retries:
                 return PassedOver(PassOverReason.OVERTAKEN)
         if not isinstance(outcome, Parked):
             return outcome
-        attempts, since_ms = (parking.attempts, parking.since_ms) if parking else (0, now_ms)
-        if now_ms - since_ms >= self._retry_for * 1000:
+        if parking is not None and now_ms - parking.since_ms >= self._retry_for * 1000:
             return Rejected(outcome.failure, outcome.event)
+        place = (record.topic, record.partition, record.offset, record.entry)
+        if (decided := self._decided.get(place)) is None:
+            decided = self._decided[place] = self._until_later(outcome, parking, now_ms)
+        if not self._limits.fits(parked_record(self.topic, record, _parking(decided), decided.failure)):
+            return Rejected(outcome.failure, outcome.event)
+        return decided
+
+    def _until_later(self, outcome: Parked, parking: Parking | None, now_ms: int) -> Parked:
+        attempts, since_ms = (parking.attempts, parking.since_ms) if parking else (0, now_ms)
         delay = min(_FIRST_DELAY * 2**attempts, _LONGEST_DELAY) * random.uniform(0.9, 1.1)
         delay = max(delay, min(outcome.failure.retry_after or 0.0, _LONGEST_RETRY_AFTER))
         event = outcome.event
@@ -298,6 +311,7 @@ class Retries:
         if self._pending:
             self._measure()
         self._pending, self._marks = {}, []
+        self._decided = {}
 
     def _of(self, place: Place) -> _Known:
         return self._pending.get(place) or self._known.get(place) or _Known()
@@ -317,6 +331,11 @@ class Retries:
         since = [since for known in self._known.values() for _, since in known.parked]
         self._metrics.retry_waiting.set(len(since))
         self._metrics.retry_oldest.set(min(since) / 1000 if since else 0.0)
+
+
+def _parking(parked: Parked) -> Parking:
+    assert parked.parking is not None
+    return parked.parking
 
 
 def _is_due(note: Note | None, now_ms: float) -> bool:

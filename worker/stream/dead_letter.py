@@ -8,6 +8,9 @@ event's own, which may be older than the topic's retention, the broker would del
 own is in `mekiki.timestamp`.
 """
 
+import hashlib
+from dataclasses import replace
+
 from schemas.events import derived_event_id
 from worker.errors import Rejection
 from worker.stream.kafka import Headers, InputRecord, OutputRecord
@@ -22,9 +25,12 @@ REASON = "mekiki.reason"
 EVENT_ID = "mekiki.event_id"
 ENTRY = "mekiki.entry"
 TIMESTAMP = "mekiki.timestamp"
+VALUE_BYTES = "mekiki.value_bytes"
+VALUE_SHA256 = "mekiki.value_sha256"
 
 OWN_HEADERS = frozenset(
     {EXCEPTION, MESSAGE, STACKTRACE, TOPIC, PARTITION, OFFSET, REASON, EVENT_ID, ENTRY, TIMESTAMP}
+    | {VALUE_BYTES, VALUE_SHA256}
 )
 
 # A producer's clock may say anything, but no more than 64 bits.
@@ -65,6 +71,21 @@ def dead_letter_record(topic: str, record: InputRecord, rejection: Rejection) ->
         value=record.value,
         headers=original_headers(record.headers) + why + entry,
     )
+
+
+def without_value(letter: OutputRecord) -> OutputRecord:
+    """A dead letter that its topic does not take, without what may be large: the event's own.
+
+    Its size and digest stay, and where the event stands in the log, as long as it does.
+    """
+    value = letter.value or b""
+    what: Headers = (
+        (VALUE_BYTES, str(len(value)).encode()),
+        (VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()),
+    )
+    ours = tuple(header for header in letter.headers if header[0] in OWN_HEADERS)
+    key = letter.key if letter.key is not None and len(letter.key) <= _MAX_DETAIL_BYTES else None
+    return replace(letter, key=key, value=None, headers=ours + what)
 
 
 def event_timestamp_ms(record: InputRecord) -> int:

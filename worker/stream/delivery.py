@@ -15,7 +15,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from worker.errors import BrokerError, MekikiError
 from worker.settings import KafkaSettings
-from worker.stream.kafka import OutputRecord, create_producer, produce_all
+from worker.stream.kafka import OutputRecord, Undelivered, create_producer, produce_all
+from worker.stream.record_limits import RecordLimits
 from worker.watchdog import GRACE, Limit, unlimited
 
 logger = logging.getLogger(__name__)
@@ -66,10 +67,17 @@ class Delivery(Protocol):
 class ExactlyOnce:
     """Outcomes and offsets in one transaction."""
 
-    def __init__(self, producer: Producer, timeout: float, limit: Limit = unlimited) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        timeout: float,
+        limit: Limit = unlimited,
+        limits: RecordLimits | None = None,
+    ) -> None:
         self._producer = producer
         self._timeout = timeout
         self._limit = limit
+        self._limits = limits or RecordLimits()
         logger.info("waiting for the brokers, %g s at most", timeout)
         self._retrying("the transactional producer cannot start", lambda: producer.init_transactions(timeout))
 
@@ -77,10 +85,12 @@ class ExactlyOnce:
         self, records: Sequence[OutputRecord], offsets: Sequence[TopicPartition], consumer: Consumer
     ) -> None:
         """See Delivery."""
-        failures: list[KafkaError] = []
+        failures: list[Undelivered] = []
         try:
             self._producer.begin_transaction()
             produce_all(self._producer, records, failures)
+            if failures:
+                raise KafkaException(failures[0].error)
             self._retrying(
                 "offsets cannot join the transaction",
                 lambda: self._producer.send_offsets_to_transaction(
@@ -93,7 +103,7 @@ class ExactlyOnce:
             )
         except KafkaException as error:
             self._abort(error)
-            _refuse_permanent(failures)
+            _refuse_permanent(failures, self._limits)
             raise NotDelivered(str(error.args[0])) from error
 
     def close(self) -> None:
@@ -136,10 +146,17 @@ class ExactlyOnce:
 class AtLeastOnce:
     """Outcomes first, then offsets."""
 
-    def __init__(self, producer: Producer, timeout: float, limit: Limit = unlimited) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        timeout: float,
+        limit: Limit = unlimited,
+        limits: RecordLimits | None = None,
+    ) -> None:
         self._producer = producer
         self._timeout = timeout
         self._limit = limit
+        self._limits = limits or RecordLimits()
         # Acknowledged outcomes whose offsets are not committed: they need not be produced again.
         self._acknowledged: Counter[OutputRecord] = Counter()
 
@@ -176,15 +193,15 @@ class AtLeastOnce:
         return missing
 
     def _produce(self, records: Sequence[OutputRecord]) -> None:
-        failures: list[KafkaError] = []
+        failures: list[Undelivered] = []
         produce_all(self._producer, records, failures)
         with self._limit("a flush", self._timeout + GRACE):
             left = self._producer.flush(self._timeout)
         if left > 0:
             raise BrokerError(f"outcomes were not acknowledged within {self._timeout:g} s")
-        _refuse_permanent(failures)
+        _refuse_permanent(failures, self._limits)
         if failures:
-            raise NotDelivered(str(failures[0]))
+            raise NotDelivered(str(failures[0].error))
 
     def _commit(self, offsets: Sequence[TopicPartition], consumer: Consumer) -> None:
         try:
@@ -199,10 +216,18 @@ class AtLeastOnce:
                 raise NotDelivered(f"{partition.topic}/{partition.partition}: {partition.error}")
 
 
-def _refuse_permanent(failures: Sequence[KafkaError]) -> None:
-    """A record that the broker will refuse again ends the process: retrying it would never end."""
-    for error in failures:
-        if error.code() in {
+def _refuse_permanent(failures: Sequence[Undelivered], limits: RecordLimits) -> None:
+    """A record that the broker will refuse again ends the process: retrying it would never end.
+
+    One that is too large is made smaller where it can be, and the attempt is repeated.
+    """
+    too_large = [failed for failed in failures if failed.error.code() == KafkaError.MSG_SIZE_TOO_LARGE]
+    if too_large:
+        largest = max((failed.record for failed in too_large), key=lambda record: record.size)
+        if limits.refused(largest.topic, largest.size):
+            raise NotDelivered(f"{largest.topic} takes no record of {largest.size} bytes: it is made smaller")
+    for failed in failures:
+        if failed.error.code() in {
             KafkaError.MSG_SIZE_TOO_LARGE,
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
             KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -210,11 +235,15 @@ def _refuse_permanent(failures: Sequence[KafkaError]) -> None:
             KafkaError.UNKNOWN_TOPIC_OR_PART,
             KafkaError._UNKNOWN_TOPIC,
         }:
-            raise BrokerError(f"the broker refuses a record: {error}")
+            raise BrokerError(f"the broker refuses a record for {failed.record.topic}: {failed.error}")
 
 
 def create_delivery(
-    settings: KafkaSettings, delivery: str, transactional_id: str, limit: Limit = unlimited
+    settings: KafkaSettings,
+    delivery: str,
+    transactional_id: str,
+    limit: Limit = unlimited,
+    limits: RecordLimits | None = None,
 ) -> Delivery:
     """The delivery that the settings ask for: `exactly_once` or `at_least_once`.
 
@@ -225,7 +254,7 @@ def create_delivery(
 
     """
     if delivery == "at_least_once":
-        return AtLeastOnce(create_producer(settings, {}), settings.request_timeout, limit)
+        return AtLeastOnce(create_producer(settings, {}), settings.request_timeout, limit, limits)
     producer = create_producer(
         settings,
         {
@@ -237,6 +266,6 @@ def create_delivery(
         },
     )
     try:
-        return ExactlyOnce(producer, settings.request_timeout, limit)
+        return ExactlyOnce(producer, settings.request_timeout, limit, limits)
     except (KafkaException, BrokerError) as error:
         raise BrokerError(f"{settings.bootstrap_servers}: {error.args[0]}") from error

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from operator import methodcaller
 from typing import Any, cast
 
@@ -85,6 +86,20 @@ class OutputRecord:
     value: bytes | None
     headers: Headers = ()
     partition: int = -1
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
+
+
+@dataclass(frozen=True)
+class Undelivered:
+    """A record that the broker, or the client before it, did not take."""
+
+    error: KafkaError
+    record: OutputRecord
 
 
 def input_record(message: Message) -> InputRecord:
@@ -238,8 +253,8 @@ def create_admin(settings: KafkaSettings) -> AdminClient:
         raise ConfigurationError(f"the Kafka client's properties are refused: {error}") from error
 
 
-def produce_all(producer: Producer, records: Sequence[OutputRecord], failures: list[KafkaError]) -> None:
-    """Queue `records`; what the broker refuses lands in `failures` once the producer is flushed.
+def produce_all(producer: Producer, records: Sequence[OutputRecord], failures: list[Undelivered]) -> None:
+    """Queue `records`; what is refused lands in `failures`, at the latest once the producer is flushed.
 
     Blocks while librdkafka's own queue is full.
 
@@ -248,18 +263,22 @@ def produce_all(producer: Producer, records: Sequence[OutputRecord], failures: l
 
     """
 
-    def delivered(error: KafkaError | None, _: Message) -> None:
+    def delivered(record: OutputRecord, error: KafkaError | None, _: Message) -> None:
         if error is not None:
-            failures.append(error)
+            failures.append(Undelivered(error, record))
 
     for record in records:
         while True:
             try:
-                _produce(producer, record, delivered)
+                _produce(producer, record, partial(delivered, record))
                 break
             except BufferError:
                 producer.poll(0.1)
             except Exception as error:
+                cause = error.args[0] if error.args else None
+                if isinstance(cause, KafkaError) and cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    failures.append(Undelivered(cause, record))
+                    break
                 raise BrokerError(
                     f"a record of {len(record.value or b'')} bytes for {record.topic}: {error}"
                 ) from error

@@ -229,3 +229,52 @@ def test_links_are_followed_in_a_folder_that_a_person_named_and_in_no_other(
     with pytest.raises(Rejection) as caught:
         FolderReader(folder, 100, ()).read("linked.jpg")
     assert caught.value.reason is RejectionReason.FETCH_OUTSIDE_FOLDER
+
+
+class Swapping(FolderReader):
+    """A reader whose file is swapped or written in the middle of each of the first reads."""
+
+    def __init__(self, folder: Path, swap: Callable[[], object], times: int) -> None:
+        super().__init__(folder, 1000, pauses=())
+        self.swap, self.left = swap, times
+
+    def _meanwhile(self, size: int) -> None:
+        if self.left:
+            self.left -= 1
+            self.swap()
+
+
+@pytest.mark.parametrize("name", ["grows", "shrinks", "is written over"])
+def test_a_file_that_changes_while_it_is_read_is_read_again(folder: Path, name: str) -> None:
+    file = folder / "shirts" / "red.jpg"
+    new = {"grows": b"red shirt, longer", "shrinks": b"red", "is written over": b"RED SHIRT"}[name]
+    reader = Swapping(folder, lambda: file.write_bytes(new), 1)
+    assert reader.read("shirts/red.jpg", reader._meanwhile) == new
+
+
+def test_one_that_never_stands_still_is_its_own_fault(folder: Path) -> None:
+    file = folder / "shirts" / "red.jpg"
+    reader = Swapping(folder, lambda: file.write_bytes(file.read_bytes() + b"."), 99)
+    with pytest.raises(Rejection) as raised:
+        reader.read("shirts/red.jpg", reader._meanwhile)
+    assert raised.value.reason is RejectionReason.FETCH_UNREADABLE
+
+
+def test_a_link_that_is_turned_meanwhile_is_followed_where_it_then_leads(folder: Path) -> None:
+    reader = FolderReader(folder, 1000, pauses=())
+    (folder / "v1").mkdir()
+    (folder / "v2").mkdir()
+    (folder / "v1" / "a.jpg").write_bytes(b"one")
+    (folder / "v2" / "a.jpg").write_bytes(b"two")
+    current = folder / "current"
+    current.symlink_to("v1")
+    turned: list[None] = []
+
+    def turn(_: int) -> None:
+        if not turned:
+            turned.append(None)
+            (folder / "next").symlink_to("v2")
+            (folder / "next").replace(current)
+
+    assert reader.read("current/a.jpg", turn) in {b"one", b"two"}
+    assert reader.read("current/a.jpg") == b"two"

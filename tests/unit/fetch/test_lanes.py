@@ -230,3 +230,20 @@ def test_memory_is_waited_for_without_a_thread() -> None:
         assert fetches.out.empty()
         grants[0].release()
         assert len(fetches.get(4)) == 4
+
+
+def test_of_one_store_for_all_that_is_silent_nothing_is_given_up() -> None:
+    """Its images fail one after the other, and the first ones before it counts as down."""
+    with Lanes(LaneLimits(threads=4, per_host=4, patience=0.05, parks=True)) as lanes:
+        fetches = Fetches(lanes)
+        for number in range(30):
+            fetches.submit("store.test", str(number))
+        fetches.get(30)
+        fetches.failing["store.test"] = failed("store.test")
+        fetches.hanging["store.test"] = threading.Event()
+        for number in range(10):
+            fetches.submit("store.test", str(number))
+        threading.Timer(0.1, fetches.hanging["store.test"].set).start()
+        until(lambda: lanes.waiting() is not None, "waiting")
+        time.sleep(0.4)
+        assert fetches.out.empty()

@@ -235,3 +235,13 @@ def test_a_cloud_event_without_a_time_gets_no_younger_by_a_replay():
     attributes = {"specversion": "1.0", "id": "1", "source": "shop", "type": DELETED, "subject": "i"}
     sent_back = record(json.dumps(attributes).encode(), headers=[("mekiki.timestamp", b"1600000000000")])
     assert Parser(None)(sent_back).deleted_at.timestamp() == 1_600_000_000
+
+
+def test_a_value_over_the_limit_is_refused_unread():
+    parse = Parser(None, max_bytes=100)
+    with pytest.raises(Rejection) as raised:
+        parse(record(b"[" * 101))
+    assert raised.value.reason is RejectionReason.ENVELOPE_TOO_LARGE
+    with pytest.raises(Rejection) as raised:
+        parse(record(b"[" * 100))
+    assert raised.value.reason is RejectionReason.ENVELOPE_NOT_JSON

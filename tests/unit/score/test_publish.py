@@ -1,5 +1,6 @@
 """Outcomes to records."""
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from worker.score.outcome import PassedOver, PassOverReason, Rejected, Removal, 
 from worker.score.publish import Publisher
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import ENTRY, TIMESTAMP, dead_letter_record
+from worker.stream.record_limits import RecordLimits
 
 TOPICS = TopicSettings()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -163,3 +165,42 @@ def test_a_result_names_the_entry_of_a_record_of_several_alone():
 
 def test_what_is_passed_over_leaves_no_record():
     assert PUBLISH(record(), PassedOver(PassOverReason.TEST)) == []
+
+
+REJECTION = Rejection(RejectionReason.IMAGE_CORRUPT, "cut")
+
+
+def test_an_upload_that_is_rejected_takes_an_earlier_image_out_of_the_index():
+    """What is searchable has been judged as it is shown now: an accepted image lends it to no other."""
+    at = record(b"{}", offset=7)
+    letter, tombstone = PUBLISH(at, Rejected(REJECTION, EVENT))
+    assert letter == dead_letter_record(TOPICS.dead_letter, at, REJECTION)
+    assert (tombstone.topic, tombstone.key, tombstone.value) == (TOPICS.embedded, "目".encode(), None)
+    headers = dict(tombstone.headers)
+    assert headers["mekiki.reason"] == b"image.corrupt"
+    assert headers["mekiki.cause_time"] == NOW.isoformat().encode()
+
+
+def test_what_names_no_upload_takes_nothing_out():
+    assert len(PUBLISH(record(), Rejected(REJECTION))) == 1
+    deleted = ImageDeleted(type=DELETED, event_id="d", image_id="i", deleted_at=NOW)
+    assert len(PUBLISH(record(), Rejected(REJECTION, deleted))) == 1
+
+
+def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value():
+    limits = RecordLimits([TOPICS.dead_letter])
+    publish = Publisher(TOPICS, "tiny-1-abc", "space-1", Policy(), limits)
+    at = record(b"x" * 5000, headers=(("trace", b"y" * 5000),), offset=7)
+    (whole,) = publish(at, Rejected(REJECTION))
+    assert limits.refused(whole.topic, whole.size)
+    (letter,) = publish(at, Rejected(REJECTION))
+    headers = dict(letter.headers)
+    assert letter.value is None
+    assert headers["mekiki.value_bytes"] == b"5000"
+    assert headers["mekiki.value_sha256"] == hashlib.sha256(b"x" * 5000).hexdigest().encode()
+    assert headers["__streams.errors.offset"] == b"7"
+    assert headers["mekiki.reason"] == b"image.corrupt"
+    assert "trace" not in headers
+    assert letter.size < 2500
+    (small,) = publish(record(b"{}"), Rejected(REJECTION))
+    assert small.value == b"{}"

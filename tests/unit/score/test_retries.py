@@ -16,6 +16,7 @@ from worker.metrics import Metrics
 from worker.score.outcome import Parked, PassedOver, PassOverReason, Rejected, Removal, Verdict
 from worker.score.retries import Retries
 from worker.stream.kafka import InputRecord
+from worker.stream.record_limits import RecordLimits
 from worker.stream.retry import parked_record, read_note
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -86,10 +87,11 @@ class Worker:
 
     def __init__(self, topic, retry_for=3600.0):
         self.topic, self.now = topic, 10_000.0
-        self.metrics = Metrics(CollectorRegistry())
+        self.metrics, self.limits = Metrics(CollectorRegistry()), RecordLimits(["retry"])
         self.retries = Retries(
-            cast(Any, topic), cast(Any, topic), "retry", retry_for, 1.0, self.metrics, lambda: self.now
-        )
+            cast(Any, topic), cast(Any, topic), "retry", retry_for, 1.0, self.metrics, self.limits,
+            lambda: self.now,
+        )  # fmt: skip
         self.retries.take(cast(Any, topic), [TopicPartition("uploads", 0)])
 
     def commit(self, *entries):
@@ -305,3 +307,22 @@ def test_offsets_of_the_retry_topic_are_committed_again_before_they_expire(monke
     clock[0] += 4000
     assert [at.offset for at in worker.retries.kept_offsets([])] == [7]
     assert worker.retries.kept_offsets([]) == []
+
+
+def test_what_the_retry_topic_does_not_take_is_rejected_with_its_reason():
+    worker = Worker(Topic())
+    at, outcome = parked(5)
+    (told,) = worker.retries.applied([(replace(at, value=bytes(9000)), outcome)])
+    assert isinstance(told[1], Parked)
+    worker.limits.refused("retry", 9000)
+    ((_, told),) = worker.retries.applied([(replace(at, value=bytes(9000)), outcome)])
+    assert told == Rejected(FAILURE, outcome.event)
+    ((_, told),) = worker.retries.applied([parked(6)])
+    assert isinstance(told, Parked)
+
+
+def test_an_attempt_that_is_repeated_says_the_same():
+    worker = Worker(Topic())
+    first = worker.retries.applied([parked(5)])
+    worker.now += 1
+    assert worker.retries.applied([parked(5)]) == first

@@ -15,6 +15,7 @@ from worker.stream.kafka import (
     UNREADABLE_HEADERS,
     InputRecord,
     OutputRecord,
+    Undelivered,
     client_properties,
     create_admin,
     create_consumer,
@@ -99,9 +100,20 @@ def test_records_come_back_as_they_were_produced() -> None:
 
 
 def test_a_record_that_can_never_be_queued_ends_the_worker() -> None:
-    producer = create_producer(KafkaSettings(bootstrap_servers="127.0.0.1:9"), {"message.max.bytes": 1000})
+    producer = create_producer(KafkaSettings(bootstrap_servers="127.0.0.1:9"), {})
+    unheard: Any = (("header", object()),)
     with pytest.raises(BrokerError, match="a record of 2000 bytes for uploads"):
-        produce_all(producer, [OutputRecord("uploads", None, bytes(2000))], [])
+        produce_all(producer, [OutputRecord("uploads", None, bytes(2000), unheard)], [])
+
+
+def test_a_record_that_is_too_large_for_the_client_is_told_and_the_others_are_queued() -> None:
+    producer = create_producer(KafkaSettings(bootstrap_servers="127.0.0.1:9"), {"message.max.bytes": 1000})
+    failures: list[Undelivered] = []
+    large, small = OutputRecord("uploads", None, bytes(2000)), OutputRecord("uploads", None, b"small")
+    produce_all(producer, [large, small], failures)
+    assert [failed.record for failed in failures] == [large]
+    assert len(producer) == 1
+    producer.purge()
 
 
 @pytest.mark.parametrize("text", ["sasl.password", "ok=1\nno separator here"])
