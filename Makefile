@@ -10,7 +10,7 @@ TEST_FLAGS ?=
 # Unit tests share nothing; a file's tests stay together, since they share what is drawn and loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console bench-index test-chaos-index
+.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console bench-index test-chaos-index
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -31,6 +31,9 @@ test-integration: $(VENV)/.dev ## tests on a real Apache Kafka
 
 test-hostile: $(VENV)/.dev ## images made to cost, and decoders that die: docs/security.md
 	$(VENV)/bin/python -m pytest tests/hostile $(TEST_FLAGS)
+
+test-fuzz: $(VENV)/.dev ## a million events, manifests and searches that are nearly right
+	MEKIKI_FUZZ_INPUTS=1000000 $(VENV)/bin/python -m pytest tests/hostile/test_fuzz_inputs.py -s $(TEST_FLAGS)
 
 test-chaos: $(VENV)/.dev ## kill workers and the broker under load; MEKIKI_CHAOS_SEED repeats a run
 	$(VENV)/bin/python -m pytest tests/chaos -m chaos -s $(TEST_FLAGS)

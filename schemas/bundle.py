@@ -181,7 +181,12 @@ class BundleManifest(_Model):
         if not isinstance(data, dict):
             return data
         version = data.get("schema_version", 1 if "input" in data else 2)
-        return from_version_1(data) if version == 1 else data
+        if version != 1:
+            return data
+        try:
+            return from_version_1(data)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"it is no manifest of version 1: {error}") from error
 
     @property
     def embedding(self) -> EmbeddingHead | None:

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -27,24 +27,26 @@ def create_app(
     app = FastAPI(title="mekiki", docs_url=None, redoc_url=None)
 
     # HEAD as well as GET (RFC 9110, 9.1): load balancers and `wget --spider` ask with it.
-    def read_only(path: str) -> Callable[[Endpoint], Endpoint]:
+    def read_only(
+        path: str, response_class: type[Response], responses: dict[int | str, dict[str, Any]]
+    ) -> Callable[[Endpoint], Endpoint]:
         def serve(endpoint: Endpoint) -> Endpoint:
             app.head(path, include_in_schema=False)(endpoint)
-            return app.get(path)(endpoint)
+            return app.get(path, response_class=response_class, responses=responses)(endpoint)
 
         return serve
 
-    @read_only("/metrics")
+    @read_only("/metrics", PlainTextResponse, {200: {"description": "In the text format of Prometheus."}})
     def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     # Not in the thread pool, where a probe would wait behind searches and end a pod that works.
-    @read_only("/healthz")
+    @read_only("/healthz", JSONResponse, {503: {"description": "The loop stands still."}})
     async def healthz() -> JSONResponse:
         alive, why = health.alive()
         return JSONResponse({"alive": alive, "detail": why}, 200 if alive else 503)
 
-    @read_only("/readyz")
+    @read_only("/readyz", JSONResponse, {503: {"description": "What is missing."}})
     async def readyz() -> JSONResponse:
         ready, missing = health.ready()
         return JSONResponse({"ready": ready, "missing": missing}, 200 if ready else 503)

@@ -50,7 +50,9 @@ def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value(
         broker.wait_until_done(settings.kafka.group, topics.uploaded)
         assert running.get("/readyz")[0] == 200
     results = Results.read(broker, topics)
-    assert results.outcomes() == dict.fromkeys(places(sent), 1)
+    assert set(results.outcomes()) == places(sent)
+    if mode == "exactly_once":  # else, what was taken in the first attempt may come again, made smaller
+        assert set(results.outcomes().values()) == {1}
     assert len(results.moderated) == 2
     (large,) = of_key(results.dead, "large")
     assert large.value is None
@@ -59,7 +61,7 @@ def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value(
     assert large.header("__streams.errors.offset") == str(sent[1].offset).encode()
     (small,) = of_key(results.dead, "small")
     assert small.value == b"not json"
-    (over,) = of_key(results.dead, "over the limit")
+    over, *_ = of_key(results.dead, "over the limit")
     assert over.header("mekiki.reason") == b"envelope.too_large"
 
 

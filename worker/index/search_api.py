@@ -5,7 +5,7 @@ import binascii
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -60,7 +60,7 @@ def create_search_router(
     errors: dict[int | str, dict[str, Any]] = {
         status: {"model": SearchError} for status in (400, 404, 413, 503)
     }
-    body = {"required": True, "content": {"application/json": {"schema": SearchRequest.model_json_schema()}}}
+    body = {"required": True, "content": {"application/json": {"schema": _body_schema()}}}
 
     @router.post(
         "/search", response_model=SearchResponse, responses=errors, openapi_extra={"requestBody": body}
@@ -173,6 +173,23 @@ def _state(index: IndexBackend, caught_up: bool) -> IndexState:
         offsets=index.offsets(),
         caught_up=caught_up,
     )
+
+
+def _body_schema() -> dict[str, Any]:
+    """The request's schema in one piece: OpenAPI has no place for definitions that are put aside."""
+    schema = SearchRequest.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def inlined(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inlined(item) for item in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            return inlined(definitions[part["$ref"].rpartition("/")[2]])
+        return {key: inlined(value) for key, value in part.items()}
+
+    return cast(dict[str, Any], inlined(schema))
 
 
 def _json(status: int, model: BaseModel) -> JSONResponse:

@@ -41,6 +41,9 @@ _TRY_AGAIN = {
 }
 
 
+_FLUSH_SECONDS = 0.5
+
+
 class NotDelivered(MekikiError):
     """This attempt left nothing durable; the same outcomes may be delivered again."""
 
@@ -89,14 +92,13 @@ class ExactlyOnce:
         try:
             self._producer.begin_transaction()
             produce_all(self._producer, records, failures)
-            if failures:
-                raise KafkaException(failures[0].error)
             self._retrying(
                 "offsets cannot join the transaction",
                 lambda: self._producer.send_offsets_to_transaction(
                     list(offsets), consumer.consumer_group_metadata(), self._timeout
                 ),
             )
+            self._raise_if_refused(failures)
             self._retrying(
                 "the transaction cannot be committed",
                 lambda: self._producer.commit_transaction(self._timeout),
@@ -113,6 +115,19 @@ class ExactlyOnce:
                 self._producer.flush(self._timeout)
         except KafkaException as error:  # after a fatal error, which `deliver` has raised
             logger.warning("the transactional producer is closed unflushed: %s", error.args[0])
+
+    def _raise_if_refused(self, failures: Sequence[Undelivered]) -> None:
+        """Wait for what is produced: behind a record that was refused, others would never be sent.
+
+        Raises:
+            KafkaException: a record was.
+
+        """
+        deadline = time.monotonic() + self._timeout
+        while not failures and self._producer.flush(_FLUSH_SECONDS) > 0 and time.monotonic() < deadline:
+            pass
+        if failures:
+            raise KafkaException(failures[0].error)
 
     def _abort(self, cause: KafkaException) -> None:
         if cause.args[0].fatal():
@@ -164,8 +179,7 @@ class AtLeastOnce:
         self, records: Sequence[OutputRecord], offsets: Sequence[TopicPartition], consumer: Consumer
     ) -> None:
         """See Delivery. Outcomes that were produced for an attempt that failed later are not repeated."""
-        self._produce(self._without_acknowledged(records))
-        self._acknowledged |= Counter(records)
+        self._produce(records)
         self._commit(offsets, consumer)
         self._acknowledged.clear()
 
@@ -194,11 +208,12 @@ class AtLeastOnce:
 
     def _produce(self, records: Sequence[OutputRecord]) -> None:
         failures: list[Undelivered] = []
-        produce_all(self._producer, records, failures)
+        produce_all(self._producer, self._without_acknowledged(records), failures)
         with self._limit("a flush", self._timeout + GRACE):
             left = self._producer.flush(self._timeout)
         if left > 0:
             raise BrokerError(f"outcomes were not acknowledged within {self._timeout:g} s")
+        self._acknowledged |= Counter(records) - Counter(failed.record for failed in failures)
         _refuse_permanent(failures, self._limits)
         if failures:
             raise NotDelivered(str(failures[0].error))
