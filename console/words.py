@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import Producer
 
 from console.queue import Queue, Shown
 from schemas.events import ImageReference, ImageReviewed, InputPosition, Word
 from worker.errors import BrokerError, ConfigurationError
-from worker.stream.kafka import produce_all
+from worker.stream.kafka import Undelivered, produce_all
 from worker.stream.word import reviewed, word_record
 
 FindReference = Callable[[InputPosition], ImageReference | None]
@@ -38,9 +38,10 @@ class Words:
             raise ConfigurationError(
                 "the image's upload is not in the log any more: let it be uploaded again"
             )
-        event, failures = reviewed(verdict, reference, word, reviewer, reason), list[KafkaError]()
+        event, failures = reviewed(verdict, reference, word, reviewer, reason), list[Undelivered]()
         produce_all(self._producer, [word_record(verdict, event)], failures)
         if self._producer.flush(self._timeout) or failures:
-            raise BrokerError(f"the decision was not taken: {failures or 'no answer'}; send it again")
+            why_not = failures[0].error if failures else "no answer"
+            raise BrokerError(f"the decision was not taken: {why_not}; send it again")
         self._queue.note_word(verdict.image_id, reviewer, word)
         return event
