@@ -95,24 +95,7 @@ class Metrics:
         for reason in ("late", "cpu", "crashed"):
             self.decode_deaths.labels(reason)
 
-        # Stores that fail: how many hosts, whether they are waited for, and what comes back later.
-        self.fetch_hosts_down = Gauge(
-            "mekiki_fetch_down_hosts", "Hosts that are asked now and then only.", registry=registry
-        )
-        self.fetch_waiting = Gauge(
-            "mekiki_fetch_waiting_ratio", "1 while polling waits for stores that fail.", registry=registry
-        )
-        self.retry_parked = Counter(
-            "mekiki_retry_parked", "Events parked until their store serves.", ["reason"], registry=registry
-        )
-        self.retry_waiting = Gauge(
-            "mekiki_retry_waiting_events", "Parked events of the assigned partitions.", registry=registry
-        )
-        self.retry_oldest = Gauge(
-            "mekiki_retry_oldest_timestamp_seconds",
-            "Unix time at which the oldest of them was parked first; 0: there is none.",
-            registry=registry,
-        )
+        self._add_stores(registry)
 
         # codes: what was read, where the stage is on. Never what it says.
         self.codes_read = Counter("mekiki_codes_read", "Codes read in images.", ["format"], registry=registry)
@@ -243,3 +226,23 @@ class Metrics:
     def note_decoder_death(self, reason: str) -> None:
         """Count a decoder process that ended over an image: late, cpu or crashed."""
         self.decode_deaths.labels(reason).inc()
+
+    def _add_stores(self, registry: CollectorRegistry) -> None:
+        # Stores that fail: how many hosts, whether they are waited for, and what comes back later.
+        self.fetch_hosts_down = Gauge(
+            "mekiki_fetch_down_hosts", "Hosts that are asked now and then only.", registry=registry
+        )
+        self.fetch_waiting = Gauge(
+            "mekiki_fetch_waiting_ratio", "1 while polling waits for stores that fail.", registry=registry
+        )
+        self.retry_parked = Counter(
+            "mekiki_retry_parked", "Events parked until their store serves.", ["reason"], registry=registry
+        )
+        self.retry_waiting = Gauge(
+            "mekiki_retry_waiting_events", "Parked events of the assigned partitions.", registry=registry
+        )
+        self.retry_oldest = Gauge(
+            "mekiki_retry_oldest_timestamp_seconds",
+            "Unix time at which the oldest of them was parked first; 0: there is none.",
+            registry=registry,
+        )

@@ -124,8 +124,9 @@ class ExactlyOnce:
 
         """
         deadline = time.monotonic() + self._timeout
-        while not failures and self._producer.flush(_FLUSH_SECONDS) > 0 and time.monotonic() < deadline:
-            pass
+        with self._limit("a flush", self._timeout + GRACE):
+            while not failures and self._producer.flush(_FLUSH_SECONDS) > 0 and time.monotonic() < deadline:
+                pass
         if failures:
             raise KafkaException(failures[0].error)
 
