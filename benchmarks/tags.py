@@ -124,12 +124,13 @@ def measure(options: argparse.Namespace, path: Path) -> None:
 def resident(path: Path) -> float:
     """Gigabytes that a process of its own has at most, when it serves the forest."""
     code = (
-        "import resource, sys, numpy as np; from pathlib import Path\n"
+        "import numpy as np; from pathlib import Path\n"
         "from worker.model.forest.file import open_forest\n"
         "from worker.model.tag import ForestTagger\n"
         f"tagger = ForestTagger(open_forest(Path({str(path)!r})), 0.0, 0)\n"
         f"tagger(np.random.default_rng(0).normal(size=(512, {DIM})).astype('f4') / 14)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)\n"
+        "lines = Path('/proc/self/status').read_text().splitlines()\n"
+        "print(next(int(line.split()[1]) for line in lines if line.startswith('VmHWM')) / 1e6)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
