@@ -46,7 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--bare", type=int, default=4000, help="vectors that bare NGT searches and appends")
     flags = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         for name, value in run(flags, Path(folder)):
             print(
                 f"{name:<42}{value:>14,.4g}" if isinstance(value, float) else f"{name:<42}{value:>14}",
