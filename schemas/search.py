@@ -70,10 +70,13 @@ class SearchErrorReason(StrEnum):
     TOO_LARGE = "request.too_large"
     UNKNOWN_IMAGE = "index.unknown_image"
     NOT_READY = "index.not_ready"
+    BUSY = "request.busy"
+    TIMEOUT = "request.timeout"
+    UNAUTHORIZED = "request.unauthorized"
 
 
 class SearchError(_Model):
-    """The body of a 400, 404, 413 or 503 answer."""
+    """The body of a 400, 401, 404, 408, 413, 415, 421 or 503 answer."""
 
     reason: SearchErrorReason | RejectionReason
     detail: str

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from starlette.types import ASGIApp
 
+from worker.door import Door, DoorLimits, Keys
 from worker.errors import ConfigurationError
 from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
@@ -23,7 +25,7 @@ from worker.model.embed import embed
 from worker.role_names import INDEX, SCORE
 from worker.score.compose import build_score_role
 from worker.score.role import ASSIGNED, MOVING
-from worker.settings import FetchSettings, Settings, index_group
+from worker.settings import FetchSettings, HttpSettings, Settings, index_group
 from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.lag import LOOKING, LagProbe
 from worker.watchdog import GRACE, Watchdog
@@ -64,6 +66,23 @@ def create_metrics(role: str, bundle: Bundle) -> Metrics:
     metrics = Metrics(registry)
     metrics.build_info.labels(role, version("mekiki"), bundle.id, bundle.model.provider).set(1)
     return metrics
+
+
+def create_door(http: HttpSettings) -> Callable[[ASGIApp], ASGIApp]:
+    """The door of the HTTP server: see worker.door.
+
+    Raises:
+        ConfigurationError: http.keys_file has no good key.
+
+    """
+    limits = DoorLimits(
+        body=int(http.max_body_bytes),
+        memory=int(http.max_memory),
+        body_seconds=http.body_timeout,
+        hosts=frozenset(name.lower() for name in http.allowed_hosts),
+    )
+    keys = None if http.keys_file is None else Keys(http.keys_file)
+    return lambda app: Door(app, limits, keys)
 
 
 def _ready(health: Health) -> float:
@@ -130,6 +149,7 @@ def compose(
             topic, group = groups[name]
             reader = create_consumer(settings.kafka, {**LOOKING, "group.id": group})
             stack.enter_context(LagProbe(create_admin(settings.kafka), reader, topic, group, metrics))
-        app = create_app(CombinedHealth(healths), metrics.registry, routers)
-        server = stack.enter_context(HttpServer(app, settings.http.host, settings.http.port))
+        app = create_app(CombinedHealth(healths), metrics.registry, routers, create_door(settings.http))
+        http = settings.http
+        server = stack.enter_context(HttpServer(app, http.host, http.port, http.max_connections))
         yield Process(roles, server.port, watchdog, settings.score.drain_timeout)

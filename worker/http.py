@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from worker.errors import ConfigurationError
@@ -21,10 +22,15 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def create_app(
-    health: HealthReport, registry: CollectorRegistry, routers: Iterable[APIRouter] = ()
+    health: HealthReport,
+    registry: CollectorRegistry,
+    routers: Iterable[APIRouter] = (),
+    door: Callable[[ASGIApp], ASGIApp] | None = None,
 ) -> FastAPI:
-    """The application of one role."""
+    """The application of one role; `door` stands in front of it."""
     app = FastAPI(title="mekiki", docs_url=None, redoc_url=None)
+    if door is not None:
+        app.add_middleware(door)
 
     # HEAD as well as GET (RFC 9110, 9.1): load balancers and `wget --spider` ask with it.
     def read_only(

@@ -350,6 +350,33 @@ class HttpSettings(_Section):
     host: str = Field("127.0.0.1", description="0.0.0.0 to be reached from other machines")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(9464, description="0: any free port")
     max_body_bytes: Bytes = Field(ByteSize(32_000_000), description="of a search request")
+    max_memory: Bytes = Field(
+        ByteSize(64_000_000), description="of bodies over 64 kB that are on their way or worked on, in bytes"
+    )
+    body_timeout: Seconds = Field(10.0, description="seconds until a body is there")
+    max_connections: Count = Field(256, description="at once; the one that is idle for longest gives way")
+    image_searches: Count = Field(
+        16, description="by image, waiting or worked on, at once; half of them of one client"
+    )
+    keys_file: Path | None = Field(
+        None,
+        description="lines of NAME SHA256-of-key, in hex: without such a bearer key nobody searches. Read "
+        "again when it changes. Probes and metrics stay open",
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="names in Host beside addresses and names of private networks (no dot, .svc, .local, "
+        ".internal)",
+    )
+
+    @model_validator(mode="after")
+    def _a_body_fits(self) -> Self:
+        if self.max_body_bytes > self.max_memory:
+            raise ValueError(
+                f"max_body_bytes {int(self.max_body_bytes)} is over max_memory {int(self.max_memory)}"
+            )
+        return self
+
     liveness_timeout: Seconds = Field(
         60.0, description="seconds without a turn of the loop until /healthz fails"
     )

@@ -86,5 +86,8 @@ def build_index_role(
         request_timeout=settings.kafka.request_timeout,
         limit=limit,
     )
-    router = create_search_router(backend, embedder, role.is_caught_up, metrics, settings.http.max_body_bytes)
+    http = settings.http
+    router = create_search_router(
+        backend, embedder, role.is_caught_up, metrics, http.max_body_bytes, http.image_searches
+    )
     return role, router

@@ -4,12 +4,11 @@ import base64
 import binascii
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
@@ -27,9 +26,17 @@ from worker.errors import MekikiError, Rejection
 from worker.index.backend import IndexBackend
 from worker.index.change import unit_vector
 from worker.index.neighbour import Neighbour
+from worker.index.turns import NoTurn, Turns
 from worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)
+
+# One decoder child works for all: a second search may parse its body meanwhile.
+_IMAGES_AT_ONCE = 2
+# Bodies of up to so many bytes are read at once, larger ones where searches by image are.
+_LIGHT = 65_536
+_OTHERS_AT_ONCE = 16
+_MOST_OTHERS = 256
 
 Embedder = Callable[[bytes], NDArray[np.float32]]
 
@@ -50,15 +57,19 @@ def create_search_router(
     is_ready: Callable[[], bool],
     metrics: Metrics,
     max_body_bytes: int,
+    image_searches: int = 16,
 ) -> APIRouter:
     """The routes over `index`.
 
-    `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
+    `embedder` gives the float32 [dim] vector of an encoded image, from any thread. At most `image_searches`
+    by image wait or are worked on, half of them of one client.
     """
     router = APIRouter()
+    by_image = Turns(_IMAGES_AT_ONCE, image_searches, max(1, image_searches // 2))
+    others = Turns(_OTHERS_AT_ONCE, _MOST_OTHERS, _MOST_OTHERS)
     search = _Search(index, embedder, is_ready, metrics)
     errors: dict[int | str, dict[str, Any]] = {
-        status: {"model": SearchError} for status in (400, 404, 413, 503)
+        status: {"model": SearchError} for status in (400, 401, 404, 408, 413, 415, 503)
     }
     body = {"required": True, "content": {"application/json": {"schema": _body_schema()}}}
 
@@ -68,11 +79,20 @@ def create_search_router(
     async def post_search(request: Request) -> JSONResponse:
         try:
             raw = await _bounded_body(request, max_body_bytes)
-            return _json(200, await run_in_threadpool(search, raw))
+            # A search by image costs a hundred times one by id or vector: they have turns of their own.
+            asked = _parse(raw) if len(raw) <= _LIGHT else raw
+            turns = by_image if isinstance(asked, bytes) or asked.image is not None else others
+            client = request.client.host if request.client else ""
+            return _json(200, await turns.run(client, search, asked))
+        except NoTurn:
+            metrics.search_errors.labels(SearchErrorReason.BUSY.value).inc()
+            busy = SearchError(reason=SearchErrorReason.BUSY, detail="too many searches wait: ask again")
+            return _json(503, busy, {"Retry-After": "1"})
         except SearchRefused as refused:
             metrics.search_errors.labels(refused.reason.value).inc()
             return _json(refused.status, SearchError(reason=refused.reason, detail=refused.detail))
 
+    @router.head("/index", include_in_schema=False)
     @router.get("/index", response_model=IndexState)
     def get_index() -> IndexState:
         return _state(index, is_ready())
@@ -91,7 +111,7 @@ class _Search:
         self._is_ready = is_ready
         self._metrics = metrics
 
-    def __call__(self, raw: bytes) -> SearchResponse:
+    def __call__(self, asked: SearchRequest | bytes) -> SearchResponse:
         began = time.perf_counter()
         if not self._is_ready():
             raise SearchRefused(
@@ -99,7 +119,7 @@ class _Search:
                 SearchErrorReason.NOT_READY,
                 "the index is still reading the log; ask again when /readyz says so",
             )
-        request = _parse(raw)
+        request = _parse(asked) if isinstance(asked, bytes) else asked
         kind = request.kind()
         snapshot = self._index.snapshot()
         found = self._neighbours(request)
@@ -151,12 +171,13 @@ def _parse(raw: bytes) -> SearchRequest:
 
 async def _bounded_body(request: Request, limit: int) -> bytes:
     """The body of at most `limit` bytes; no more than that is ever held."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
             raise SearchRefused(413, SearchErrorReason.TOO_LARGE, f"the body has more than {limit} bytes")
-    return bytes(body)
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _state(index: IndexBackend, caught_up: bool) -> IndexState:
@@ -192,5 +213,5 @@ def _body_schema() -> dict[str, Any]:
     return cast(dict[str, Any], inlined(schema))
 
 
-def _json(status: int, model: BaseModel) -> JSONResponse:
-    return JSONResponse(model.model_dump(mode="json"), status)
+def _json(status: int, model: BaseModel, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(model.model_dump(mode="json"), status, headers)

@@ -1,0 +1,188 @@
+"""Clients that want to keep others out: throughout, probes are answered, others search, memory is bounded.
+
+Bounds: resident memory of the process and its decoder under 500 MB, a probe under 200 ms and a search of
+others under 1 s (the median of a window; the machine of the test may be busy with other work, which one
+answer alone cannot tell from ours).
+"""
+
+import base64
+import http.client
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+
+import psutil
+import pytest
+from PIL import Image
+
+from tests import images
+
+MEMORY, PROBE, SEARCH = 500e6, 0.2, 1.0
+HEAD = b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@dataclass
+class Seen:
+    """What clients of good will saw, in seconds, and the most memory, in bytes."""
+
+    probes: list[float] = field(default_factory=list)
+    searches: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    memory: int = 0
+
+
+class Searched:
+    """A running server, and clients of good will, who come from another address than attackers."""
+
+    def __init__(self, port: int, process: psutil.Process) -> None:
+        self.port = port
+        self.process = process
+
+    def ask(self, method: str, path: str, body: object = None, source: str = "127.0.0.2") -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, 40, (source, 0))
+        with closing(connection):
+            data = None if body is None else json.dumps(body).encode()
+            connection.request(method, path, data, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+
+    def attack(self, announced: int | None = None, sent: bytes = b"") -> socket.socket:
+        """A connection with a request that is not whole."""
+        connection = socket.create_connection(("127.0.0.1", self.port), 5)
+        if announced is not None:
+            connection.sendall(HEAD + f"Content-Length: {announced}\r\n\r\n".encode())
+        with suppress(OSError):  # it may have been shown the door meanwhile
+            connection.sendall(sent)
+        return connection
+
+    def memory(self) -> int:
+        return sum(one.memory_info().rss for one in (self.process, *self.process.children(recursive=True)))
+
+    @contextmanager
+    def watched(self) -> Iterator[Seen]:
+        """Ask as a probe and a client would, again and again, until the end."""
+        seen, end = Seen(memory=self.memory()), threading.Event()
+
+        def again(times: list[float], method: str, path: str, body: object = None) -> None:
+            while not end.is_set():
+                began = time.monotonic()
+                try:
+                    if (status := self.ask(method, path, body)) != 200:
+                        seen.failures.append(f"{path}: {status}")
+                except OSError as error:
+                    seen.failures.append(f"{path}: {error!r}")
+                times.append(time.monotonic() - began)
+                seen.memory = max(seen.memory, self.memory())
+                end.wait(0.05)
+
+        with ThreadPoolExecutor(3) as clients:
+            asked = [
+                clients.submit(again, seen.probes, "GET", "/healthz"),
+                clients.submit(again, seen.searches, "POST", "/search", {"image_id": "i1", "k": 5}),
+            ]
+            try:
+                yield seen
+            finally:
+                end.set()
+            for one in asked:
+                one.result()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searched]:
+    command = [sys.executable, "-m", "tests.searched_server", str(tmp_path_factory.mktemp("index"))]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    assert process.stdout
+    try:
+        yield Searched(int(process.stdout.readline()), psutil.Process(process.pid))
+    finally:
+        process.stdin.close()
+        process.wait(20)
+
+
+def big_picture() -> dict[str, object]:
+    """Costly to decode, and a body of little size."""
+    picture = images.encoded(Image.new("RGB", (2500, 2500), (200, 30, 30)), "PNG")
+    return {"image": base64.b64encode(picture).decode(), "k": 1}
+
+
+def idle_bodies(server: Searched, stack: ExitStack) -> None:
+    """100 bodies of 30 MB, of which all but the end comes."""
+    most = b" " * 8_000_000
+    with ThreadPoolExecutor(10) as attackers:
+        for connection in attackers.map(lambda _: server.attack(30_000_000, most), range(100)):
+            stack.callback(connection.close)
+
+
+def idle_connections(server: Searched, stack: ExitStack) -> None:
+    for _ in range(1010):
+        stack.callback(server.attack().close)
+
+
+def slow_heads(server: Searched, stack: ExitStack) -> None:
+    for number in range(300):
+        stack.callback(server.attack(sent=HEAD[: 10 + number % 40]).close)
+
+
+def small_bodies_that_do_not_end(server: Searched, stack: ExitStack) -> None:
+    for _ in range(300):
+        stack.callback(server.attack(70_000, b" " * 65_000).close)
+
+
+def searches_by_image(server: Searched, stack: ExitStack) -> None:
+    body = big_picture()
+    with ThreadPoolExecutor(48) as attackers:
+        found = [attackers.submit(server.ask, "POST", "/search", body, "127.0.0.3") for _ in range(48)]
+        assert {one.result() for one in found} <= {200, 400, 503}
+
+
+ATTACKS: list[Callable[[Searched, ExitStack], None]] = [
+    idle_bodies,
+    idle_connections,
+    slow_heads,
+    small_bodies_that_do_not_end,
+    searches_by_image,
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_others_are_served_throughout(searched: Searched, attack: Callable[..., None]) -> None:
+    with ExitStack() as stack, searched.watched() as seen:
+        attack(searched, stack)
+        time.sleep(1.5)
+    shown = (
+        f"{attack.__name__}: {seen.memory / 1e6:.0f} MB, probes {statistics.median(seen.probes) * 1000:.0f} "
+        f"(most {max(seen.probes) * 1000:.0f}) ms, searches {statistics.median(seen.searches) * 1000:.0f} "
+        f"(most {max(seen.searches) * 1000:.0f}) ms"
+    )
+    print(shown)
+    assert not seen.failures, shown
+    assert len(seen.probes) > 5, shown
+    assert seen.memory < MEMORY, shown
+    assert statistics.median(seen.probes) < PROBE, shown
+    assert statistics.median(seen.searches) < SEARCH, shown
+
+
+def test_a_search_by_image_of_somebody_else_has_its_turn(searched: Searched) -> None:
+    body, small = big_picture(), {"image": base64.b64encode(images.jpeg(1)).decode(), "k": 1}
+    with ThreadPoolExecutor(48) as attackers:
+        found = [attackers.submit(searched.ask, "POST", "/search", body, "127.0.0.3") for _ in range(48)]
+        time.sleep(0.2)
+        assert searched.ask("POST", "/search", small) == 200
+        assert {one.result() for one in found} <= {200, 400, 503}
+
+
+def test_it_serves_as_before_when_all_is_over(searched: Searched) -> None:
+    assert searched.ask("HEAD", "/index") == 200
+    assert searched.ask("POST", "/search", {"image_id": "i2"}) == 200
+    assert searched.memory() < MEMORY
