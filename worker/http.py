@@ -4,7 +4,8 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -63,7 +64,7 @@ def create_app(
 
 
 def _giving_way(most: int) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol with at most `most` connections: the one that has been idle for longest gives way.
+    """Uvicorn's protocol with at most `most` connections: of the busiest address, the longest idle goes.
 
     Who opens connections and says nothing cannot keep a probe out, nor take all file descriptors.
     """
@@ -78,9 +79,22 @@ def _giving_way(most: int) -> type[asyncio.Protocol]:
                 ]
                 idle = [one for one in others if one.cycle is None or one.cycle.response_complete]
                 if others:
-                    min(idle or others, key=lambda one: float(one.begun)).transport.abort()
+                    _first_to_go(idle or others).transport.abort()
 
     return GivingWay
+
+
+def _first_to_go(connections: Sequence[Any]) -> Any:
+    addresses = Counter(_address_of(one) for one in connections)
+    crowd = max(addresses.values())
+    return min(
+        (one for one in connections if addresses[_address_of(one)] == crowd),
+        key=lambda one: float(one.begun),
+    )
+
+
+def _address_of(connection: Any) -> str:
+    return connection.client[0] if connection.client else ""
 
 
 class HttpServer:
