@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, NearDuplicate, derived_event_id
@@ -13,6 +14,7 @@ from worker.metrics import Metrics
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import dead_letter_record
 from worker.stream.kafka import InputRecord, OutputRecord
+from worker.stream.trace_context import trace_headers, with_missing
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,8 @@ class Updates:
             change = self._parse(record)
         except Rejection as rejection:
             self._metrics.index_rejections.labels(rejection.reason.value).inc()
-            return dead_letter_record(self._topics.index_dead_letter, record, rejection)
+            dead = dead_letter_record(self._topics.index_dead_letter, record, rejection)
+            return replace(dead, headers=with_missing(dead.headers, trace_headers(record)))
         if isinstance(change, OfAnotherSpace):
             self._metrics.index_passed_over.labels(OTHER_SPACE).inc()
             self._tell(change)
@@ -134,4 +137,5 @@ class Updates:
             ),
             indexed_at=datetime.now(UTC),
         )
-        return OutputRecord(self._topics.index_updated, record.key, event.model_dump_json().encode())
+        value = event.model_dump_json().encode()
+        return OutputRecord(self._topics.index_updated, record.key, value, trace_headers(record))

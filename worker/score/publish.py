@@ -26,6 +26,7 @@ from worker.stream.dead_letter import REASON, dead_letter_record, without_value
 from worker.stream.kafka import Headers, InputRecord, OutputRecord
 from worker.stream.record_limits import RecordLimits
 from worker.stream.retry import parked_record
+from worker.stream.trace_context import trace_headers, with_missing
 
 PREFERENCE = "preference"
 
@@ -52,14 +53,23 @@ class Publisher:
         self._policy_sha256 = policy_sha256(policy)
 
     def __call__(self, record: InputRecord, outcome: Outcome) -> list[OutputRecord]:
-        """The records that make `outcome` of `record` known."""
+        """The records that make `outcome` of `record` known, in the trace of `record`."""
+        if isinstance(outcome, Parked):  # as it came: it comes back
+            assert outcome.parking is not None
+            return [parked_record(self._topics.retry, record, outcome.parking, outcome.failure)]
+        trace = trace_headers(record)
+        return [
+            replace(made, headers=with_missing(made.headers, trace))
+            for made in self._records(record, outcome)
+        ]
+
+    def _records(
+        self, record: InputRecord, outcome: Rejected | PassedOver | Removal | Verdict
+    ) -> list[OutputRecord]:
         if isinstance(outcome, Rejected):
             return self._rejected(record, outcome)
         if isinstance(outcome, PassedOver):
             return []
-        if isinstance(outcome, Parked):
-            assert outcome.parking is not None
-            return [parked_record(self._topics.retry, record, outcome.parking, outcome.failure)]
         if isinstance(outcome, Removal):
             deleted = outcome.event
             tombstone = self._tombstone(record, deleted.event_id, deleted.image_id, deleted.deleted_at)
@@ -76,6 +86,8 @@ class Publisher:
     def _rejected(self, record: InputRecord, outcome: Rejected) -> list[OutputRecord]:
         """A dead letter; and an earlier image of an upload that is rejected must not stay searchable."""
         letter = dead_letter_record(self._topics.dead_letter, record, outcome.rejection)
+        # Before it is measured: what was refused must not seem to fit.
+        letter = replace(letter, headers=with_missing(letter.headers, trace_headers(record)))
         records = [letter if self._limits.fits(letter) else without_value(letter)]
         if isinstance(outcome.event, ImageUploaded):
             event = outcome.event

@@ -204,3 +204,16 @@ def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value():
     assert letter.size < 2500
     (small,) = publish(record(b"{}"), Rejected(REJECTION))
     assert small.value == b"{}"
+
+
+def test_every_outcome_is_in_the_trace_of_its_event():
+    parent = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    event = record(headers=(("traceparent", parent),))
+    removal = Removal(ImageDeleted(type=DELETED, event_id="d", image_id="i", deleted_at=NOW))
+    rejected = Rejected(Rejection(RejectionReason.SOURCE_EMPTY, "empty"))
+    for outcome in (verdict("accept"), verdict("block"), removal, rejected):
+        records = PUBLISH(event, outcome)
+        assert records
+        for made in records:
+            assert [value for name, value in made.headers if name == "traceparent"] == [parent]
+            assert [value for name, value in made.headers if name == "ce_traceparent"] == [parent]
