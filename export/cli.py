@@ -41,6 +41,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_train_tags(models)
     _add_train_autoencoder(models)
     _add_train_preference(models)
+    _add_train_attributes(models)
     evaluate = subparsers.add_parser("evaluate", help="measure trained models and write reports")
     kinds = evaluate.add_subparsers(metavar="WHAT", required=True)
     _add_evaluate_alocc(kinds)
@@ -281,6 +282,28 @@ def _add_train_preference(models: "argparse._SubParsersAction[argparse.ArgumentP
     _add_data_arguments(parser)
     _add_copies_argument(parser)
     parser.set_defaults(func=partial(_run, "export.preference.command:train_preference_command"))
+
+
+def _add_train_attributes(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = models.add_parser(
+        "attributes",
+        help="vectors that a search adds and takes off: colours, expressions, ...",
+        description="Learn to show what labels say in the vector that search uses, and leave an embedding "
+        "Part with a vector for each label, for `plus` and `minus` of POST /search.",
+    )
+    parser.add_argument("--labels", required=True, nargs="+", metavar="SOURCE", help="labels are the values")
+    parser.add_argument("--encoder", metavar="RUN", help="the --out of mekiki train embedding")
+    parser.add_argument("--weights", metavar="FILE", help="or those of a mobilenet_v2, or torchvision")
+    parser.add_argument(
+        "--preprocess", choices=["tensorflow", "torchvision"], help="pixels as the weights want them"
+    )
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--name", default="attributes", help="of the space that the vectors lie in")
+    parser.add_argument("--minimum-count", type=int, default=5, help="images that a value needs")
+    parser.add_argument("--seed", type=int, default=0)
+    _add_data_arguments(parser)
+    _add_copies_argument(parser)
+    parser.set_defaults(func=partial(_run, "export.attributes.command:train_attributes_command"))
 
 
 def _add_evaluate_alocc(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

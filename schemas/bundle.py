@@ -5,12 +5,15 @@ A bundle is a directory: `manifest.json` (this model), ONNX graphs with preproce
 """
 
 import hashlib
+import operator
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args
 
+import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from schemas.policy import CODE_SCORES, Policy
+from schemas.vector import Vector
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file name, no path")]
@@ -108,6 +111,23 @@ class EmbeddingHead(_Model):
     near_duplicate_distance: Annotated[
         float, Field(ge=0, le=2, description="cosine distance up to which two images are near-duplicates")
     ]
+    # Left out where there are none, so that such a manifest is what it was before there were attributes.
+    attributes: Annotated[
+        dict[str, Vector],
+        Field(
+            description="vectors of the space that a search may add or take off, by name",
+            exclude_if=operator.not_,
+        ),
+    ] = {}
+
+    @model_validator(mode="after")
+    def _attributes_lie_in_the_space(self) -> Self:
+        for name, vector in self.attributes.items():
+            if vector.dim != self.dim:
+                raise ValueError(f"the attribute {name!r} has {vector.dim} numbers, the space {self.dim}")
+            if not np.isfinite(vector.to_array()).all():
+                raise ValueError(f"the attribute {name!r} has values that are not finite")
+        return self
 
 
 class ScoreHead(_Model):

@@ -10,6 +10,7 @@ from schemas.rejection import RejectionReason
 from schemas.vector import Vector
 
 MAX_RESULTS = 1000
+MAX_TERMS = 16
 
 CosineDistance = Annotated[float, Field(ge=0, le=2, description="cosine distance, 0 to 2")]
 
@@ -18,16 +19,33 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Term(_Model):
+    """What is added to a query or taken off: an attribute of the bundle, or the vector of an image."""
+
+    attribute: Annotated[str, Field(min_length=1, description="GET /index names them")] | None = None
+    image_id: Identifier | None = None
+    weight: Annotated[float, Field(gt=0, le=100)] = 1.0
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.attribute is None) == (self.image_id is None):
+            raise ValueError("exactly one of attribute and image_id must be given")
+        return self
+
+
 class SearchRequest(_Model):
     """`POST /search`: what to search by, and how many results.
 
     Exactly one of `image`, `image_id` and `vector` is given. By `image_id`, the image itself is not
-    among the results.
+    among the results. Terms of `plus` and `minus` change what is searched by: the query, of length 1, and
+    each term times its weight are added up.
     """
 
     image: Annotated[str, Field(description="base64 of an encoded image, such as a JPEG file")] | None = None
     image_id: Identifier | None = None
     vector: Annotated[Vector, Field(description="of the index's space; need not be normalised")] | None = None
+    plus: Annotated[list[Term], Field(max_length=MAX_TERMS)] = []
+    minus: Annotated[list[Term], Field(max_length=MAX_TERMS)] = []
     k: Annotated[int, Field(ge=1, le=MAX_RESULTS, description="most results")] = 10
     radius: Annotated[CosineDistance, Field(description="results are no farther than this")] | None = None
 
@@ -69,6 +87,7 @@ class SearchErrorReason(StrEnum):
     INVALID_REQUEST = "request.invalid"
     TOO_LARGE = "request.too_large"
     UNKNOWN_IMAGE = "index.unknown_image"
+    UNKNOWN_ATTRIBUTE = "request.unknown_attribute"
     NOT_READY = "index.not_ready"
     BUSY = "request.busy"
     TIMEOUT = "request.timeout"
@@ -89,6 +108,7 @@ class IndexState(_Model):
     tail: Annotated[int, Field(ge=0, description="changes that no generation holds yet")]
     space: str
     dim: int
+    attributes: Annotated[list[str], Field(description="that terms of a search may name")] = []
     topic: str
     generation: str | None
     generation_age_seconds: Annotated[

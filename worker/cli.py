@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add(INDEX, _run, "keep the search index and answer searches").set_defaults(roles=(INDEX,))
     add("run", _run, "both roles in one process").set_defaults(roles=(SCORE, INDEX))
     _add_folder_commands(add)
+    _add_search(add)
     add("console", _console, "a page to see decisions, overrule them and try thresholds")
     add("check", _check, "look at settings, bundle, broker and topics; say what is wrong")
     topics = commands.add_parser("topics", help="the Kafka topics").add_subparsers(required=True)
@@ -146,6 +147,23 @@ def _add_folder_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     copies.add_argument(
         "--candidates", type=_positive, metavar="N", help="nearest images by vector that are looked at (20)"
     )
+
+
+def _add_search(add: Callable[..., argparse.ArgumentParser]) -> None:
+    search = add("search", _search, "ask a running index: the images like one, plus and minus attributes")
+    asked = search.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--image", type=Path, metavar="FILE")
+    asked.add_argument("--image-id", metavar="ID", help="of an image in the index, which is left out")
+    for sign in ("plus", "minus"):
+        search.add_argument(
+            f"--{sign}",
+            action="append",
+            default=[],
+            metavar="TERM",
+            help="an attribute of the bundle, or image:ID; with a weight as NAME=0.5",
+        )
+    search.add_argument("--k", type=_positive, default=10, metavar="N", help="most results (10)")
+    search.add_argument("--url", help="of the index role (http.host and http.port)")
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -238,6 +256,17 @@ def _duplicates(settings: Settings, options: argparse.Namespace, console: Consol
         except OSError as error:
             raise StageError(f"--out {options.out}, or the folder for temporary files: {error}") from error
     console.print(f"{counts['group']} groups, {counts['pair']} pairs, {counts['rejection']} files left out")
+    return 0
+
+
+def _search(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker.search import ask, build_request  # noqa: PLC0415
+
+    request = build_request(options.image, options.image_id, options.plus, options.minus, options.k)
+    answer = ask(options.url or f"http://{settings.http.host}:{settings.http.port}", request)
+    for result in answer.results:
+        print(f"{result.distance:.4f}\t{result.image_id}")  # noqa: T201 - what the command answers
+    console.print(f"{len(answer.results)} images of {answer.space} in {answer.took_ms:.0f} ms")
     return 0
 
 

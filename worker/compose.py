@@ -135,6 +135,7 @@ def compose(
                 head.dim,
                 head.near_duplicate_distance,
                 watchdog.limit,
+                {name: vector.to_array() for name, vector in head.attributes.items()},
             )
             routers.append(router)
         for name, health in healths.items():

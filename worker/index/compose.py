@@ -1,6 +1,6 @@
 """Builds the index role from the settings: the one place where its real parts meet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from fastapi import APIRouter
@@ -35,12 +35,13 @@ def build_index_role(
     dim: int,
     near_duplicate_distance: float,
     limit: Limit,
+    attributes: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> tuple[IndexRole, APIRouter]:
     """The index role, owner of `index.directory` from now on, and the router of its search API.
 
     `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
-    `near_duplicate_distance` is the bundle's; the settings' own wins. The role's `run` closes what
-    is opened here.
+    `near_duplicate_distance` is the bundle's; the settings' own wins. `attributes` are those
+    that searches may name, float32 [dim]. The role's `run` closes what is opened here.
 
     Raises:
         IndexDirectoryError: the directory is owned by another process, or of another space.
@@ -88,6 +89,7 @@ def build_index_role(
     )
     http = settings.http
     router = create_search_router(
-        backend, embedder, role.is_caught_up, metrics, http.max_body_bytes, http.image_searches
+        backend, embedder, role.is_caught_up, metrics, http.max_body_bytes,
+        http.image_searches, attributes,
     )
     return role, router

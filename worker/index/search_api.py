@@ -4,7 +4,7 @@ import base64
 import binascii
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from schemas.search import (
     SearchRequest,
     SearchResponse,
     SearchResult,
+    Term,
 )
 from worker.errors import MekikiError, Rejection
 from worker.index.backend import IndexBackend
@@ -37,6 +38,8 @@ _IMAGES_AT_ONCE = 2
 _LIGHT = 65_536
 _OTHERS_AT_ONCE = 16
 _MOST_OTHERS = 256
+# Of a query of length 1: what is left of it by rounding alone has no direction.
+_NOTHING_LEFT = 1e-4
 
 Embedder = Callable[[bytes], NDArray[np.float32]]
 
@@ -58,16 +61,19 @@ def create_search_router(
     metrics: Metrics,
     max_body_bytes: int,
     image_searches: int = 16,
+    attributes: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> APIRouter:
     """The routes over `index`.
 
     `embedder` gives the float32 [dim] vector of an encoded image, from any thread. At most `image_searches`
-    by image wait or are worked on, half of them of one client.
+    by image wait or are worked on, half of them of one client. `attributes` are float32 [dim] by name, of any
+    length.
     """
     router = APIRouter()
+    known = attributes or {}
     by_image = Turns(_IMAGES_AT_ONCE, image_searches, max(1, image_searches // 2))
     others = Turns(_OTHERS_AT_ONCE, _MOST_OTHERS, _MOST_OTHERS)
-    search = _Search(index, embedder, is_ready, metrics)
+    search = _Search(index, embedder, is_ready, metrics, known)
     errors: dict[int | str, dict[str, Any]] = {
         status: {"model": SearchError} for status in (400, 401, 404, 408, 413, 415, 503)
     }
@@ -95,7 +101,7 @@ def create_search_router(
     @router.head("/index", include_in_schema=False)
     @router.get("/index", response_model=IndexState)
     def get_index() -> IndexState:
-        return _state(index, is_ready())
+        return _state(index, is_ready(), sorted(known))
 
     return router
 
@@ -104,12 +110,18 @@ class _Search:
     """Answers one request body; called from a thread of the server's pool."""
 
     def __init__(
-        self, index: IndexBackend, embedder: Embedder, is_ready: Callable[[], bool], metrics: Metrics
+        self,
+        index: IndexBackend,
+        embedder: Embedder,
+        is_ready: Callable[[], bool],
+        metrics: Metrics,
+        attributes: Mapping[str, NDArray[np.float32]],
     ) -> None:
         self._index = index
         self._embedder = embedder
         self._is_ready = is_ready
         self._metrics = metrics
+        self._attributes = attributes
 
     def __call__(self, asked: SearchRequest | bytes) -> SearchResponse:
         began = time.perf_counter()
@@ -134,16 +146,52 @@ class _Search:
 
     def _neighbours(self, request: SearchRequest) -> list[Neighbour]:
         if request.image_id is not None:
-            vector = self._index.vector(request.image_id)
-            if vector is None:
-                raise SearchRefused(
-                    404, SearchErrorReason.UNKNOWN_IMAGE, f"no image {request.image_id!r} is in the index"
-                )
+            vector = self._changed(self._of_image(request.image_id), request)
             return self._index.neighbours_of(request.image_id, vector, request.k, request.radius)
         try:
-            return self._index.search(self._query(request), request.k, request.radius)
+            query = self._changed(self._query(request), request)
+            return self._index.search(query, request.k, request.radius)
         except Rejection as rejection:
             raise SearchRefused(400, rejection.reason, rejection.detail) from rejection
+
+    def _of_image(self, image_id: str) -> NDArray[np.float32]:
+        vector = self._index.vector(image_id)
+        if vector is None:
+            raise SearchRefused(
+                404, SearchErrorReason.UNKNOWN_IMAGE, f"no image {image_id!r} is in the index"
+            )
+        return vector
+
+    def _changed(self, query: NDArray[np.float32], request: SearchRequest) -> NDArray[np.float32]:
+        """`query` with its terms added and taken off, float32 [dim] of unit norm."""
+        if not request.plus and not request.minus:
+            return query
+        changed = query.astype(np.float64)
+        for weight, vector in self._terms(request):
+            changed += weight * vector
+        if np.linalg.norm(changed) < _NOTHING_LEFT:
+            raise SearchRefused(
+                400, SearchErrorReason.INVALID_REQUEST, "plus and minus leave nothing of the query"
+            )
+        return unit_vector(changed.astype(np.float32), len(query))
+
+    def _terms(self, request: SearchRequest) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        for sign, terms in ((1, request.plus), (-1, request.minus)):
+            for term in terms:
+                yield sign * term.weight, self._term(term)
+
+    def _term(self, term: Term) -> NDArray[np.float32]:
+        if term.image_id is not None:
+            return self._of_image(term.image_id)
+        assert term.attribute is not None
+        if term.attribute not in self._attributes:
+            raise SearchRefused(
+                400,
+                SearchErrorReason.UNKNOWN_ATTRIBUTE,
+                f"the bundle has no attribute {term.attribute!r}; "
+                f"it has {', '.join(sorted(self._attributes)) or 'none'}",
+            )
+        return self._attributes[term.attribute]
 
     def _query(self, request: SearchRequest) -> NDArray[np.float32]:
         """The unit vector to search by, float32 [dim]."""
@@ -180,7 +228,7 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _state(index: IndexBackend, caught_up: bool) -> IndexState:
+def _state(index: IndexBackend, caught_up: bool, attributes: list[str]) -> IndexState:
     size = index.size()
     snapshot = index.snapshot()
     return IndexState(
@@ -188,6 +236,7 @@ def _state(index: IndexBackend, caught_up: bool) -> IndexState:
         tail=size.tail,
         space=index.identity.space,
         dim=index.identity.dim,
+        attributes=attributes,
         topic=index.identity.topic,
         generation=None if snapshot is None else snapshot.name,
         generation_age_seconds=None if snapshot is None else snapshot.age(),

@@ -17,6 +17,7 @@ from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
 
 LIMIT = 5000
+ATTRIBUTES = {"other": axis(1) - axis(0), "small": 0.05 * axis(1)}
 
 
 def embed(image):
@@ -58,7 +59,7 @@ def client(index, ready):
 
 def client_of(index, ready):
     metrics = Metrics(CollectorRegistry())
-    router = create_search_router(index, embed, lambda: ready[0], metrics, LIMIT)
+    router = create_search_router(index, embed, lambda: ready[0], metrics, LIMIT, ATTRIBUTES)
     return TestClient(create_app(Health(60, ()), metrics.registry, [router]))
 
 
@@ -94,6 +95,26 @@ def test_by_image_id_leaves_the_image_itself_out(client):
     assert ids(client.post("/search", json={"image_id": "zero"})) == ["near zero", "one"]
 
 
+def test_terms_are_added_and_taken_off_by_weight(client):
+    other = [{"attribute": "other"}]
+    assert ids(client.post("/search", json={"image": image(b"\x00"), "plus": other, "k": 1})) == ["one"]
+    back = {"image": image(b"\x01"), "minus": other, "k": 1}
+    assert ids(client.post("/search", json=back)) == ["zero"]
+    light = [{"attribute": "other", "weight": 0.3}]
+    assert ids(client.post("/search", json={"image": image(b"\x00"), "plus": light, "k": 1})) == ["zero"]
+    near = [{"image_id": "one", "weight": 2}]
+    assert ids(client.post("/search", json={"image": image(b"\x00"), "plus": near, "k": 1})) == ["one"]
+
+
+def test_arithmetic_by_image_id_leaves_the_image_itself_out(client):
+    asked = {"image_id": "zero", "plus": [{"attribute": "small"}]}
+    assert ids(client.post("/search", json=asked)) == ["near zero", "one"]
+
+
+def test_attributes_are_told(client):
+    assert client.get("/index").json()["attributes"] == ["other", "small"]
+
+
 def test_radius_bounds_the_distance(client):
     assert ids(client.post("/search", json={"image_id": "zero", "radius": 0.1})) == ["near zero"]
     assert ids(client.post("/search", json={"image_id": "one", "radius": 0.5})) == []
@@ -108,6 +129,33 @@ def test_radius_bounds_the_distance(client):
         ({"image_id": "zero", "k": 1001}, 400, "request.invalid", "k:"),
         ({"image_id": "zero", "radius": 2.5}, 400, "request.invalid", "radius:"),
         ({"image_id": "zero", "limit": 3}, 400, "request.invalid", "limit:"),
+        ({"image_id": "zero", "plus": [{"weight": 1}]}, 400, "request.invalid", "exactly one"),
+        (
+            {"image_id": "zero", "plus": [{"attribute": "other", "image_id": "one"}]},
+            400,
+            "request.invalid",
+            "exactly one",
+        ),
+        (
+            {"image_id": "zero", "minus": [{"attribute": "other", "weight": 0}]},
+            400,
+            "request.invalid",
+            "weight",
+        ),
+        (
+            {"image_id": "zero", "minus": [{"image_id": "zero"}]},
+            400,
+            "request.invalid",
+            "nothing of the query",
+        ),
+        ({"image_id": "zero", "plus": [{"attribute": "x"}] * 17}, 400, "request.invalid", "plus:"),
+        (
+            {"image_id": "zero", "plus": [{"attribute": "red"}]},
+            400,
+            "request.unknown_attribute",
+            "other, small",
+        ),
+        ({"image_id": "zero", "plus": [{"image_id": "gone"}]}, 404, "index.unknown_image", "'gone'"),
         ({"vector": {"dim": 3, "data": "AAAA"}}, 400, "request.invalid", "12 bytes"),
         ({"image": "%%%"}, 400, "source.bad_base64", "base64"),
         ({"image": "é"}, 400, "source.bad_base64", "base64"),
@@ -154,5 +202,5 @@ def test_index_state(tmp_path, ready):
 def test_the_api_describes_its_body(client):
     search = client.get("/openapi.json").json()["paths"]["/search"]["post"]
     schema = search["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"image", "image_id", "vector", "k", "radius"}
+    assert set(schema["properties"]) == {"image", "image_id", "vector", "plus", "minus", "k", "radius"}
     assert {"400", "404", "413", "503"} <= set(search["responses"])

@@ -1,0 +1,84 @@
+"""Search: ask a running index role, by an image and by what is added to it and taken off."""
+
+import base64
+from pathlib import Path
+
+import httpcore
+from pydantic import ValidationError
+
+from schemas.search import SearchError, SearchRequest, SearchResponse, Term
+from worker.errors import ConfigurationError, StageError
+
+_IMAGE = "image:"
+
+
+def read_term(text: str) -> Term:
+    """`NAME`, `NAME=WEIGHT`, `image:ID` or `image:ID=WEIGHT`.
+
+    Raises:
+        ConfigurationError: the weight is no number over 0.
+
+    """
+    name, equals, weight = text.rpartition("=") if "=" in text else (text, "", "1")
+    given = {"image_id": name[len(_IMAGE) :]} if name.startswith(_IMAGE) else {"attribute": name}
+    try:
+        return Term.model_validate({**given, "weight": weight if equals else 1.0})
+    except ValidationError as error:
+        said = error.errors(include_url=False)[0]["msg"]
+        raise ConfigurationError(f"{text!r} is not NAME, NAME=WEIGHT or image:ID=WEIGHT: {said}") from None
+
+
+def build_request(
+    image: Path | None, image_id: str | None, plus: list[str], minus: list[str], k: int
+) -> SearchRequest:
+    """What to ask.
+
+    Raises:
+        ConfigurationError: the image cannot be read, or what is asked is no search.
+
+    """
+    try:
+        encoded = None if image is None else base64.b64encode(image.read_bytes()).decode("ascii")
+        return SearchRequest(
+            image=encoded,
+            image_id=image_id,
+            plus=[read_term(text) for text in plus],
+            minus=[read_term(text) for text in minus],
+            k=k,
+        )
+    except OSError as error:
+        raise ConfigurationError(f"--image {image} cannot be read: {error}") from error
+    except ValidationError as error:
+        said = error.errors(include_url=False)[0]
+        where = ".".join(map(str, said["loc"]))
+        raise ConfigurationError(f"this is no search: {where} {said['msg']}") from None
+
+
+def ask(url: str, request: SearchRequest, timeout: float = 30.0) -> SearchResponse:
+    """The answer of the index role at `url`, such as http://localhost:9464.
+
+    Raises:
+        ConfigurationError: the role refused the search; the message is its own.
+        StageError: nobody answers there, or not as an index role does.
+
+    """
+    where = f"{url.rstrip('/')}/search"
+    body = request.model_dump_json(exclude_none=True).encode()
+    headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+    limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
+    try:
+        answer = httpcore.request(
+            "POST", where, headers=headers, content=body, extensions={"timeout": limits}
+        )
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol) as error:  # fmt: skip
+        raise StageError(
+            f"{where} does not answer ({type(error).__name__}: {error}): start `mekiki index`, or name --url"
+        ) from error
+    try:
+        if answer.status == 200:
+            return SearchResponse.model_validate_json(answer.content)
+        refused = SearchError.model_validate_json(answer.content)
+    except ValidationError:
+        raise StageError(f"{where} answered {answer.status}, and not as an index role does") from None
+    raise ConfigurationError(f"{refused.reason}: {refused.detail}")
