@@ -124,7 +124,7 @@ def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser
         nargs="+",
         choices=["pixel", "feature", "verdict", "encoder"],
         help="pixels, a mobilenet_v2's features, the starter's verdict space, an encoder's vectors; default: "
-        "encoder with --encoder, else pixel, and feature with --weights",
+        "encoder with --encoder, feature with --weights, else pixel",
     )
     parser.add_argument("--encoder", metavar="RUN", help="the --out of mekiki train embedding")
     parser.add_argument("--name", help="of the score; default: that of the first --positive folder")

@@ -7,9 +7,10 @@ several processes draw what one would.
 
 import hashlib
 import math
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -136,9 +137,16 @@ def fit(
                 run.log(phase=phase, epoch=epoch, seconds=seconds, **means)
                 done_count = schedule.epochs if done else epoch + 1
                 run.save_checkpoint(phase, {"step": step.state_dict(), "epochs_done": done_count})
+                if bar.disable:  # no terminal: a log shall tell, too, that it goes on
+                    print(_told(phase, epoch, schedule, seconds, means), file=sys.stderr)  # noqa: T201
             processes.wait_for_all()
             if done:
                 break
+
+
+def _told(phase: str, epoch: int, schedule: Schedule, seconds: float, means: Mapping[str, float]) -> str:
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+    return f"{phase}: epoch {epoch + 1} of {schedule.epochs}, {seconds:.0f} s, {losses}"
 
 
 def batches(count: int, schedule: Schedule, epoch: int, processes: Processes) -> Iterator[Batch]:

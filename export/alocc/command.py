@@ -32,6 +32,11 @@ from export.parts import PART_FILE, PARTS_FOLDER
 from export.processes import Processes, join_processes
 from export.run import RunFolder, open_run
 
+_IN_PIXELS = (
+    "trained in pixels, as published, which finds few notices (docs/training.md): for use name --weights of "
+    "a mobilenet_v2, or an embedding with --encoder"
+)
+
 
 def train_alocc(arguments: argparse.Namespace) -> int:
     """Train, measure and report; returns the exit code.
@@ -60,6 +65,8 @@ def train_alocc(arguments: argparse.Namespace) -> int:
             part = write_first_part(settings, decoded, results, run)
             said = f"part: {part.path}, the score {part.part.name!r}"
             print(f"{said} for `mekiki bundle assemble --part {run.path}`")  # noqa: T201
+            if set(settings.spaces) == {"pixel"}:
+                print(_IN_PIXELS, file=sys.stderr)  # noqa: T201
     return 0
 
 
@@ -132,11 +139,17 @@ def _settings(arguments: argparse.Namespace) -> AloccSettings:
     }  # fmt: skip
     spaces: list[Space] = arguments.spaces or (
         ["encoder"] if arguments.encoder
-        else ["pixel"] if arguments.weights == "none" and not arguments.smoke
-        else ["pixel", "feature"]
+        else ["pixel", "feature"] if arguments.smoke
+        else ["pixel"] if arguments.weights == "none"
+        else ["feature"]
     )  # fmt: skip
     if "encoder" in spaces and not arguments.encoder:
         raise ExportError("--spaces encoder needs --encoder RUN, the --out of `mekiki train embedding`")
+    if arguments.weights == "none" and {"feature", "verdict"} & set(spaces) and not arguments.smoke:
+        raise ExportError(
+            "--spaces feature and verdict work on a trained trunk, and a random one learns next to nothing: "
+            "name its weights with --weights FILE (or torchvision), or an embedding with --encoder RUN"
+        )
     if {"feature", "verdict"} <= set(spaces):
         raise ExportError("--spaces feature and verdict have different trunks, so --weights cannot fit both")
     preprocess = arguments.preprocess or (

@@ -28,6 +28,13 @@ from export.training_split import SALT
 
 Decoded = Mapping[Space, Mapping[str, DecodedSet]]
 _SMALLEST_CLASS = 10
+_FLAGS = {
+    "train": "--positive",
+    "validation": "--positive",
+    "threshold": "--product",
+    "positive": "--positive, or of --test-positive",
+    "product": "--product, or of --test-product",
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def read_sets(settings: DataSettings) -> AloccSets:
     held_product = _read(settings.test_product, settings) if settings.test_product else product_split["test"]
     sets = AloccSets(split["train"], split["validation"], product_split["threshold"], held, held_product)
     for name, dataset in sets.by_name().items():
-        require_images(dataset, 1, f"the set {name!r} (after splitting by group)")
+        require_images(dataset, 1, f"the set {name!r} of {_FLAGS[name]} (after splitting by group)")
     _require_disjoint(sets)
     return sets
 

@@ -131,6 +131,15 @@ def test_training_can_stop_at_a_loss_and_stays_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_each_epoch_is_told_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path / "run", CPU)
+    told = [line for line in capsys.readouterr().err.splitlines() if ": epoch " in line]
+    assert len(told) == SCHEDULE.epochs
+    assert f"epoch {SCHEDULE.epochs} of {SCHEDULE.epochs}, " in told[-1]
+
+
 def test_cuda_that_is_not_there_is_an_error() -> None:
     with pytest.raises(DeviceUnavailable, match="--device cuda: torch"):
         choose_device("cuda")
