@@ -89,7 +89,12 @@ def build_index_role(
     )
     http = settings.http
     router = create_search_router(
-        backend, embedder, role.is_caught_up, metrics, http.max_body_bytes,
-        http.image_searches, attributes,
+        backend,
+        embedder,
+        role.is_caught_up,
+        metrics,
+        http.max_body_bytes,
+        http.image_searches,
+        attributes,
     )
     return role, router

@@ -59,7 +59,7 @@ def client(index, ready):
 
 def client_of(index, ready):
     metrics = Metrics(CollectorRegistry())
-    router = create_search_router(index, embed, lambda: ready[0], metrics, LIMIT, ATTRIBUTES)
+    router = create_search_router(index, embed, lambda: ready[0], metrics, LIMIT, attributes=ATTRIBUTES)
     return TestClient(create_app(Health(60, ()), metrics.registry, [router]))
 
 
