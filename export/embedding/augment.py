@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def _per_image(n: int, low: float, high: float) -> Tensor:
-    return torch.empty(n, 1, 1, 1).uniform_(low, high)
+def _per_image(n: int, low: float, high: float, like: Tensor) -> Tensor:
+    return torch.empty(n, 1, 1, 1, device=like.device).uniform_(low, high)
 
 
 def warp(images: Tensor, scale: float, turn: float, flip: Tensor) -> Tensor:
@@ -21,24 +21,55 @@ def warp(images: Tensor, scale: float, turn: float, flip: Tensor) -> Tensor:
         flip: bool [n], which images are mirrored.
 
     """
+    zoom = torch.empty(len(images), device=images.device).uniform_(1 - scale, 1 + scale / 3)
+    grid = _grid(images, zoom, turn, flip)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def lay(images: Tensor, turn: float, smallest: float) -> Tensor:
+    """Each image whole, turned, on a plain ground: white, black, or any colour.
+
+    What is turned and laid on white may be a product or a notice: the ground must tell nothing.
+
+    Args:
+        images: float32 [n, 3, h, w] in [-1, 1].
+        turn: at most this many degrees, either way.
+        smallest: the image's sides are from `smallest` to 1.05 of the ground's.
+
+    """
     n = len(images)
-    angle = torch.empty(n).uniform_(-turn, turn) * math.pi / 180
-    zoom = torch.empty(n).uniform_(1 - scale, 1 + scale / 3)
-    stretch = torch.empty(n).uniform_(0.9, 1.1)
-    room = (1 - zoom).clamp_min(0.02)
-    matrix = torch.zeros(n, 2, 3)
+    zoom = 1 / torch.empty(n, device=images.device).uniform_(smallest, 1.05)
+    grid = _grid(images, zoom, turn, torch.zeros(n, dtype=torch.bool, device=images.device))
+    inside = torch.ones_like(images[:, :1])
+    moved, covered = (
+        F.grid_sample(what, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        for what in (images, inside)
+    )
+    ground = torch.empty(n, 3, 1, 1, device=images.device).uniform_(-1, 1)
+    kind = torch.rand(n, 1, 1, 1, device=images.device)
+    ground = torch.where(kind < 0.5, torch.ones_like(ground), ground)
+    ground = torch.where(kind > 0.85, -torch.ones_like(ground), ground)
+    return moved + (1 - covered) * ground
+
+
+def _grid(images: Tensor, zoom: Tensor, turn: float, flip: Tensor) -> Tensor:
+    """Where to sample each image [n, h, w, 2]: `zoom` [n] under 1 crops, over 1 shows what is beside it."""
+    n, device = len(images), images.device
+    angle = torch.empty(n, device=device).uniform_(-turn, turn) * math.pi / 180
+    stretch = torch.empty(n, device=device).uniform_(0.9, 1.1)
+    matrix = torch.zeros(n, 2, 3, device=device)
     matrix[:, 0, 0] = zoom * stretch * torch.cos(angle) * torch.where(flip, -1.0, 1.0)
     matrix[:, 0, 1] = -zoom * torch.sin(angle)
     matrix[:, 1, 0] = zoom * torch.sin(angle)
     matrix[:, 1, 1] = zoom / stretch * torch.cos(angle)
-    matrix[:, :, 2] = torch.empty(n, 2).uniform_(-1, 1) * room[:, None]
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    room = (1 - zoom).abs().clamp_min(0.02)
+    matrix[:, :, 2] = torch.empty(n, 2, device=device).uniform_(-1, 1) * room[:, None]
+    return F.affine_grid(matrix, list(images.shape), align_corners=False)
 
 
-def _some(n: int, share: float) -> Tensor:
+def _some(n: int, share: float, like: Tensor) -> Tensor:
     """The indices of about `share` of n images."""
-    return torch.nonzero(torch.rand(n) < share).flatten()
+    return torch.nonzero(torch.rand(n, device=like.device) < share).flatten()
 
 
 def colour(images: Tensor) -> Tensor:
@@ -46,16 +77,19 @@ def colour(images: Tensor) -> Tensor:
 
     All but the exposure curve is linear in the channels, so it is one 3 x 3 product an image.
     """
-    n = len(images)
+    n, device = len(images), images.device
+
+    def drawn(low: float, high: float, channels: int = 1) -> Tensor:
+        return torch.empty(n, channels, 1, device=device).uniform_(low, high)
+
     x = images * 0.5 + 0.5
-    curved = _some(n, 0.4)
-    x[curved] = x[curved].clamp_min(1e-3) ** _per_image(len(curved), 0.65, 1.5)
-    keep = torch.where(
-        torch.rand(n, 1, 1) < 0.1, torch.zeros(n, 1, 1), torch.empty(n, 1, 1).uniform_(0.5, 1.4)
-    )
-    gains = torch.empty(n, 1, 1).uniform_(0.7, 1.2) * torch.empty(n, 3, 1).uniform_(0.9, 1.1)
-    contrast = torch.empty(n, 1, 1).uniform_(0.7, 1.25)
-    mixing = (keep * torch.eye(3) + (1 - keep) / 3) * gains * contrast
+    curved = _some(n, 0.4, images)
+    x[curved] = x[curved].clamp_min(1e-3) ** _per_image(len(curved), 0.65, 1.5, images)
+    keep = torch.where(drawn(0, 1) < 0.1, torch.zeros(n, 1, 1, device=device), drawn(0.5, 1.4))
+    dark = torch.where(drawn(0, 1) < 0.08, drawn(0.35, 0.7), drawn(0.7, 1.2))
+    gains = dark * drawn(0.9, 1.1, 3)
+    contrast = drawn(0.7, 1.25)
+    mixing = (keep * torch.eye(3, device=device) + (1 - keep) / 3) * gains * contrast
     middle = images[:, :, ::8, ::8].mean(dim=(1, 2, 3)).view(n, 1, 1) * 0.5 + 0.5
     x = torch.baddbmm((1 - contrast) * middle, mixing, x.flatten(2)).view_as(images)
     return x.clamp_(0, 1).mul_(2).sub_(1)
@@ -64,18 +98,18 @@ def colour(images: Tensor) -> Tensor:
 def spoil(images: Tensor) -> Tensor:
     """Blur some, add noise to some, hide a rectangle of some; [n, 3, h, w]. Works in place."""
     n, _, height, width = images.shape
-    soft = _some(n, 0.2)
+    soft = _some(n, 0.2, images)
     if len(soft):
         blurred = F.avg_pool2d(F.pad(images[soft], (1, 1, 1, 1), mode="reflect"), 3, 1)
-        images[soft] = torch.lerp(images[soft], blurred, _per_image(len(soft), 0.3, 1.0))
-    grainy = _some(n, 0.2)
+        images[soft] = torch.lerp(images[soft], blurred, _per_image(len(soft), 0.3, 1.0, images))
+    grainy = _some(n, 0.2, images)
     if len(grainy):
-        noise = torch.randn_like(images[grainy]) * _per_image(len(grainy), 0.0, 0.12)
+        noise = torch.randn_like(images[grainy]) * _per_image(len(grainy), 0.0, 0.12, images)
         images[grainy] = (images[grainy] + noise).clamp_(-1, 1)
-    for i in _some(n, 0.15).tolist():
+    for i in _some(n, 0.15, images).tolist():
         side = int(torch.randint(12, 44, ()))
         y, x = int(torch.randint(0, height - side, ())), int(torch.randint(0, width - side, ()))
-        images[i, :, y : y + side, x : x + side] = torch.empty(3, 1, 1).uniform_(-1, 1)
+        images[i, :, y : y + side, x : x + side] = torch.empty(3, 1, 1, device=images.device).uniform_(-1, 1)
     return images
 
 
@@ -90,8 +124,12 @@ def random_crop(wide: Tensor, side: int) -> Tensor:
 
 def augment(images: Tensor, mirrored: Tensor, strong: bool = False) -> Tensor:
     """A view to train on: float32 [n, 3, h, w] in [-1, 1]; `mirrored` bool [n] says what may be mirrored."""
-    flip = mirrored & (torch.rand(len(images)) < 0.5)
+    chance = torch.rand(2, len(images), device=images.device)
+    flip = mirrored & (chance[0] < 0.5)
     moved = warp(images, 0.35 if strong else 0.25, 14 if strong else 8, flip)
-    still = (torch.rand(len(images)) < (0.0 if strong else 0.35)) & ~flip
+    still = (chance[1] < (0.0 if strong else 0.35)) & ~flip
     moved = torch.where(still[:, None, None, None], images, moved)
+    laid = _some(len(images), 0.2, images)
+    if len(laid):
+        moved[laid] = lay(images[laid], 25, 0.55)
     return spoil(colour(moved))

@@ -25,7 +25,7 @@ NO_LABEL = -1
 class TrunkSettings:
     """Length and weights of the trunk's training; fixed before any test."""
 
-    epochs: int = 15
+    epochs: int = 18
     batch_size: int = 96
     pairs: int = 24  # images of a batch that get a second view
     learning_rate: float = 3e-3
@@ -37,7 +37,7 @@ class TrunkSettings:
     cosine_scale: float = 16.0
     type_weight: float = 0.7
     verdict_weight: float = 0.7
-    label_weight: float = 0.5
+    label_weight: float = 1.0
     pair_weight: float = 0.3
 
 
@@ -76,13 +76,13 @@ class Heads(nn.Module):
 def _pair_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """InfoNCE both ways: row i of `first` belongs to row i of `second` (van den Oord et al., 2018)."""
     logits = first @ second.T / temperature
-    own = torch.arange(len(first))
+    own = torch.arange(len(first), device=first.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
 def contrast(vectors: Tensor, types: Tensor, temperature: float) -> Tensor:
     """Supervised contrastive loss (Khosla et al., NeurIPS 2020) of unit vectors [n, d] of these types [n]."""
-    itself = torch.eye(len(types), dtype=torch.bool)
+    itself = torch.eye(len(types), dtype=torch.bool, device=types.device)
     similar = (vectors @ vectors.T / temperature).masked_fill(itself, -1e4)
     same = (types[:, None] == types[None]) & ~itself
     shares = F.log_softmax(similar, dim=1)
@@ -90,18 +90,23 @@ def contrast(vectors: Tensor, types: Tensor, temperature: float) -> Tensor:
 
 
 def _batch_loss(
-    trunk: Trunk, heads: Heads, data: TrainingImages, rows: NDArray[np.int64], settings: TrunkSettings
+    trunk: Trunk,
+    heads: Heads,
+    data: TrainingImages,
+    rows: NDArray[np.int64],
+    settings: TrunkSettings,
+    device: torch.device,
 ) -> dict[str, Tensor]:
     """The weighted losses by name, of images augmented by torch's own random numbers."""
-    types = torch.from_numpy(data.types[rows])
+    types = torch.from_numpy(data.types[rows]).to(device)
     half = len(rows) // 2
-    exact = torch.from_numpy(data.pixels.exact[rows[:half]])
-    wide = torch.from_numpy(data.pixels.wide[rows[half:]])
+    exact = torch.from_numpy(data.pixels.exact[rows[:half]]).to(device)
+    wide = torch.from_numpy(data.pixels.wide[rows[half:]]).to(device)
     plain = torch.cat([to_input(exact), to_input(random_crop(wide, SIDE))])
     mirrored = types == 0
     pairs = min(settings.pairs, half)
     views = torch.cat([augment(plain, mirrored), augment(plain[:pairs], mirrored[:pairs], strong=True)])
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16):
         levels = trunk(views.contiguous(memory_format=torch.channels_last))
         embedding = trunk.embedding(levels).float()
         joint = trunk.joint_vector(levels).float()
@@ -118,7 +123,7 @@ def _batch_loss(
         "pair": settings.pair_weight
         * _pair_loss(embedding[:pairs], embedding[len(rows) :], settings.temperature),
     }
-    labels = torch.from_numpy(data.labels[rows])
+    labels = torch.from_numpy(data.labels[rows]).to(device)
     known = labels != NO_LABEL
     logits = heads.label_logits(embedding[: len(rows)][known], settings.cosine_scale)
     named = F.cross_entropy(logits, labels[known], label_smoothing=0.05, reduction="sum")
@@ -133,9 +138,12 @@ class TrunkStep(CheckpointedStep):
     compare the images of a batch with each other.
     """
 
-    def __init__(self, trunk: Trunk, data: TrainingImages, settings: TrunkSettings) -> None:
-        self._trunk = trunk.train().to(memory_format=torch.channels_last)
-        self._heads = Heads(data.label_count)
+    def __init__(
+        self, trunk: Trunk, data: TrainingImages, settings: TrunkSettings, device: torch.device
+    ) -> None:
+        self._device = device
+        self._trunk = trunk.to(device).train().to(memory_format=torch.channels_last)
+        self._heads = Heads(data.label_count).to(device)
         self._data = data
         self._settings = settings
         self._parameters = [*trunk.parameters(), *self._heads.parameters()]
@@ -150,7 +158,9 @@ class TrunkStep(CheckpointedStep):
         settings = self._settings
         # The views draw from torch's global generator: seeded by the batch, a resumed run repeats them.
         torch.manual_seed(int(torch.randint(2**31, (), generator=batch.generator)))
-        losses = _batch_loss(self._trunk, self._heads, self._data, batch.indices.numpy(), settings)
+        losses = _batch_loss(
+            self._trunk, self._heads, self._data, batch.indices.numpy(), settings, self._device
+        )
         for group in self._optimizer.param_groups:
             warm = min(1.0, (batch.progress + 1e-3) / settings.warm_up)
             group["lr"] = settings.learning_rate * warm * cosine(batch.progress)
@@ -181,7 +191,7 @@ def train_trunk(
 
     """
     torch.manual_seed(seed)
-    step = TrunkStep(Trunk(), data, settings)
+    step = TrunkStep(Trunk(), data, settings, processes.device)
     schedule = Schedule(settings.epochs, settings.batch_size, seed)
     fit(step, phase="trunk", count=len(data), schedule=schedule, run=run, processes=processes)
     trunk = Trunk()
@@ -202,12 +212,13 @@ class Features:
 def features_of(trunk: Trunk, images: NDArray[np.uint8], batch_size: int = 256) -> Features:
     """Features of uint8 images [n, 128, 128, 3] in fp32, as they are served."""
     parts: list[tuple[NDArray[np.float32], ...]] = []
+    device = next(trunk.parameters()).device
     for start in range(0, len(images), batch_size):
-        levels = trunk(to_input(torch.from_numpy(images[start : start + batch_size])))
+        levels = trunk(to_input(torch.from_numpy(images[start : start + batch_size]).to(device)))
         found: Sequence[Tensor] = (
             trunk.embedding(levels),
             trunk.verdict_vector(levels),
             trunk.quality_vector(levels),
         )
-        parts.append(tuple(tensor.numpy() for tensor in found))
+        parts.append(tuple(tensor.cpu().numpy() for tensor in found))
     return Features(*(np.concatenate([part[i] for part in parts]) for i in range(3)))

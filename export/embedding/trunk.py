@@ -91,6 +91,15 @@ class Trunk(nn.Module):
         spread = (evidence.square().mean(dim=(2, 3)) - mean.square()).clamp_min(1e-6).sqrt()
         return torch.cat([mean, evidence.amax(dim=(2, 3)), spread], dim=1)
 
+    def pooled_vector(self, levels: Levels) -> Tensor:
+        """[n, 1056]: mean, maximum and spread at three depths, for the heads of vectors."""
+        parts = []
+        for level in levels:
+            mean = level.mean(dim=(2, 3))
+            spread = (level.square().mean(dim=(2, 3)) - mean.square()).clamp_min(1e-6).sqrt()
+            parts += [mean, level.amax(dim=(2, 3)), spread]
+        return torch.cat(parts, dim=1)
+
     def quality_vector(self, levels: Levels) -> Tensor:
         """[n, 512]: mean and spread at two depths, where blur, noise and exposure show."""
         parts = []
@@ -102,6 +111,7 @@ class Trunk(nn.Module):
 
 
 QUALITY_WIDTH = 2 * 32 + 2 * 128 + 192
+POOLED_WIDTH = 3 * (32 + 128 + 192)
 
 
 def to_input(images: Tensor) -> Tensor:

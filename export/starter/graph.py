@@ -6,35 +6,47 @@ import torch
 from torch import Tensor, nn
 
 from export.alocc.score import NoveltyScore
+from export.embedding.heads import averaged
 from export.embedding.pixels import SIDE
 from export.embedding.trunk import Trunk, to_input
 from export.graphs import export_onnx, mega_flops
 from export.preference.head import PreferenceHead
+from export.starter.vector_heads import VectorHeads
 
-OUTPUTS = ("embedding", "text", "qr", "preference")
+OUTPUTS = ("embedding", "text", "qr", "preference", "copy")
 
 
 class Scorer(nn.Module):
     """The whole graph; the trunk runs once for all heads."""
 
     def __init__(
-        self, trunk: Trunk, text: NoveltyScore, qr: NoveltyScore, preference: PreferenceHead
+        self,
+        trunk: Trunk,
+        text: NoveltyScore,
+        qr: NoveltyScore,
+        preference: PreferenceHead,
+        vectors: VectorHeads,
     ) -> None:
         super().__init__()
         self.trunk = trunk
         self.text = text
         self.qr = qr
         self.preference = preference
+        self.embed = vectors.embedding
+        self.copy = vectors.copy
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """uint8 [n, 128, 128, 3] to embedding [n, 128], text [n], qr [n], preference [n]."""
-        levels = self.trunk(to_input(images))
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """uint8 [n, 128, 128, 3] to embedding [n, 128], text [n], qr [n], preference [n], copy [n, 64]."""
+        given = to_input(images)
+        levels = self.trunk(given)
+        pooled = self.trunk.pooled_vector(levels)
         verdict = self.trunk.verdict_vector(levels)
         return (
-            self.trunk.embedding(levels),
+            self.embed(pooled, averaged(given)),
             self.text(verdict),
             self.qr(verdict),
             self.preference(self.trunk.quality_vector(levels)),
+            self.copy(pooled),
         )
 
 

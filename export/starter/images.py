@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import io
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from export.embedding.edits import EDITS, random_edit
 from export.embedding.pixels import SIDE, WIDE, PixelSet
 from export.render.browser.notices import render_browser_notices
 from export.render.uploads import Kind, render_upload
@@ -53,7 +56,7 @@ def photo_pixels(cache: Path, name: str, paths: Sequence[Path]) -> PixelSet:
     """Decode photos with the worker's own decoder, through the cache."""
 
     def make() -> PixelSet:
-        with get_context("fork").Pool(2) as pool:
+        with get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
             pairs = pool.map(_read, paths, chunksize=64)
         return PixelSet(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
 
@@ -61,11 +64,11 @@ def photo_pixels(cache: Path, name: str, paths: Sequence[Path]) -> PixelSet:
 
 
 def rendered_pixels(cache: Path, kind: Kind, seed: int, count: int, backgrounds: Sequence[Path]) -> PixelSet:
-    """Render `count` images in two processes, through the cache."""
+    """Render `count` images on all cores, through the cache."""
 
     def make() -> PixelSet:
         job = functools.partial(_render_pixels, kind=kind, seed=seed, backgrounds=tuple(backgrounds))
-        with get_context("fork").Pool(2) as pool:
+        with get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
             pairs = pool.map(job, range(count), chunksize=16)
         return PixelSet(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
 
@@ -79,6 +82,36 @@ def browser_pixels(cache: Path, seed: int, count: int, backgrounds: Sequence[Pat
     return pixels_of_uploads(
         cache, f"browser-{seed}-{count}", lambda: render_browser_notices(seed, count, backgrounds), names
     )
+
+
+def edited_pixels(cache: Path, name: str, paths: Sequence[Path], edits: int, seed: int) -> NDArray[np.uint8]:
+    """`edits` random edits of every photo, uint8 [edits, n, SIDE, SIDE, 3], through the cache; 0: EDITS."""
+    key = f"{seed}/{edits}/" + "/".join(path.name for path in paths)
+    file = cache / f"edits-{name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}.npy"
+    if not file.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        job = functools.partial(_edited, edits=edits, seed=seed)
+        with get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
+            made = pool.starmap(job, enumerate(paths), chunksize=16)
+        part = file.with_suffix(f".{os.getpid()}.tmp.npy")
+        np.save(part, np.stack(made, axis=1))
+        part.rename(file)
+    held: NDArray[np.uint8] = np.load(file)
+    return held
+
+
+def _edited(index: int, path: Path, edits: int, seed: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng([seed, index])
+    with Image.open(path) as opened:
+        photo = opened.convert("RGB")
+    made = [random_edit(rng, photo) for _ in range(edits)] or [edit(photo) for edit in EDITS.values()]
+    return np.stack([_decoded(image) for image in made])
+
+
+def _decoded(image: Image.Image) -> NDArray[np.uint8]:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=92)
+    return decode(out.getvalue(), SIDE, SIDE, _LIMITS).pixels
 
 
 def pixels_of_uploads(

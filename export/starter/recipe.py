@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from export.embedding.metric_training import MetricSettings
 from export.embedding.pixels import SIDE, PixelSet
 from export.embedding.training import (
     NO_LABEL,
@@ -21,14 +22,16 @@ from export.preference.head import PreferenceHead, train_preference
 from export.preference.ladder import ladder
 from export.render.uploads import Kind
 from export.starter.filtering import CLASSES, FilterSettings
-from export.starter.images import browser_pixels, photo_pixels, rendered_pixels
+from export.starter.images import browser_pixels, edited_pixels, photo_pixels, rendered_pixels
 from export.starter.photos import Photo, Split, of_split, read_clothing, read_grocery
+from export.starter.vector_heads import VectorHeads, train_vector_heads
 from export.tags.recipe import TagRecipe
 
 SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 # Seeds of the rendered sets. Tests and the demo use others, so that no image is ever shared.
 SEED_NOTICE, SEED_PRODUCT, SEED_POSTER, SEED_QR_PHOTO = 1, 2, 3, 4
 SEED_BROWSER, SEED_TYPST_NOTICE, SEED_TYPST_POSTER = 5, 6, 7
+SEED_EDITS = 8
 SEED_HELD = 1000
 
 
@@ -43,10 +46,12 @@ class Recipe:
     qr_posters: int = 1200
     typst_qr_posters: int = 1000
     qr_photos: int = 1600
-    photo_repeats: int = 2  # how often an epoch shows each real photo
+    photo_repeats: int = 4  # how often an epoch shows each real photo
     preference_photos: int = 1200
+    edits: int = 6  # of each training photo, for the vector of copies
     tags: TagRecipe = field(default_factory=TagRecipe)
     trunk: TrunkSettings = field(default_factory=TrunkSettings)
+    vectors: MetricSettings = field(default_factory=MetricSettings)
     filter: FilterSettings = field(default_factory=FilterSettings)
 
 
@@ -56,6 +61,7 @@ class Sources:
 
     photos: dict[str, list[Photo]]
     pixels: dict[str, PixelSet]
+    edited: NDArray[np.uint8]
     names: list[str]
 
     def products(self, split: str) -> list[Photo]:
@@ -88,14 +94,27 @@ def load_sources(data: Path, cache: Path, recipe: Recipe) -> Sources:
     names = sorted(
         {tag for photo in photos["clothing-train"] + photos["grocery-train"] for tag in photo.tags}
     )
-    return Sources(photos, pixels, names)
+    edited = edited_pixels(cache, "train", trained, recipe.edits, SEED_EDITS)
+    return Sources(photos, pixels, edited, names)
+
+
+def label_column(sources: Sources, photos: Sequence[Photo]) -> NDArray[np.int64]:
+    """The label of each photo as its column in `names`, NO_LABEL where it says nothing."""
+    column = {name: i for i, name in enumerate(sources.names)}
+    return np.array([column[p.tags[0]] if p.tags else NO_LABEL for p in photos], dtype=np.int64)
+
+
+def train_heads(trunk: Trunk, sources: Sources, recipe: Recipe, seed: int) -> VectorHeads:
+    """Embedding and copy vector, on the training photos."""
+    photos = [sources.pixels[f"{group}-train"].exact for group in ("clothing", "grocery")]
+    labels = label_column(sources, sources.products("train"))
+    return train_vector_heads(trunk, np.concatenate(photos), sources.edited, labels, recipe.vectors, seed)
 
 
 def training_images(sources: Sources, photo_repeats: int) -> TrainingImages:
     """What the trunk sees: photos, changed products, notices of three renderers, codes."""
     products = sources.products("train")
-    column = {name: i for i, name in enumerate(sources.names)}
-    own = np.array([column[p.tags[0]] if p.tags else NO_LABEL for p in products], dtype=np.int64)
+    own = label_column(sources, products)
     photos = [sources.pixels["clothing-train"], sources.pixels["grocery-train"]] * photo_repeats
     changed = sources.pixels["product"]
     # Changed product i was made from photo i modulo their number, and keeps its label.
@@ -106,7 +125,7 @@ def training_images(sources: Sources, photo_repeats: int) -> TrainingImages:
         parts.extend(renders)
         types.append(np.full(sum(map(len, renders)), index, dtype=np.int64))
         shown.append(np.full(len(types[-1]), NO_LABEL))
-    return TrainingImages(join(parts), np.concatenate(types), np.concatenate(shown), len(column))
+    return TrainingImages(join(parts), np.concatenate(types), np.concatenate(shown), len(sources.names))
 
 
 def preference_ladders(photos: Sequence[Photo], count: int, seed: int) -> NDArray[np.uint8]:

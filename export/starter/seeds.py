@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import JsonValue
 
 from export.embedding.training import TrainingImages, train_trunk
@@ -18,8 +19,9 @@ from export.run import RunFolder, open_run, write_text
 from export.starter.filtering import Filter, train_filter
 from export.starter.graph import Scorer, export_scorer
 from export.starter.held_groups import Images, shares_blocked
-from export.starter.recipe import Recipe, Sources, train_preference_head
+from export.starter.recipe import Recipe, Sources, train_heads, train_preference_head
 from export.starter.score_comparison import side_by_side
+from export.starter.vector_heads import VectorHeads
 
 FIGURES_FILE, GRAPH_FILE, TRUNK_CHECKPOINT = "figures.json", "scorer.onnx", "trunk-model"
 
@@ -31,11 +33,12 @@ class Trained:
     trunk: Trunk
     filter: Filter
     preference: PreferenceHead
+    vectors: VectorHeads
     run: RunFolder
 
     def scorer(self) -> Scorer:
         """The graph that serves, as a network."""
-        return Scorer(self.trunk, self.filter.text, self.filter.qr, self.preference).eval()
+        return Scorer(self.trunk, self.filter.text, self.filter.qr, self.preference, self.vectors).eval()
 
 
 def train_seed(
@@ -58,8 +61,12 @@ def train_seed(
     run = open_run(folder, {"seed": seed, "recipe": _asked(recipe)}, digest(data), resume=resume)
     trunk = train_trunk(data, seed, recipe.trunk, run, processes)
     run.save_checkpoint(TRUNK_CHECKPOINT, trunk.state_dict())
-    found = train_filter(trunk, sources.pixels, seed, recipe.filter, run, processes)
-    return Trained(trunk, found, train_preference_head(trunk, sources, recipe, seed), run)
+    vectors = train_heads(trunk.to(processes.device), sources, recipe, seed)
+    # Networks on 32 numbers gain nothing from another device.
+    on_cpu = Processes(torch.device("cpu"))
+    found = train_filter(trunk.cpu(), sources.pixels, seed, recipe.filter, run, on_cpu)
+    preference = train_preference_head(trunk, sources, recipe, seed)
+    return Trained(trunk, found, preference, vectors, run)
 
 
 def measure_seed(

@@ -1,0 +1,108 @@
+"""The heads of vectors, over the frozen trunk: the embedding (deep + shallow), and the vector of copies.
+
+Deep and shallow as in Wang et al., "Learning fine-grained image similarity with deep ranking" (CVPR 2014): a
+small branch over an averaged image keeps what the deep one is trained to overlook, colour above all; both
+are normalised, then joined.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.embedding.trunk import POOLED_WIDTH
+
+SMALL = 32  # the side of the averaged image that the shallow branch takes
+DEEP_DIM, SHALLOW_DIM = 96, 32
+COPY_DIM = 64
+_BINS_A_CHANNEL = 4
+_SHARPNESS = 12.0
+
+
+def averaged(images: Tensor) -> Tensor:
+    """[n, 3, h, w] to [n, 3, SMALL, SMALL], each the mean of a square."""
+    return F.avg_pool2d(images, images.shape[-1] // SMALL)
+
+
+class Standardise(nn.Module):
+    """Pooled vectors to mean 0 and deviation 1, as the training images have them."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, width: int = POOLED_WIDTH) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    def fit(self, vectors: Tensor) -> None:
+        """Take mean and deviation of [n, width]."""
+        self.mean.copy_(vectors.mean(dim=0))
+        self.deviation.copy_(vectors.std(dim=0).clamp_min(1e-3))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Same shape; no value beyond 6 deviations."""
+        return ((vectors - self.mean) / self.deviation).clamp(-6.0, 6.0)
+
+
+class Shallow(nn.Module):
+    """A soft histogram of colours, and the strongest answers of a strided convolution: [n, SHALLOW_DIM]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        side = torch.linspace(-0.75, 0.75, _BINS_A_CHANNEL)
+        centres = torch.cartesian_prod(side, side, side)
+        # softmax(2 k c.x - k |c|^2) is that of -k |x - c|^2: each pixel's share of each centre.
+        self.bins = nn.Conv2d(3, len(centres), 1)
+        with torch.no_grad():
+            self.bins.weight.copy_((2 * _SHARPNESS * centres)[:, :, None, None])
+            self.bins.bias.copy_(-_SHARPNESS * centres.square().sum(dim=1))  # type: ignore[union-attr]
+        self.strided = nn.Conv2d(3, 32, 4, stride=4)
+        self.project = nn.Linear(len(centres) + 2 * 32, SHALLOW_DIM)
+
+    def forward(self, small: Tensor) -> Tensor:
+        """Of [n, 3, SMALL, SMALL] in [-1, 1]; of length 1."""
+        shares = torch.softmax(self.bins(small), dim=1).mean(dim=(2, 3))
+        strided = F.relu(self.strided(small))
+        seen = torch.cat([(shares + 1e-4).sqrt(), strided.mean(dim=(2, 3)), strided.amax(dim=(2, 3))], dim=1)
+        return F.normalize(self.project(seen), dim=1)
+
+
+class EmbeddingHead(nn.Module):
+    """Deep and shallow vector, each of length 1, joined to one of length 1: [n, DEEP_DIM + SHALLOW_DIM]."""
+
+    def __init__(self, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.standardise = Standardise()
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(POOLED_WIDTH, DEEP_DIM)
+        self.shallow = Shallow()
+        self.balance = nn.Parameter(torch.zeros(()))
+
+    def parts(self, pooled: Tensor, small: Tensor) -> tuple[Tensor, Tensor]:
+        """Deep [n, DEEP_DIM] and shallow [n, SHALLOW_DIM], each of length 1."""
+        deep = F.normalize(self.project(self.dropout(self.standardise(pooled))), dim=1)
+        return deep, self.shallow(small)
+
+    def join(self, deep: Tensor, shallow: Tensor) -> Tensor:
+        """Both in one vector of length 1, weighted as training found best."""
+        share = torch.sigmoid(self.balance)
+        return torch.cat([deep * share.sqrt(), shallow * (1 - share).sqrt()], dim=1)
+
+    def forward(self, pooled: Tensor, small: Tensor) -> Tensor:
+        """See the class."""
+        return self.join(*self.parts(pooled, small))
+
+
+class CopyHead(nn.Module):
+    """Pooled vectors to [n, COPY_DIM] of length 1, in which edited copies of one image lie close."""
+
+    def __init__(self, hidden: int = 384, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.standardise = Standardise()
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(POOLED_WIDTH, hidden), nn.ReLU(), nn.Linear(hidden, COPY_DIM)
+        )
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """See the class."""
+        return F.normalize(self.layers(self.standardise(pooled)), dim=1)
