@@ -130,6 +130,22 @@ class EmbeddingHead(_Model):
         return self
 
 
+class CopyHead(_Model):
+    """The graph output [batch, dim] float32, L2-normalised, by which edited copies of one image are known.
+
+    Two photos of one thing lie further from each other than in the embedding, the same photo cropped, framed
+    or captioned nearer.
+    """
+
+    kind: Literal["copy"] = "copy"
+    output: OutputName
+    dim: Annotated[int, Field(gt=0)]
+    space: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    near_duplicate_distance: Annotated[
+        float, Field(ge=0, le=2, description="cosine distance up to which two images are copies")
+    ]
+
+
 class ScoreHead(_Model):
     """A graph output [batch] float32, one score an image in [0, 1]."""
 
@@ -165,10 +181,11 @@ class TagHead(_Model):
         return self
 
 
-Head = Annotated[EmbeddingHead | ScoreHead | TagHead, Field(discriminator="kind")]
+AnyHead = EmbeddingHead | CopyHead | ScoreHead | TagHead
+Head = Annotated[AnyHead, Field(discriminator="kind")]
 
 
-def head_name(head: EmbeddingHead | ScoreHead | TagHead) -> str:
+def head_name(head: AnyHead) -> str:
     """What a head is called: a score by its name, others by their kind."""
     return head.name if isinstance(head, ScoreHead) else head.kind
 
@@ -212,6 +229,11 @@ class BundleManifest(_Model):
     def embedding(self) -> EmbeddingHead | None:
         """The head that search uses."""
         return next((head for head in self.heads if isinstance(head, EmbeddingHead)), None)
+
+    @property
+    def copies(self) -> CopyHead | None:
+        """The head that edited copies are known by."""
+        return next((head for head in self.heads if isinstance(head, CopyHead)), None)
 
     @property
     def scores(self) -> list[ScoreHead]:

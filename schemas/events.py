@@ -284,6 +284,13 @@ class ImageEmbedded(_Result):
     type: Literal["listing.image.embedded.v1"] = EMBEDDED
     space: str
     vector: Vector
+    copy_vector: Annotated[
+        Vector | None,
+        Field(
+            description="by which edited copies of one image are known; left out where the bundle has none",
+            exclude_if=_is_none,
+        ),
+    ] = None
 
 
 class NearDuplicate(_Output):

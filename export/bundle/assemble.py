@@ -18,9 +18,9 @@ from export.bundle.checks import check_bundle
 from export.errors import PartsDoNotFit
 from export.parts import PartFolder, describe_file
 from schemas.bundle import (
+    AnyHead,
     BundleFile,
     BundleManifest,
-    EmbeddingHead,
     Graph,
     GraphInput,
     OutputInput,
@@ -30,7 +30,6 @@ from schemas.bundle import (
 from schemas.policy import Policy, Threshold
 
 MANIFEST_FILE = "manifest.json"
-AnyHead = EmbeddingHead | ScoreHead | TagHead
 
 
 def assemble(

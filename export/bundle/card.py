@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import JsonValue
 
 from export.parts import Part, PartFolder
-from schemas.bundle import EmbeddingHead, ImageInput, ScoreHead, TagHead
+from schemas.bundle import CopyHead, EmbeddingHead, ImageInput, ScoreHead, TagHead
 
 CARD_FILE = "MODEL_CARD.md"
 
@@ -31,7 +31,7 @@ def _what(part: Part) -> str:
     head = part.head
     if isinstance(head, ScoreHead):
         return f"{head.kind}: {head.description}"
-    if isinstance(head, EmbeddingHead):
+    if isinstance(head, EmbeddingHead | CopyHead):
         return f"{head.dim} numbers of length 1, space {head.space}"
     assert isinstance(head, TagHead)
     if head.format == "forest":

@@ -7,13 +7,14 @@ from pydantic import JsonValue
 
 from export.bundle.card import told
 from schemas.bundle import (
+    AnyHead,
     BundleManifest,
+    CopyHead,
     EmbeddingHead,
     Graph,
     ImageInput,
     OutputInput,
     ScoreHead,
-    TagHead,
     head_name,
 )
 from worker.model.bundle import read_manifest
@@ -74,8 +75,8 @@ def _heads(manifest: BundleManifest) -> dict[str, str]:
     return {head_name(head): _head(head) for head in manifest.heads}
 
 
-def _head(head: EmbeddingHead | ScoreHead | TagHead) -> str:
-    if isinstance(head, EmbeddingHead):
+def _head(head: AnyHead) -> str:
+    if isinstance(head, EmbeddingHead | CopyHead):
         return f"{head.dim} numbers, space {head.space}, near-duplicates to {head.near_duplicate_distance:g}"
     if isinstance(head, ScoreHead):
         return f"{head.kind}, {head.description}"

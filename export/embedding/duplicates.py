@@ -35,13 +35,6 @@ def edited_copy(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
     return photo.rotate(float(rng.uniform(-3, 3)), Image.Resampling.BILINEAR, fillcolor=(200, 200, 200))
 
 
-def pairs_of_copies(photos: list[Image.Image], seed: int, side: int) -> NDArray[np.uint8]:
-    """One edited copy of each photo, stretched: uint8 [n, side, side, 3]."""
-    rng = np.random.default_rng(seed)
-    copies = [edited_copy(rng, photo).resize((side, side), Image.Resampling.BILINEAR) for photo in photos]
-    return np.stack([np.asarray(copy) for copy in copies])
-
-
 def nearest_other(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosine distance of each row to its nearest other row."""
     similar = embedding @ embedding.T

@@ -19,7 +19,6 @@ from export.processes import Processes
 from export.starter.card import model_card
 from export.starter.graph import OUTPUTS, Scorer, export_scorer, scorer_mega_flops
 from export.starter.held_groups import held_groups
-from export.starter.measure import copy_distances, near_duplicate_distance
 from export.starter.parts import GRAPH_FILE, MAX_BYTES, TAGS_FILE, Trait, write_parts
 from export.starter.recipe import (
     Recipe,
@@ -31,6 +30,7 @@ from export.starter.recipe import (
 )
 from export.starter.seeds import Trained, measure_seed, train_seed
 from export.starter.tags import train_starter_tags
+from export.starter.vector_figures import near_duplicates, retrieval_figures
 
 PARITY = 1e-4
 MINIMUM_TAG_SCORE = 0.0  # each tag has a threshold of its own
@@ -101,12 +101,20 @@ def _write_bundle(
     space = f"starter-{arguments.version}"
     own: dict[str, dict[str, JsonValue]] = {
         "tags": train_starter_tags(
-            trunk, sources, recipe.tags.model_copy(update={"seed": seed}), space, run / TAGS_FILE
+            trunk,
+            trained.vectors,
+            sources,
+            recipe.tags.model_copy(update={"seed": seed}),
+            space,
+            run / TAGS_FILE,
         ),
         "preference": _preference_figures(trunk, trained.preference, sources, seed),
     }
-    distance, own["embedding"] = _copies(trunk, sources)
-    trait = Trait(space, distance, MINIMUM_TAG_SCORE)
+    distances = {}
+    for head in ("embedding", "copy"):
+        distances[head], own[head] = near_duplicates(trained, sources, head)
+    own["embedding"] |= retrieval_figures(trained, sources)
+    trait = Trait(space, distances["embedding"], distances["copy"], MINIMUM_TAG_SCORE)
     examples = _examples(scorer, sources)
     parts = write_parts(run, trait, examples, seed, trained.run.config()["data_digest"], own)
     card = model_card(arguments.version, {**figures, **own}, recipe)
@@ -134,23 +142,6 @@ def _preference_figures(
     """How often the less degraded of two versions of a held photo is ranked first."""
     ladders = preference_ladders(sources.products("test"), 300, seed + 1)
     return {"preference_pairs_right": round(pair_accuracy(preference, ladder_quality(trunk, ladders)), 4)}
-
-
-def _copies(trunk: Trunk, sources: Sources) -> tuple[float, dict[str, JsonValue]]:
-    """The near-duplicate distance from calibration photos, and what it finds among test photos."""
-    found = {
-        split: copy_distances(
-            trunk, sources.photos[f"clothing-{split}"], sources.pixels[f"clothing-{split}"].exact, seed
-        )
-        for seed, split in enumerate(("calibration", "test"))
-    }
-    distance = near_duplicate_distance(*found["calibration"])
-    copies, others = found["test"]
-    return distance, {
-        "distance": distance,
-        "copies_found_percent": round(100 * float((copies <= distance).mean()), 2),
-        "false_neighbours_percent": round(100 * float((others <= distance).mean()), 2),
-    }
 
 
 def _parity(scorer: Scorer, graph: Path, sources: Sources) -> dict[str, float]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import JsonValue
 
 from export.graphs import run_onnx
@@ -53,20 +54,31 @@ def product_groups(data: Path, cache: Path) -> dict[str, Images]:
     return {name: photo_pixels(cache, name, own).exact for name, own in paths.items()}
 
 
+def turned(images: Images, degrees: float = 20.0) -> Images:
+    """Each image turned by up to `degrees` on white, either way, always by the same angle: as `images`."""
+    angles = np.random.default_rng(20).uniform(-degrees, degrees, len(images))
+    return np.stack([
+        np.asarray(Image.fromarray(image).rotate(angle, Image.Resampling.BICUBIC, fillcolor=(255, 255, 255)))
+        for image, angle in zip(images, angles, strict=True)
+    ])  # fmt: skip
+
+
 def notice_groups(data: Path, cache: Path) -> dict[str, Images]:
     """Notices and QR codes: a renderer never trained on, zxing's photographs, held seeds of our own."""
     grounds = [photo.path for photo in of_split(read_clothing(data), "test")]
+    svg_notices = pixels_of_uploads(
+        cache,
+        f"svg-{SEED_SVG_NOTICES}-{HELD_RENDERS}",
+        lambda: render_svg_notices(SEED_SVG_NOTICES, HELD_RENDERS),
+    ).exact
     groups = {
-        "notice-svg": pixels_of_uploads(
-            cache,
-            f"svg-{SEED_SVG_NOTICES}-{HELD_RENDERS}",
-            lambda: render_svg_notices(SEED_SVG_NOTICES, HELD_RENDERS),
-        ).exact,
+        "notice-svg": svg_notices,
         "qr-poster-svg": pixels_of_uploads(
             cache,
             f"svg-poster-{SEED_SVG_POSTERS}-{HELD_RENDERS}",
             lambda: render_svg_qr_posters(SEED_SVG_POSTERS, HELD_RENDERS),
         ).exact,
+        "notice-svg-turned": turned(svg_notices),
         "qr-zxing": photo_pixels(cache, "qr-zxing", _labelled(data / "codes", "qr")).exact,
         "browser-notice-held": browser_pixels(cache, SEED_HELD, HELD_RENDERS, grounds).exact,
     }

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from export.embedding.heads import COPY_DIM
 from export.embedding.pixels import SIDE
 from export.embedding.trunk import EMBEDDING_DIM
 from export.parts import PARTS_FOLDER, Examples, Part, PartFolder, describe_file, write_part
-from schemas.bundle import EmbeddingHead, Graph, Head, ImageInput, ScoreHead, TagHead, head_name
+from schemas.bundle import CopyHead, EmbeddingHead, Graph, Head, ImageInput, ScoreHead, TagHead, head_name
 from schemas.policy import Threshold
 
 GRAPH_FILE, TAGS_FILE = "scorer.onnx", "tags.forest"
@@ -39,6 +40,7 @@ class Trait:
 
     space: str
     near_duplicate_distance: float
+    copy_distance: float
     minimum_tag_score: float
 
 
@@ -69,6 +71,12 @@ def write_parts(
             near_duplicate_distance=trait.near_duplicate_distance,
         ),
         *SCORES,
+        CopyHead(
+            output="copy",
+            dim=COPY_DIM,
+            space=f"{trait.space}-copy",
+            near_duplicate_distance=trait.copy_distance,
+        ),
         TagHead(
             output="embedding",
             file=TAGS_FILE,

@@ -62,6 +62,7 @@ class Sources:
     photos: dict[str, list[Photo]]
     pixels: dict[str, PixelSet]
     edited: NDArray[np.uint8]
+    held_edits: dict[str, NDArray[np.uint8]]
     names: list[str]
 
     def products(self, split: str) -> list[Photo]:
@@ -95,7 +96,11 @@ def load_sources(data: Path, cache: Path, recipe: Recipe) -> Sources:
         {tag for photo in photos["clothing-train"] + photos["grocery-train"] for tag in photo.tags}
     )
     edited = edited_pixels(cache, "train", trained, recipe.edits, SEED_EDITS)
-    return Sources(photos, pixels, edited, names)
+    held_edits = {
+        split: edited_pixels(cache, split, [p.path for p in photos[f"clothing-{split}"]], 0, SEED_EDITS)
+        for split in ("calibration", "test")
+    }
+    return Sources(photos, pixels, edited, held_edits, names)
 
 
 def label_column(sources: Sources, photos: Sequence[Photo]) -> NDArray[np.int64]:

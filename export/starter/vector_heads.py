@@ -142,7 +142,7 @@ def copy_figures(
     sender = np.asarray(senders)
     others = similar[sender[:, None] != sender[None, :]]
     cut = float(np.quantile(others, 1 - false_share))
-    found = {name: float(((copies[i] * own).sum(axis=1) >= cut).mean()) for i, name in enumerate(EDITS)}
+    found = {name: float(((copies[i] * own).sum(axis=1) > cut).mean()) for i, name in enumerate(EDITS)}
     return {"mean": float(np.mean(list(found.values()))), **found}
 
 

@@ -53,10 +53,10 @@ def test_the_folder_stays_small() -> None:
     assert sum(file.stat().st_size for file in BUNDLE.iterdir()) <= MAX_BYTES
 
 
-def test_it_costs_at_most_100_megaflops(manifest: BundleManifest) -> None:
+def test_it_costs_at_most_120_megaflops(manifest: BundleManifest) -> None:
     cost = manifest.figures["mega_flops"]
     assert isinstance(cost, float)
-    assert cost <= 100
+    assert cost <= 120
 
 
 def test_embeddings_have_length_one_and_scores_lie_in_the_unit_interval(manifest: BundleManifest) -> None:

@@ -9,7 +9,16 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from schemas.bundle import MEASURES, BundleManifest, Graph, ImageInput, Measure, OutputInput
+from schemas.bundle import (
+    MEASURES,
+    BundleManifest,
+    CopyHead,
+    EmbeddingHead,
+    Graph,
+    ImageInput,
+    Measure,
+    OutputInput,
+)
 from worker.errors import BundleError, ProviderError, StageError
 
 logger = logging.getLogger(__name__)
@@ -40,13 +49,14 @@ class ImageBatch:
 class Inference:
     """Of a batch of n images: what the heads of the bundle give, None where it has no such head.
 
-    `embeddings` is float32 [n, dim] of unit length, `tag_vectors` float32 [n, dim], `scores` float32 [n] by
-    name.
+    `embeddings` and `copies` are float32 [n, dim] of unit length, `tag_vectors` float32 [n, dim], `scores`
+    float32 [n] by name.
     """
 
     embeddings: NDArray[np.float32] | None
     tag_vectors: NDArray[np.float32] | None
     scores: dict[str, NDArray[np.float32]]
+    copies: NDArray[np.float32] | None = None
 
 
 class Model:
@@ -79,15 +89,11 @@ class Model:
         for graph, session in self._sessions:
             outputs.update(_run(graph, session, self._feed(graph, batch, outputs)))
         heads, count = self.manifest, len(batch)
-        embeddings = None if heads.embedding is None else outputs[heads.embedding.output]
-        if embeddings is not None and heads.embedding is not None:
-            asked = (count, heads.embedding.dim)
-            if embeddings.shape != asked:
-                raise StageError(f"{heads.embedding.output} gave {embeddings.shape}, not {asked}")
         return Inference(
-            embeddings,
+            _vectors(heads.embedding, outputs, count),
             None if heads.tags is None else outputs[heads.tags.output].reshape(count, -1),
             {score.name: outputs[score.output].reshape(count) for score in heads.scores},
+            _vectors(heads.copies, outputs, count),
         )
 
     def _feed(
@@ -112,6 +118,17 @@ class Model:
             self.infer(black)
         except StageError as error:
             raise BundleError(f"the bundle's graphs do not run: {error}") from error
+
+
+def _vectors(
+    head: EmbeddingHead | CopyHead | None, outputs: Mapping[str, NDArray[np.float32]], count: int
+) -> NDArray[np.float32] | None:
+    if head is None:
+        return None
+    vectors = outputs[head.output]
+    if vectors.shape != (count, head.dim):
+        raise StageError(f"{head.output} gave {vectors.shape}, not {(count, head.dim)}")
+    return vectors
 
 
 def _session(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:

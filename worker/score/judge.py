@@ -51,9 +51,9 @@ class Judge:
             scores = {name: float(values[row]) for name, values in inference.scores.items()}
             scores |= code_scores(self.policy, image.codes)
             vector = None if inference.embeddings is None else inference.embeddings[row]
-            verdicts.append(
-                self._verdict(image, scores, tags[row], tagger.version if tagger else None, vector)
-            )
+            copy = None if inference.copies is None else inference.copies[row]
+            version = tagger.version if tagger else None
+            verdicts.append(self._verdict(image, scores, tags[row], version, vector, copy))
         return verdicts
 
     def _verdict(
@@ -63,6 +63,7 @@ class Judge:
         tags: list[Tag],
         tags_version: str | None,
         embedding: NDArray[np.float32] | None,
+        copy_vector: NDArray[np.float32] | None,
     ) -> Verdict:
         decision, reasons = decide(self.policy, image.event.category, scores)
         self.metrics.decide_decisions.labels(decision).inc()
@@ -78,6 +79,7 @@ class Judge:
             tags=tags,
             tags_version=tags_version,
             embedding=embedding,
+            copy_vector=copy_vector,
             decided_at=datetime.now(UTC),
             codes=image.codes,
         )

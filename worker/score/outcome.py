@@ -21,7 +21,8 @@ Event = ImageUploaded | ImageReviewed | ImageDeleted
 class Verdict:
     """An image was judged. `embedding` is float32 [dim], of unit length; `codes` come the largest first.
 
-    Where the bundle has no embedding, `embedding` is None. With `review` a person decided, else the policy.
+    Where the bundle has no embedding, `embedding` is None; `copy_vector` likewise. With `review` a person
+    decided, else the policy.
     """
 
     event: ImageUploaded | ImageReviewed
@@ -35,6 +36,7 @@ class Verdict:
     codes: Sequence[Code] = ()
     tags_version: str | None = None
     review: Review | None = None
+    copy_vector: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,7 @@ class Publisher:
             event_id=derived_event_id(EMBEDDED, event.event_id),
             space=self._space,
             vector=Vector.from_array(verdict.embedding),
+            copy_vector=None if verdict.copy_vector is None else Vector.from_array(verdict.copy_vector),
         )
         return [*records, _json(self._topics.embedded, embedded)]
 

@@ -61,6 +61,16 @@ def test_an_accepted_image_gives_one_result_on_each_output_topic():
         assert (result.bundle_id, result.image_sha256, result.input.offset) == ("tiny-1-abc", "a" * 64, 41)
 
 
+def test_the_vector_that_copies_are_known_by_is_on_the_embedded_event_where_there_is_one():
+    plain = by_topic(PUBLISH(record(), verdict("accept")))[TOPICS.embedded]
+    assert b"copy_vector" not in plain.value
+    copy = np.array([0.6, 0.8], np.float32)
+    told = by_topic(PUBLISH(record(), replace(verdict("accept"), copy_vector=copy)))[TOPICS.embedded]
+    found = ImageEmbedded.model_validate_json(told.value).copy_vector
+    assert found is not None
+    np.testing.assert_array_equal(found.to_array(), copy)
+
+
 def test_codes_are_on_the_verdict_and_fit_its_schema():
     code = Code(format="QRCode", payload="https://example.com", area_share=0.6)
     out = by_topic(PUBLISH(record(), replace(verdict("block"), codes=[code])))

@@ -1,0 +1,115 @@
+"""What the starter's vectors find among photos of senders and shops that were not trained on."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import JsonValue
+
+from export.embedding.duplicates import distance_between, nearest_other
+from export.retrieval import retrieval
+from export.starter.photos import Photo
+from export.starter.recipe import Sources
+from export.starter.seeds import Trained
+from export.starter.vector_heads import Vectors, copy_figures, vectors_of
+
+_FALSE_SHARE = 0.01
+_UNLABELLED = "unlabelled"  # a photo that no query asks for
+
+
+def _of(vectors: Vectors, head: str) -> NDArray[np.float32]:
+    return vectors.embedding if head == "embedding" else vectors.copy
+
+
+def near_duplicates(trained: Trained, sources: Sources, head: str) -> tuple[float, dict[str, JsonValue]]:
+    """A head's distance, from calibration photos, and what it finds among test photos.
+
+    At the distance at most one photo in a hundred has a false neighbour of another sender.
+    """
+    own, copies, senders = {}, {}, {}
+    for split in ("calibration", "test"):
+        photos = sources.photos[f"clothing-{split}"]
+        senders[split] = np.array([photo.sender or photo.path.name for photo in photos])
+        own[split] = _of(
+            vectors_of(trained.trunk, trained.vectors, sources.pixels[f"clothing-{split}"].exact), head
+        )
+        edits = (vectors_of(trained.trunk, trained.vectors, edited) for edited in sources.held_edits[split])
+        copies[split] = np.stack([_of(vectors, head) for vectors in edits])
+    apart = {split: 1 - (copies[split] * own[split]).sum(axis=-1).ravel() for split in own}
+    distance = distance_between(
+        apart["calibration"], _nearest(own["calibration"], senders["calibration"]), _FALSE_SHARE
+    )
+    figures: dict[str, JsonValue] = {
+        "distance": distance,
+        "copies within the distance, %": _percent(apart["test"] <= distance),
+        "photos with a false neighbour of another sender, %": _percent(
+            _nearest(own["test"], senders["test"]) <= distance
+        ),
+        "photos with a neighbour of the same sender, %": _percent(nearest_other(own["test"]) <= distance),
+    }
+    at = copy_figures(own["test"], copies["test"], senders["test"].tolist())
+    figures["copies found at one false pair in 10,000 of other senders"] = {
+        name: round(share, 4) for name, share in at.items()
+    }
+    everyone = copy_figures(own["test"], copies["test"], [str(i) for i in range(len(own["test"]))])
+    figures["the same, of all pairs"] = round(everyone["mean"], 4)
+    return distance, figures
+
+
+def _nearest(vectors: NDArray[np.float32], senders: NDArray[np.str_]) -> NDArray[np.float32]:
+    """Cosine distance of each row to the nearest of another sender."""
+    similar = vectors @ vectors.T
+    similar[senders[:, None] == senders[None, :]] = -1
+    distances: NDArray[np.float32] = 1 - similar.max(axis=1)
+    return distances
+
+
+def retrieval_figures(trained: Trained, sources: Sources) -> dict[str, JsonValue]:
+    """Similar items on held photos, beside a histogram of colours of 128 bins."""
+    rows: dict[str, JsonValue] = {}
+    embedded = {
+        key: vectors_of(trained.trunk, trained.vectors, pixels.exact).embedding
+        for key, pixels in sources.pixels.items()
+        if key.startswith(("clothing", "grocery"))
+    }
+    histograms = {key: colour_histogram(sources.pixels[key].exact) for key in embedded}
+    for name, vectors in (("embedding", embedded), ("histogram of colours", histograms)):
+        rows |= {f"{task}, {name}": found for task, found in _tasks(vectors, sources).items()}
+    return {"retrieval on held photos": rows}
+
+
+def _tasks(vectors: Mapping[str, NDArray[np.float32]], sources: Sources) -> dict[str, JsonValue]:
+    photos = sources.photos
+    held, test = _labels(photos["grocery-test"]), vectors["grocery-test"]
+    others = np.concatenate([vectors["grocery-train"], vectors["grocery-calibration"]])
+    known = np.concatenate([_labels(photos["grocery-train"]), _labels(photos["grocery-calibration"])])
+    clothing = [i for i, photo in enumerate(photos["clothing-test"]) if photo.tags]
+    garments = [photos["clothing-test"][i] for i in clothing]
+    senders = np.array([photo.sender or photo.path.name for photo in garments])
+    own, labels = vectors["clothing-test"][clothing], _labels(garments)
+    return {
+        "grocery, leave one out": retrieval(test, held, test, held, np.eye(len(test), dtype=bool)),
+        "grocery, held against others": retrieval(test, held, others, known),
+        "clothing, other senders": retrieval(own, labels, own, labels, senders[:, None] == senders[None, :]),
+    }
+
+
+def _labels(photos: list[Photo]) -> NDArray[np.str_]:
+    return np.array([photo.tags[0] if photo.tags else _UNLABELLED for photo in photos])
+
+
+def colour_histogram(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Square roots of the shares of 128 colours (8 hues, 4 saturations, 4 values): float32 [n, 128]."""
+    rows = []
+    for image in images:
+        hue, saturation, value = np.moveaxis(
+            np.asarray(Image.fromarray(image).convert("HSV")).astype(int), -1, 0
+        )
+        bins = (hue >> 5) * 16 + (saturation >> 6) * 4 + (value >> 6)
+        rows.append(np.sqrt(np.bincount(bins.ravel(), minlength=128) / bins.size))
+    return np.array(rows, np.float32)
+
+
+def _percent(hits: NDArray[np.bool_]) -> float:
+    return round(100 * float(hits.mean()), 2)
