@@ -182,6 +182,7 @@ def output_of(
     given = measured or {measure: np.ones(len(pixels[0]), np.float32) for measure in MEASURES}
     found = model.infer(ImageBatch(pixels, given))
     head = manifest.heads[0] if name is None else next(h for h in manifest.heads if head_name(h) == name)
-    values = {"embedding": found.embeddings, "tags": found.tag_vectors}.get(head.kind)
+    kinds = {"embedding": found.embeddings, "copy": found.copies, "tags": found.tag_vectors}
+    values = kinds.get(head.kind)
     output = found.scores[head_name(head)] if values is None else values
     return np.asarray(output, np.float32)
