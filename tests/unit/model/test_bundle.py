@@ -66,8 +66,8 @@ def test_a_damaged_file_is_refused_by_name(copy):
 
 
 def test_a_missing_file_is_refused_by_name(copy):
-    (copy / "tags.ubj").unlink()
-    with pytest.raises(BundleError, match=r"lacks tags\.ubj"):
+    (copy / "tags.forest").unlink()
+    with pytest.raises(BundleError, match=r"lacks tags\.forest"):
         read_manifest(copy)
 
 

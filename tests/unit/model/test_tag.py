@@ -1,35 +1,45 @@
 """The tag forest: tags over the minimum, the best first, and how its faults are told."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import xgboost
 
 from schemas.bundle import TagHead
 from schemas.policy import MOST_TAGS, TagLimits, TagRules
 from tests.forests import DIM, drawn_forest, walked
 from worker.errors import BundleError, StageError
-from worker.model.bundle import read_manifest
 from worker.model.forest.file import open_forest
 from worker.model.tag import BoosterTagger, ForestTagger
-from worker.settings import STARTER_BUNDLE
+
+NAMES = ["bag", "blue", "dress", "red", "shoes"]
 
 
 @pytest.fixture(scope="module")
 def head() -> TagHead:
-    found = read_manifest(STARTER_BUNDLE)[0].tags
-    assert found is not None
-    return found
+    return TagHead(output="embedding", file="tags.ubj", names=NAMES, minimum_score=0.3)
 
 
 @pytest.fixture(scope="module")
 def embeddings() -> np.ndarray:
-    dim = read_manifest(STARTER_BUNDLE)[0].embedding.dim
-    rows = np.random.default_rng(3).normal(size=(20, dim)).astype(np.float32)
+    rows = np.random.default_rng(3).normal(size=(40, DIM)).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 @pytest.fixture(scope="module")
-def tagger(head: TagHead) -> BoosterTagger:
-    return BoosterTagger(head, STARTER_BUNDLE, 1)
+def bundle(head: TagHead, embeddings: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a booster of several labels, as bundles before 0.5.0 have it."""
+    folder = tmp_path_factory.mktemp("bundle")
+    labels = (embeddings[:, : len(NAMES)] > 0).astype(np.float32)
+    settings = {"objective": "binary:logistic", "max_depth": 2, "nthread": 1}
+    xgboost.train(settings, xgboost.DMatrix(embeddings, label=labels), 5).save_model(folder / head.file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tagger(head: TagHead, bundle: Path) -> BoosterTagger:
+    return BoosterTagger(head, bundle, 1)
 
 
 def test_every_tag_is_over_the_minimum_and_the_best_comes_first(tagger, head, embeddings):
@@ -42,13 +52,11 @@ def test_every_tag_is_over_the_minimum_and_the_best_comes_first(tagger, head, em
         assert all(head.minimum_score - 5e-5 <= tag.score <= 1 for tag in row)
 
 
-def test_without_a_minimum_every_tag_has_its_score_and_with_the_highest_none(head, embeddings):
+def test_without_a_minimum_every_tag_has_its_score_and_with_the_highest_none(head, bundle, embeddings):
     rules = TagRules(most=None)
-    every = BoosterTagger(head.model_copy(update={"minimum_score": 0.0}), STARTER_BUNDLE, 1)(
-        embeddings, None, rules
-    )
+    every = BoosterTagger(head.model_copy(update={"minimum_score": 0.0}), bundle, 1)(embeddings, None, rules)
     assert all({tag.name for tag in row} == set(head.names) for row in every)
-    none = BoosterTagger(head.model_copy(update={"minimum_score": 1.0}), STARTER_BUNDLE, 1)(embeddings)
+    none = BoosterTagger(head.model_copy(update={"minimum_score": 1.0}), bundle, 1)(embeddings)
     assert none == [[] for _ in embeddings]
 
 
@@ -63,10 +71,10 @@ def test_a_forest_that_is_none_is_the_bundles_fault(head, tmp_path):
         BoosterTagger(head, tmp_path, 1)
 
 
-def test_another_number_of_tags_than_the_manifest_names_is_its_fault(head):
+def test_another_number_of_tags_than_the_manifest_names_is_its_fault(head, bundle):
     fewer = head.model_copy(update={"names": head.names[:-1]})
     with pytest.raises(BundleError, match=f"the manifest names {len(fewer.names)}"):
-        BoosterTagger(fewer, STARTER_BUNDLE, 1)
+        BoosterTagger(fewer, bundle, 1)
 
 
 def test_vectors_of_another_length_are_our_own_failure(tagger, embeddings):
