@@ -7,7 +7,8 @@ VENV := .venv
 TRAIN_VENV := .venv-train
 DEMO_FLAGS ?=
 TEST_FLAGS ?=
-# Unit tests share nothing; a file's tests stay together, since they share what is drawn and loaded.
+# Files share nothing, and have a Kafka of their own; a file's tests stay together, since they share what is drawn and
+# loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
 .PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console bench-index test-chaos-index
@@ -21,13 +22,13 @@ demo: $(VENV)/.serve ## watch images being judged; leaves out/report.html
 test: $(VENV)/.dev ## unit tests, hostile images, then integration tests on a real Apache Kafka
 	$(VENV)/bin/python -m pytest tests/unit $(SIDE_BY_SIDE) $(TEST_FLAGS)
 	$(VENV)/bin/python -m pytest tests/hostile $(TEST_FLAGS)
-	$(VENV)/bin/python -m pytest tests/integration $(TEST_FLAGS)
+	$(VENV)/bin/python -m pytest tests/integration $(SIDE_BY_SIDE) $(TEST_FLAGS)
 
 test-unit: $(VENV)/.dev ## unit tests alone, in seconds
 	$(VENV)/bin/python -m pytest tests/unit $(SIDE_BY_SIDE) $(TEST_FLAGS)
 
 test-integration: $(VENV)/.dev ## tests on a real Apache Kafka
-	$(VENV)/bin/python -m pytest tests/integration $(TEST_FLAGS)
+	$(VENV)/bin/python -m pytest tests/integration $(SIDE_BY_SIDE) $(TEST_FLAGS)
 
 test-hostile: $(VENV)/.dev ## images made to cost, and decoders that die: docs/security.md
 	$(VENV)/bin/python -m pytest tests/hostile $(TEST_FLAGS)
