@@ -195,7 +195,7 @@ class Code(_Output):
     ]
 
 
-def _is_empty(value: list[Code]) -> bool:
+def _is_empty(value: list[Code] | dict[str, float]) -> bool:
     return not value
 
 
@@ -276,6 +276,15 @@ class ImageEnriched(_Result):
         ),
     ] = None
     preference: float | None
+    # Left out where there is no other than `preference`, as before a bundle could have several.
+    preferences: Annotated[
+        dict[str, float],
+        Field(
+            description="every preference of the bundle by its name; left out where there is no other than "
+            "`preference`",
+            exclude_if=_is_empty,
+        ),
+    ] = {}
 
 
 class ImageEmbedded(_Result):

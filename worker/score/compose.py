@@ -165,7 +165,14 @@ def build_score_role(
         topic=settings.topics.uploaded,
         pipeline=stack.enter_context(pipeline),
         parse=Parser(settings.fetch.asked_at, int(settings.score.max_event_bytes)),
-        publish=Publisher(settings.topics, bundle.id, head.space if head else None, policy, limits),
+        publish=Publisher(
+            settings.topics,
+            bundle.id,
+            head.space if head else None,
+            policy,
+            limits,
+            [score.name for score in bundle.manifest.scores if score.kind == "preference"],
+        ),
         delivery=create_delivery(
             settings.kafka,
             settings.score.delivery,

@@ -1,5 +1,6 @@
 """Publish: an outcome to the records that carry it, one on each output topic or one dead letter."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -35,7 +36,8 @@ class Publisher:
     """Turns outcomes into records. The same input event gives the same event ids, always.
 
     `space` is that of the bundle's embedding; without one no image is searchable. `limits` is what
-    topics take.
+    topics take. `preferences` names the bundle's preference heads; `preference` is the one of that name,
+    or the first.
     """
 
     def __init__(
@@ -45,9 +47,12 @@ class Publisher:
         space: str | None,
         policy: Policy,
         limits: RecordLimits | None = None,
+        preferences: Sequence[str] = (PREFERENCE,),
     ) -> None:
         self._topics = topics
         self._limits = limits or RecordLimits()
+        self._preferences = preferences
+        self._preferred = PREFERENCE if PREFERENCE in preferences else next(iter(preferences), "")
         self._bundle_id = bundle_id
         self._space = space
         self._policy_sha256 = policy_sha256(policy)
@@ -130,7 +135,8 @@ class Publisher:
             event_id=derived_event_id(ENRICHED, event.event_id),
             tags=verdict.tags,
             tags_version=verdict.tags_version,
-            preference=verdict.scores.get(PREFERENCE),
+            preference=verdict.scores.get(self._preferred),
+            preferences=self._several(verdict.scores),
         )
         records = [_json(self._topics.moderated, moderated), _json(self._topics.enriched, enriched)]
         if verdict.decision != "accept" or verdict.embedding is None or self._space is None:
@@ -144,6 +150,12 @@ class Publisher:
             copy_vector=None if verdict.copy_vector is None else Vector.from_array(verdict.copy_vector),
         )
         return [*records, _json(self._topics.embedded, embedded)]
+
+    def _several(self, scores: dict[str, float]) -> dict[str, float]:
+        """Every preference by name, where the bundle has more than the one called `preference`."""
+        if set(self._preferences) <= {PREFERENCE}:
+            return {}
+        return {name: scores[name] for name in self._preferences if name in scores}
 
     def _tombstone(self, record: InputRecord, cause: str, image_id: str, time: datetime) -> OutputRecord:
         return OutputRecord(

@@ -227,3 +227,24 @@ def test_every_outcome_is_in_the_trace_of_its_event():
         for made in records:
             assert [value for name, value in made.headers if name == "traceparent"] == [parent]
             assert [value for name, value in made.headers if name == "ce_traceparent"] == [parent]
+
+
+def test_preferences_of_a_bundle_that_has_several_are_told_by_name():
+    scores = {"text": 0.1, "quality": 0.7, "clicks": 0.2}
+    told = replace(verdict("accept"), scores=scores)
+    for names, preference in (
+        (["quality", "clicks"], 0.7),  # the first one of the bundle
+        (["clicks"], 0.2),
+        ([], None),
+    ):
+        publish = Publisher(TOPICS, "tiny-1-abc", "space-1", Policy(), preferences=names)
+        value = json.loads(by_topic(publish(record(), told))[TOPICS.enriched].value)
+        assert value["preference"] == preference
+        assert value.get("preferences") == ({name: scores[name] for name in names} or None)
+    both = replace(told, scores={**scores, "preference": 0.9})
+    publish = Publisher(TOPICS, "tiny-1-abc", "space-1", Policy(), preferences=["clicks", "preference"])
+    enriched = ImageEnriched.model_validate_json(by_topic(publish(record(), both))[TOPICS.enriched].value)
+    assert enriched.preference == 0.9
+    assert enriched.preferences == {"clicks": 0.2, "preference": 0.9}
+    alone = json.loads(by_topic(PUBLISH(record(), verdict("accept")))[TOPICS.enriched].value)
+    assert "preferences" not in alone
