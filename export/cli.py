@@ -49,6 +49,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_evaluate_tags(kinds)
     _add_evaluate_starter(kinds)
     _add_evaluate_copies(kinds)
+    _add_evaluate_preference(kinds)
     _add_commands_of_tags(subparsers)
     bundle = subparsers.add_parser("bundle", help="put trained heads together, and look at what was put")
     _add_bundle(bundle.add_subparsers(metavar="WHAT", required=True))
@@ -273,11 +274,53 @@ def _add_evaluate_tags(kinds: "argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _add_train_preference(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = models.add_parser("preference", help="photo quality over the vectors of an encoder of one's own")
-    parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE", help="photos to degrade")
-    parser.add_argument("--encoder", required=True, metavar="RUN", help="the --out of mekiki train embedding")
+    parser = models.add_parser(
+        "preference",
+        help="a score to order by: from ratings, from clicks, or photo quality",
+        description="RankNet over pairs. --ratings: path, rating and, if there are several, rater. "
+        "--clicks: one row an image that a list showed, with list_id, path, position and clicked. Neither: "
+        "photo quality, over degraded versions of --images.",
+    )
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--ratings", metavar="FILE", help="CSV, JSONL or Parquet")
+    told.add_argument("--clicks", metavar="FILE", help="CSV, JSONL or Parquet, of any size")
+    parser.add_argument(
+        "--images", nargs="+", metavar="SOURCE", help="the photos; default: paths beside the table"
+    )
+    parser.add_argument("--encoder", metavar="RUN", help="the --out of mekiki train embedding, or a bundle")
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--name", help="of the score; default: preference, or clicks with --clicks")
+    parser.add_argument(
+        "--architecture",
+        choices=["cnn", "embedding", "joint", "trunk"],
+        help="cnn: 80 px, as published. embedding: over the encoder's vectors. joint: over them, colours "
+        "and light. trunk: the starter's, all of it. Default: joint with --encoder, else cnn",
+    )
+    parser.add_argument(
+        "--weights", metavar="FILE", help="of the trunk: checkpoints/trunk-model.pt of a starter"
+    )
+    parser.add_argument(
+        "--propensities",
+        default="em",
+        metavar="HOW",
+        help="of positions: em (expectation maximisation), harvest (intervention harvesting), none "
+        "(clicks as they are), or a table of position and propensity",
+    )
+    parser.add_argument(
+        "--click-model",
+        choices=["auto", "position", "dependent"],
+        default="auto",
+        help="auto: the one that foretells held-back lists better",
+    )
+    parser.add_argument(
+        "--weighting",
+        choices=["rates", "inverse"],
+        default="rates",
+        help="rates: an image's clicks over the sum of its propensities. inverse: each click by the inverse "
+        "of its propensity, as published",
+    )
+    parser.add_argument("--clip", type=float, default=0.02, help="the least propensity that counts")
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
     _add_data_arguments(parser)
     _add_copies_argument(parser)
@@ -363,6 +406,24 @@ def _add_evaluate_copies(kinds: "argparse._SubParsersAction[argparse.ArgumentPar
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     _add_data_arguments(parser)
     parser.set_defaults(func=partial(_run, "export.copies.command:evaluate_copies"))
+
+
+def _add_evaluate_preference(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = kinds.add_parser(
+        "preference", help="what is learned of a hidden utility, from simulated ratings and biased clicks"
+    )
+    parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE", help="photos with labels")
+    parser.add_argument(
+        "--encoder", required=True, metavar="RUN", help="an embedding's run folder, or a bundle"
+    )
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument(
+        "--utilities", nargs="+", choices=["clean", "taste"], default=["clean", "taste"],
+        help="hidden: light, colourful, on a calm ground; or kinds of goods, warm, in contrast",
+    )  # fmt: skip
+    parser.add_argument("--lists", type=int, default=20_000, help="that shoppers see")
+    parser.set_defaults(func=partial(_run, "export.preference.benchmark:evaluate_preference"))
 
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:

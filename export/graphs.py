@@ -1,6 +1,7 @@
 """ONNX graphs: written from a network, run, and compared with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,25 @@ def export_onnx(
         input_name: the name of the input.
 
     """
+    export_graph(network, {input_name: example}, path, outputs)
+
+
+def export_graph(
+    network: nn.Module, examples: Mapping[str, Tensor], path: Path, outputs: Sequence[str]
+) -> None:
+    """Write the fp32 graph of a network of several inputs; see `export_onnx`.
+
+    `examples` are by the name of the input, in the order in which `network` takes them.
+    """
     network = network.eval().to(memory_format=torch.contiguous_format)
     batch = torch.export.Dim("batch", min=1, max=4096)
+    shapes: tuple[object, ...] = tuple({0: batch} for _ in examples)
+    if any(taken.kind is taken.VAR_POSITIONAL for taken in signature(network.forward).parameters.values()):
+        shapes = (shapes,)  # of one argument that holds them all
     program = torch.onnx.export(
-        network, (example,), dynamo=True, input_names=[input_name], output_names=list(outputs),
-        dynamic_shapes=({0: batch},), opset_version=OPSET, external_data=False, verbose=False,
+        network, tuple(examples.values()), dynamo=True, input_names=list(examples),
+        output_names=list(outputs), dynamic_shapes=shapes,
+        opset_version=OPSET, external_data=False, verbose=False,
     )  # fmt: skip
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")

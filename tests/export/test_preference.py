@@ -1,0 +1,260 @@
+"""Preference: RankNet's cost by hand, what clicks say once freed of the place, and the commands, small."""
+
+import argparse
+import csv
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from export.bundle.assemble import assemble
+from export.bundle.take import take
+from export.data import Dataset, Example
+from export.errors import DatasetError
+from export.parts import read_part
+from export.preference.click_pairs import pairs_by_inverse, pairs_by_rates
+from export.preference.clicks import ClickLog, Counts, Rows, read_clicks
+from export.preference.feedback import from_clicks
+from export.preference.near_identical import grouped, near_identical, thumbnails
+from export.preference.networks import APPEARANCE_WIDTH, appearance
+from export.preference.propensity import (
+    expectation_maximisation,
+    intervention_harvesting,
+    read_propensities,
+)
+from export.preference.ranking import grades, ndcg, pairs_right
+from export.preference.ranknet import ranknet_cost
+from export.preference.ratings import rated_pairs, read_ratings
+from export.preference.simulation import shop
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_ranknets_cost_and_gradient_are_those_computed_by_hand():
+    first = torch.tensor([2.0, 0.0, -1.0], requires_grad=True)
+    second = torch.tensor([1.0, 0.0, 2.0], requires_grad=True)
+    cost = ranknet_cost(first, second, torch.tensor([1.0, 0.5, 0.0]))
+    # o = 1, P = 1: log(1 + e) - 1. o = 0, P = 1/2: log 2. o = -3, P = 0: log(1 + e^-3).
+    expected = [math.log(1 + math.e) - 1, math.log(2), math.log(1 + math.exp(-3))]
+    np.testing.assert_allclose(cost.detach(), expected, rtol=1e-6)
+    cost.sum().backward()
+    # dC/do = sigmoid(o) - P.
+    slope = [1 / (1 + math.exp(-1)) - 1, 0.0, 1 / (1 + math.exp(3))]
+    np.testing.assert_allclose(first.grad, slope, atol=1e-7)
+    np.testing.assert_allclose(second.grad, [-value for value in slope], atol=1e-7)
+
+
+def test_ndcg_is_that_computed_by_hand_and_ties_gain_nothing():
+    relevance = np.array([3.0, 0.0, 2.0])
+    # Order 0, 1, 2: gains 7, 0, 3; the best order has 7, 3, 0.
+    gained, best = 7 + 3 / math.log2(4), 7 + 3 / math.log2(3)
+    assert ndcg(relevance, np.array([3.0, 2.0, 1.0]), 100) == pytest.approx(gained / best)
+    assert ndcg(relevance, np.array([3.0, 2.0, 1.0]), 1) == 1
+    assert ndcg(relevance, np.array([1.0, 2.0, 3.0]), 1) == pytest.approx(3 / 7)
+    tied = ndcg(np.array([3.0, 0.0]), np.zeros(2), 1)
+    assert tied == ndcg(np.array([0.0, 3.0]), np.zeros(2), 1) == pytest.approx(0.5)
+    assert pairs_right(relevance, np.array([1.0, 1.0, 0.0])) == pytest.approx((0.5 + 1 + 0) / 3)
+    with pytest.raises(DatasetError, match="rated alike"):
+        pairs_right(np.ones(3), relevance)
+    assert grades(np.array([1.0, 5.0]), 1, 5).tolist() == [1, 5]
+    assert grades(np.array([-1.0, 1.0]), -1, 1).tolist() == [0, 4]
+
+
+def test_raters_are_compared_with_themselves_alone():
+    rows = [(image, "mild", str(4 + 0.5 * image)) for image in range(3)]
+    rows += [(image, "harsh", str(image)) for image in range(3)]
+    found = read_ratings([*rows, (0, "mild", "bad"), (1, "mild", ""), (2, "mild", "inf")])
+    assert found.skipped == {"rating is no number": 1, "no rating": 1, "rating is not finite": 1}
+    pairs = rated_pairs(found, 200, 0)
+    assert (pairs.target == (pairs.first > pairs.second)).all()
+    assert np.all(np.diff(found.relevance(3)) > 0)
+    tie = rated_pairs(read_ratings([(0, "a", "1"), (1, "a", "1"), (0, "b", "1"), (2, "b", "2")]), 200, 0)
+    assert set(tie.target[(tie.first + tie.second) == 1].tolist()) == {0.5}
+    with pytest.raises(DatasetError, match="all images the same"):
+        read_ratings([(0, "a", "1"), (1, "a", "1")])
+    with pytest.raises(DatasetError, match="at least two ratings"):
+        read_ratings([(0, "a", "x")])
+    with pytest.raises(DatasetError, match="no rater rated two"):
+        rated_pairs(read_ratings([(0, "a", "1"), (1, "a", "2")]).of_images(np.array([0])), 9, 0)
+
+
+GRADES = np.arange(200) % 5 * 1.0
+# What is liked is shown low: clicks as they are would say the contrary.
+SHOWN_FIRST = -GRADES + np.random.default_rng(0).normal(0, 1, 200)
+
+
+def test_propensities_are_found_in_the_log():
+    counts = Counts.of(shop(GRADES, SHOWN_FIRST, 30_000, "position", 0))
+    truth = 1 / np.arange(1, 11)
+    for estimate in (expectation_maximisation, intervention_harvesting):
+        found = estimate(counts, 200)
+        np.testing.assert_allclose(found.values, truth, atol=0.06, err_msg=found.rule)
+    naive = np.bincount(counts.position, counts.clicked)[1:] / np.bincount(counts.position, counts.shown)[1:]
+    assert np.abs(naive / naive.max() - truth).max() > 0.2
+
+
+def asked(**changed):
+    usual = {"propensities": "em", "click_model": "auto", "weighting": "rates", "clip": 0.02, "seed": 0}
+    return argparse.Namespace(**{**usual, **changed})
+
+
+@pytest.mark.parametrize(("model", "rule"), [("position", "position-based"), ("cascade", "dependent clicks")])
+def test_the_click_model_that_fits_is_taken_and_pairs_lean_to_what_is_liked(model, rule):
+    rows = shop(GRADES, SHOWN_FIRST, 20_000, model, 1)
+    log = ClickLog(Counts.of(rows), rows, len(rows), {}, 1.0)
+    own, nobody = np.arange(200), np.empty(0, np.int64)
+
+    liked = 0.02 + 0.88 * (np.exp2(GRADES) - 1) / 15
+
+    def error(**changed):
+        feedback = from_clicks(log, own, nobody, asked(**changed))
+        pairs = feedback.pairs
+        ideal = liked[pairs.first] / (liked[pairs.first] + liked[pairs.second])
+        return float(np.abs(pairs.target - ideal).mean()), feedback
+
+    corrected, feedback = error()
+    assert feedback.figures["click model"].startswith(rule)
+    naive, _ = error(propensities="none")
+    assert corrected < 0.7 * naive
+    assert feedback.bias.both > feedback.bias.position_alone
+
+
+def test_a_click_weighs_by_the_inverse_of_its_propensity_but_no_more_than_the_clip():
+    rows = Rows(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3]), np.array([1, 2, 1, 2]),
+                np.array([True, False, False, True]))  # fmt: skip
+    pairs = pairs_by_inverse(rows, np.array([1.0, 0.5, 1.0, 0.01]), 0.25, 10_000, 0)
+    assert {*zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)} == {(0, 1), (3, 2)}
+    assert (pairs.first == 3).mean() == pytest.approx(0.8, abs=0.03)  # 1 / 0.25 against 1
+    by_rates = pairs_by_rates(rows, np.array([0.3, 0.1, 0.2, 0.2]), 100, 0)
+    one = by_rates.first == 0
+    assert set(np.round(by_rates.target[one], 4).tolist()) == {0.75}
+    np.testing.assert_allclose(by_rates.weight[one], 0.4, rtol=1e-6)
+    with pytest.raises(DatasetError, match="no list shows two"):
+        pairs_by_rates(Rows(np.arange(2), np.arange(2), np.ones(2, int), np.ones(2, bool)), np.ones(2), 9, 0)
+
+
+def write(path: Path, header: str, lines: list[str]) -> Path:
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+def test_bad_rows_of_a_log_are_counted_and_a_log_that_tells_nothing_is_refused(tmp_path):
+    images = {"a": 0, "b": 1}
+    lines = ["1,a,1,1", "1,b,2,0", "2,b,1,true", "2,a,2,", "2,a,,1", "2,a,x,0", "2,c,1,1", "2,a,1,7"]
+    log = read_clicks(write(tmp_path / "log.csv", "list_id,path,position,clicked", lines), images)
+    assert log.shown == 4
+    assert log.skipped == {
+        "of an image that is not given": 1, "clicked, but shown at no position": 1,
+        "position missing or no whole number": 1, "click is neither 0 nor 1": 1,
+    }  # fmt: skip
+    assert log.rows.clicked.sum() == 2
+    for header, bad, message in (
+        ("list_id,path,clicked", ["1,a,1"], "no column for the position"),
+        ("list_id,path,position,clicked", [], "empty|not one row"),
+        ("list_id,path,position,clicked", ["1,a,,1"], "not one row to use .1 x clicked, but shown at no"),
+        ("list_id,path,position,clicked", ["1,a,1,0"], "none was clicked"),
+        ("list_id,path,position,clicked", ["1,a,1,0,9"], "not a readable table"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            read_clicks(write(tmp_path / "bad.csv", header, bad), images)
+    one = write(tmp_path / "one.csv", "list_id,path,position,clicked", ["1,a,1,1", "2,b,1,0"])
+    apart = write(tmp_path / "apart.csv", "list_id,path,position,clicked", ["1,a,1,1", "1,b,2,1"])
+    for path, message in ((one, "position 1 alone"), (apart, "no image stands both at positions 2")):
+        with pytest.raises(DatasetError, match=message):
+            expectation_maximisation(read_clicks(path, images).counts, 2)
+
+
+def test_a_log_of_any_form_is_read_alike_and_more_lists_than_fit_are_drawn_whole(tmp_path):
+    rows = shop(GRADES, SHOWN_FIRST, 300, "position", 3)
+    names = {f"{item}.jpg": item for item in range(200)}
+    held = list(zip(rows.list, rows.item, rows.position, rows.clicked, strict=True))
+    np.random.default_rng(0).shuffle(held)  # rows of a list need not stand together
+    table = write(tmp_path / "log.csv", "session,item,rank,click",
+                  [f"{a},{b}.jpg,{c},{int(d)}" for a, b, c, d in held])  # fmt: skip
+    lines = tmp_path / "log.jsonl"
+    lines.write_text("".join(
+        json.dumps({"session": str(a), "item": f"{b}.jpg", "rank": int(c), "click": bool(d)}) + "\n"
+        for a, b, c, d in held
+    ))  # fmt: skip
+    whole = read_clicks(table, names)
+    for log in (whole, read_clicks(lines, names)):
+        expected = Counts.of(rows)
+        for name in ("item", "position", "shown", "clicked"):
+            np.testing.assert_array_equal(getattr(log.counts, name), getattr(expected, name))
+    small = read_clicks(table, names, most_rows=1000)
+    assert 0 < len(small.rows) <= 1000
+    assert small.lists_drawn < 1
+    assert set(np.bincount(small.rows.list).tolist()) == {10}
+    np.testing.assert_array_equal(small.counts.shown, whole.counts.shown)
+
+
+def test_given_propensities_are_read_and_judged(tmp_path):
+    found = read_propensities(write(tmp_path / "p.csv", "position,propensity", ["1,0.8", "2,0.4"]))
+    assert found.at(np.array([1, 2, 9])).tolist() == [1.0, 0.5, 0.5]
+    for line, message in (("1,0", r"not in \(0, 1\]"), ("x,1", "no position and propensity")):
+        with pytest.raises(DatasetError, match=message):
+            read_propensities(write(tmp_path / "p.csv", "position,propensity", [line]))
+
+
+def test_near_identical_images_join_the_groups_of_their_senders(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 80, 80, 3), dtype=np.uint8)
+    copy = np.clip(noise[0].astype(int) + 3, 0, 255).astype(np.uint8)
+    images = np.stack([*noise, copy])
+    groups = near_identical((thumbnails(images), 0.01))
+    assert groups[0] == groups[3]
+    assert len(set(groups.tolist())) == 3
+    examples = [Example(tmp_path, str(i), "", group) for i, group in enumerate("abcb")]
+    joined = grouped(Dataset(tuple(examples)), groups)
+    assert [example.group for example in joined.examples] == ["a", "a", "c", "a"]
+    assert appearance(torch.from_numpy(images)).shape == (4, APPEARANCE_WIDTH)
+
+
+def mekiki(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "worker.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=240, check=False)
+
+
+def test_ratings_and_clicks_become_heads_of_one_bundle(tmp_path):
+    rng = np.random.default_rng(0)
+    light, folder = rng.random(40), tmp_path / "images"
+    folder.mkdir()
+    for number, level in enumerate(light):
+        pixels = rng.normal(255 * level, 20, (40, 40, 3)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    rated = tmp_path / "ratings.csv"
+    with rated.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["path", "rating"])
+        out.writerows((f"images/{number}.png", f"{4 * level:.1f}") for number, level in enumerate(light))
+    done = mekiki("train", "preference", "--ratings", rated, "--epochs", 1, "--out", tmp_path / "rated")
+    assert done.returncode == 0, done.stderr
+    rows = shop(np.rint(4 * light), -light, 400, "position", 0)
+    lines = [
+        f"{a},{b},{c},{int(d)}"
+        for a, b, c, d in zip(rows.list, rows.item, rows.position, rows.clicked, strict=True)
+    ]
+    log = write(tmp_path / "clicks.csv", "list_id,image,position,clicked", lines)
+    done = mekiki(
+        "train", "preference", "--clicks", log, "--images", folder, "--encoder", "worker/bundles/starter",
+        "--epochs", 2, "--out", tmp_path / "clicked",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "click model" in read_part(tmp_path / "clicked" / "parts" / "clicks").part.figures
+    report = (tmp_path / "clicked" / "report.html").read_text()
+    assert "What the place in the list does" in report
+    parts = [*take(str(tmp_path / "rated")), *take(str(tmp_path / "clicked"))]
+    manifest = assemble(parts, "liked", "1", tmp_path / "bundle")
+    assert [(score.kind, score.name) for score in manifest.scores] == [
+        ("preference", "preference"), ("preference", "clicks"),
+    ]  # fmt: skip
+    done = mekiki(
+        "train", "preference", "--ratings", rated, "--architecture", "joint", "--out", tmp_path / "x"
+    )
+    assert done.returncode == 2
+    assert "name one with --encoder" in done.stderr
