@@ -57,7 +57,9 @@ def evaluate_preference(arguments: argparse.Namespace) -> int:
     for name in arguments.utilities:
         utility = UTILITIES[name](looks, labels)
         rows = [
-            _one_seed(run, pictures, grade(utility), -looks["light"], train, held, seed, arguments.lists)
+            _one_seed(
+                run, pictures, name, grade(utility), -looks["light"], train, held, seed, arguments.lists
+            )
             for seed in arguments.seeds
         ]
         for source in rows[0]:
@@ -71,6 +73,7 @@ def evaluate_preference(arguments: argparse.Namespace) -> int:
 def _one_seed(
     run: RunFolder,
     pictures: Pictures,
+    name: str,
     grades: NDArray[np.float64],
     policy: NDArray[np.float64],
     train: Rows,
@@ -83,12 +86,13 @@ def _one_seed(
 
     def learn(pairs: Pairs, phase: str) -> float:
         torch.manual_seed(seed)
+        own_run = RunFolder(run.path / "trainings" / name / phase)
+        own_run.path.mkdir(parents=True)
         served = train_ranknet(
-            build("joint", _dim(pictures)), _inputs(pictures, train), pairs, seed, RankSettings(),
-            RunFolder(run.path / phase), None, "ranknet",
-        )  # fmt: skip
+            build("joint", _dim(pictures)), _inputs(pictures, train), pairs, seed, RankSettings(), own_run
+        )
         figures = measure(served.utility, _inputs(pictures, held), grades[held])
-        run.log(phase=phase, epoch=seed, **figures)
+        run.log(phase=phase, epoch=seed, utility=name, **figures)
         return figures["ndcg@100"]
 
     truth = Ratings(np.arange(len(own)), np.zeros(len(own), np.int64), own, {})
