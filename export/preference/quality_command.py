@@ -2,29 +2,34 @@
 
 import argparse
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import JsonValue
 
 from export.data import (
     Dataset,
 )
 from export.embedding.part import Encoder, read_encoder
-from export.graphs import export_onnx
-from export.parts import PARTS_FOLDER, Examples, Part, describe_file, run_part, write_part
-from export.preference.head import pair_accuracy, train_preference
-from export.preference.ladder import DEGRADATIONS, LEVELS, degrade
+from export.graphs import export_graph
+from export.parts import PARTS_FOLDER, Examples, Part, describe_file, write_part
+from export.preference.detail import DETAIL, MeasuredHead, detail_features
+from export.preference.head import PreferenceHead, train_preference
+from export.preference.ladder import LEVELS, QUALITY_DEGRADATIONS, degrade
 from export.training_split import data_sources, open_training, read_split
-from schemas.bundle import Graph, OutputInput, ScoreHead
+from schemas.bundle import Graph, MeasuredInput, OutputInput, ScoreHead
 from worker.errors import Rejection
 from worker.model.decode import ImageLimits, decode_inputs
 
 GRAPH_FILE = "preference.onnx"
 _EXAMPLES = 8
 _LONGEST_SIDE = 1024
+_PNG_SHARE = 0.4
+EPOCHS = 30
 
 
 def train_quality(arguments: argparse.Namespace) -> int:
@@ -39,25 +44,27 @@ def train_quality(arguments: argparse.Namespace) -> int:
     encoder = read_encoder(Path(arguments.encoder))
     split = read_split(arguments.images, arguments)
     run = open_training(arguments, split)
-    folder = run.path / PARTS_FOLDER / "preference"
+    folder = run.path / PARTS_FOLDER / arguments.name
     folder.mkdir(parents=True)
     ladders = {name: _ladders(encoder, dataset, arguments.seed) for name, dataset in split.items()}
-    vectors = {
-        name: encoder.vectors(held.reshape(-1, *held.shape[2:])).reshape(*held.shape[:2], -1)
-        for name, held in ladders.items()
-    }
-    head = train_preference(vectors["train"], arguments.seed, arguments.epochs or 30)
-    right = round(pair_accuracy(head, vectors["test"]), 4)
-    export_onnx(head, torch.zeros(2, encoder.head.dim), folder / GRAPH_FILE, ["score"], "vectors")
+    head = train_preference(ladders["train"].quality, arguments.seed, arguments.epochs or EPOCHS)
+    right = pairs_right_by_kind(head, ladders["test"])
+    network = MeasuredHead(head).eval()
+    width = encoder.head.dim
+    examples = {"vectors": torch.zeros(2, width), "measured": torch.ones(2, len(DETAIL))}
+    export_graph(network, examples, folder / GRAPH_FILE, ["score"])
     graphs = encoder.copy_graphs(folder)
     own = Graph(
         file=GRAPH_FILE,
-        inputs={"vectors": OutputInput(output=encoder.head.output)},
-        outputs={"preference.score": "score"},
+        inputs={
+            "vectors": OutputInput(output=encoder.head.output),
+            "measured": MeasuredInput(measures=DETAIL),
+        },
+        outputs={f"{arguments.name}.score": "score"},
     )
     part = Part(
         head=ScoreHead(
-            kind="preference", name="preference", output="preference.score",
+            kind="preference", name=arguments.name, output=f"{arguments.name}.score",
             description="photo quality, ranked over controlled degradations; higher is better",
         ),
         graphs=[*graphs, own],
@@ -68,32 +75,83 @@ def train_quality(arguments: argparse.Namespace) -> int:
         sources=data_sources(arguments.images),
         command=run.config()["command"],
     )  # fmt: skip
-    found = write_part(folder, part)
-    images = ladders["train"][:_EXAMPLES, 0]
-    write_part(folder, part, Examples([images], run_part(found, [images])))
+    images = ladders["train"].images
+    given = network(torch.from_numpy(encoder.vectors(images)), torch.ones(len(images), len(DETAIL)))
+    write_part(folder, part, Examples([images], given.detach().numpy()))
     print(f"part: {folder}; pairs of held photos ranked right: {right}")  # noqa: T201
     return 0
 
 
-def _ladders(encoder: Encoder, dataset: Dataset, seed: int) -> NDArray[np.uint8]:
-    """Each photo at LEVELS + 1 qualities, best first, decoded as the worker would: uint8 [n, levels, ...]."""
+@dataclass(frozen=True)
+class Ladders:
+    """Photos at several qualities, best first: float32 [n, LEVELS + 1, width], and the kind of each [n].
+
+    `images` are the first few photos as the encoder takes them.
+    """
+
+    quality: NDArray[np.float32]
+    kinds: NDArray[np.str_]
+    images: NDArray[np.uint8]
+
+
+def pairs_right_by_kind(head: PreferenceHead, ladders: Ladders) -> dict[str, JsonValue]:
+    """Share of versions that are ranked below their original, in all, of the mildest, and by kind."""
+    with torch.no_grad():
+        utility = head.margin(torch.from_numpy(ladders.quality).flatten(0, 1)).view(len(ladders.kinds), -1)
+    right = (utility[:, :1] > utility[:, 1:]).numpy()
+    found: dict[str, JsonValue] = {"all": _share(right), "mild": _share(right[:, 0])}
+    for kind in sorted(set(ladders.kinds.tolist())):
+        own = right[ladders.kinds == kind]
+        found[kind], found[f"{kind}, mild"] = _share(own), _share(own[:, 0])
+    return found
+
+
+def _share(right: NDArray[np.bool_]) -> float:
+    return round(float(right.mean()), 4)
+
+
+def _ladders(encoder: Encoder, dataset: Dataset, seed: int) -> Ladders:
+    """Each photo and LEVELS degraded versions of one kind, decoded as the worker would."""
     rng = np.random.default_rng(seed)
-    found = []
+    pixels, measured, kinds = [], [], []
     for example in dataset.examples:
+        data = example.path.read_bytes()
         try:
-            decode_inputs(example.path.read_bytes(), [encoder.image], ImageLimits())
+            original = _decoded(encoder, data)
         except Rejection:
             continue
         with Image.open(example.path) as opened:
             photo = opened.convert("RGB")
         photo.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-        kind = DEGRADATIONS[int(rng.integers(len(DEGRADATIONS)))]
-        steps = [photo, *(degrade(rng, photo, kind, level) for level in range(1, LEVELS + 1))]
-        found.append(np.stack([_pixels(encoder, step) for step in steps]))
-    return np.stack(found)
+        kind = QUALITY_DEGRADATIONS[int(rng.integers(len(QUALITY_DEGRADATIONS)))]
+        made = [_upload(rng, degrade(rng, photo, kind, level)) for level in range(1, LEVELS + 1)]
+        # Half of the originals are saved anew too, so that being saved anew is no sign of anything.
+        steps = [original if rng.random() < 0.5 else _decoded(encoder, _upload(rng, photo))]
+        steps += [_decoded(encoder, upload) for upload in made]
+        pixels.append(np.stack([shown for shown, _ in steps]))
+        measured += [numbers for _, numbers in steps]
+        kinds.append(kind)
+    whole = np.concatenate(pixels)
+    quality = np.concatenate(
+        [encoder.vectors(whole), detail_features(torch.tensor(measured)).numpy()], axis=1
+    )
+    versions = LEVELS + 1
+    return Ladders(
+        quality.reshape(-1, versions, quality.shape[1]), np.array(kinds, dtype=str),
+        whole[:: versions][:_EXAMPLES],
+    )  # fmt: skip
 
 
-def _pixels(encoder: Encoder, photo: Image.Image) -> NDArray[np.uint8]:
+def _decoded(encoder: Encoder, data: bytes) -> tuple[NDArray[np.uint8], list[float]]:
+    found = decode_inputs(data, [encoder.image], ImageLimits(), with_detail=True)
+    return found.pixels, [found.measured[name] for name in DETAIL]
+
+
+def _upload(rng: np.random.Generator, photo: Image.Image) -> bytes:
+    """As a seller's program would save it: a JPEG that is hardly smaller, or a PNG."""
     out = io.BytesIO()
-    photo.save(out, "PNG", compress_level=1)
-    return decode_inputs(out.getvalue(), [encoder.image], ImageLimits()).pixels
+    if rng.random() < _PNG_SHARE:
+        photo.save(out, "PNG", compress_level=1)
+    else:
+        photo.save(out, "JPEG", quality=int(rng.integers(88, 97)))
+    return out.getvalue()

@@ -20,7 +20,9 @@ from export.errors import DatasetError
 from export.parts import read_part
 from export.preference.click_pairs import pairs_by_inverse, pairs_by_rates
 from export.preference.clicks import ClickLog, Counts, Rows, read_clicks
+from export.preference.detail import DETAIL_WIDTH, detail_features
 from export.preference.feedback import from_clicks
+from export.preference.ladder import LEVELS, degrade
 from export.preference.near_identical import grouped, near_identical, thumbnails
 from export.preference.networks import APPEARANCE_WIDTH, appearance
 from export.preference.propensity import (
@@ -32,6 +34,7 @@ from export.preference.ranking import grades, ndcg, pairs_right
 from export.preference.ranknet import ranknet_cost
 from export.preference.ratings import rated_pairs, read_ratings
 from export.preference.simulation import shop
+from tests import images
 
 ROOT = Path(__file__).parents[2]
 
@@ -258,3 +261,18 @@ def test_ratings_and_clicks_become_heads_of_one_bundle(tmp_path):
     )
     assert done.returncode == 2
     assert "name one with --encoder" in done.stderr
+
+
+def test_numbers_of_the_full_size_luminance_are_finite_features_and_a_tilt_has_a_strength():
+    extreme = torch.tensor([[0.0, 0.0, 1.0], [1e6, 200.0, 60.0]])
+    found = detail_features(extreme)
+    assert found.shape == (2, DETAIL_WIDTH)
+    assert torch.isfinite(found).all()
+    photo = images.photo(3, 200, 160)
+    rng = np.random.default_rng(0)
+    for _ in range(8):  # every ground, and cut off
+        mild, strong = (degrade(rng, photo, "tilt", level) for level in (1, LEVELS))
+        assert mild.size <= photo.size
+        apart = [np.abs(np.asarray(turned.resize(photo.size), float) - np.asarray(photo)).mean()
+                 for turned in (mild, strong)]  # fmt: skip
+        assert 0 < apart[0] < apart[1]
