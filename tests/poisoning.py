@@ -49,7 +49,7 @@ def poison(
     uploads = [events.uploaded_bytes(f"good-{number}", image) for number in range(count)]
     uploads.insert(count // 2, events.uploaded_bytes("poison", image))
     sent = broker.send(settings.topics.uploaded, uploads)
-    poisoned = Poisoned(sent, Results([], [], [], []))
+    poisoned = Poisoned(sent, Results([], [], [], [], []))
     workers = [_start(settings, number, home / f"{number}-0.log", fault) for number in range(3)]
     last = {number: max(r.offset for r in sent if r.partition == number) for number, _ in places(sent)}
     deadline = time.monotonic() + timeout

@@ -28,7 +28,7 @@ def test_each_death_is_one_rejection_and_no_restart(
     limits = DecoderLimits(cpu_seconds=2, wall_seconds=3)
     monkeypatch.setattr(
         worker.score.compose, "create_decoders",
-        lambda settings, processes=2: DecoderPool(processes, limits, "tests.hostile.faults:decode"),
+        lambda settings, processes=2, **_: DecoderPool(processes, limits, "tests.hostile.faults:decode"),
     )  # fmt: skip
     with workplaces(tmp_path_factory) as open_workplace:
         workplace = open_workplace(kafka)

@@ -64,7 +64,13 @@ class Broker:
         )
 
     def delete_topics(self, names: Iterable[str]) -> None:
-        _all(self._admin.delete_topics(list(names)))
+        """Delete topics; one that was made a moment ago may not be known yet, or not any more."""
+        for future in self._admin.delete_topics(list(names)).values():
+            try:
+                future.result(30)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
 
     def add_partitions(self, name: str, count: int) -> None:
         """Let a topic have `count` partitions."""
