@@ -52,7 +52,7 @@ def topics(installed: Installed) -> None:
     """The hook Job has run."""
     done = installed.container("Job", "shop-mekiki-topics").run()
     assert done.returncode == 0, done.stderr
-    assert "listing.image.uploaded.v1" in done.stderr
+    assert "listing.image.uploaded.v1" in done.stdout + done.stderr
 
 
 def checked(container: Container) -> str:
@@ -60,7 +60,7 @@ def checked(container: Container) -> str:
     check = Container(("check", *container.arguments[1:]), container.environment)
     done = check.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stderr
+    return done.stdout + done.stderr
 
 
 @pytest.mark.usefixtures("topics")
@@ -88,4 +88,4 @@ def test_helm_test_finds_a_broker_that_is_not_there(tmp_path: Path) -> None:
     file.write_text(json.dumps(values), encoding="utf-8")
     done = Installed(tmp_path, file).container("Pod", "shop-mekiki-test-check").run()
     assert done.returncode == 1
-    assert "127.0.0.1:1 does not answer" in done.stderr
+    assert "127.0.0.1:1 does not answer" in done.stdout + done.stderr

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.timeout(300)
 
 SECONDS = 20
 VARIABLES = {"$__rate_interval": "15s", "$release": ".*", "$score": ".*"}
+# Only where a tag set is watched, and where a bundle has histograms of its calibration photos.
+OPTIONAL = {"mekiki_tag_sets_total", "mekiki_decide_score_reference_ratio"}
 PANELS = [panel for panel in dashboard.dashboard()["panels"] if panel["type"] != "row"]
 
 
@@ -37,6 +39,8 @@ def filled(promql: str) -> str:
 def test_every_query_of_a_panel_has_data(panel: dict[str, Any], place: Observed) -> None:
     now = time.time()
     for target in panel["targets"]:
+        if not OPTIONAL.isdisjoint(names(target["expr"])):
+            continue
         series = place.prometheus.query_range(filled(target["expr"]), now - SECONDS, now, 2)
         values = [float(value) for each in series for _, value in each["values"]]
         assert any(math.isfinite(value) for value in values), target["expr"]
@@ -46,7 +50,7 @@ def test_every_metric_of_the_alerts_has_samples(place: Observed) -> None:
     rules = place.prometheus._get("rules")["groups"]
     expressions = [rule["query"] for group in rules for rule in group["rules"]]
     assert len(expressions) >= 11
-    for name in set().union(*map(names, expressions)):
+    for name in set().union(*map(names, expressions)) - OPTIONAL:
         assert place.prometheus.query(name), name
     for group in rules:
         for rule in group["rules"]:
@@ -54,5 +58,5 @@ def test_every_metric_of_the_alerts_has_samples(place: Observed) -> None:
 
 
 def test_a_healthy_release_raises_no_alarm(place: Observed) -> None:
-    """The load is one third broken uploads: that alert may be on its way."""
-    assert set(place.prometheus.alerts()) <= {"MekikiRejectionRatioHigh"}
+    """The load is one third broken uploads, and foreign records on the index's topic: both may be told."""
+    assert set(place.prometheus.alerts()) <= {"MekikiRejectionRatioHigh", "MekikiIndexDeadLetters"}
