@@ -121,7 +121,8 @@ def test_off_by_default_an_event_has_nothing_of_codes(judged: Judged, name: str)
     assert "codes" not in off
     assert ImageModerated.model_validate(off).codes == []
     # What the models say is the same with the stage and without.
-    assert {score: value for score, value in on["scores"].items() if score != "code_area"} == off["scores"]
+    said = {score: value for score, value in on["scores"].items() if score != "code_area"}
+    assert said == pytest.approx(off["scores"], abs=1e-6)  # batches of other sizes round otherwise
 
 
 def test_the_stage_is_measured_without_payloads(judged: Judged) -> None:

@@ -10,6 +10,9 @@ from tests.poisoning import poison, poison_settings
 from tests.results import place_of_dead_letter, places
 from worker.stream import dead_letter
 
+# A minute on a busy machine; tests/chaos/test_poison.py has all faults.
+pytestmark = pytest.mark.chaos
+
 
 @pytest.mark.parametrize(("fault", "mode"), [("model:abort", "exactly_once")])
 def test_it_is_dead_lettered_after_three_ends_and_nothing_else_is(

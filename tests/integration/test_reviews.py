@@ -8,7 +8,7 @@ import pytest
 
 from schemas.events import ImageModerated
 from tests import events, images
-from tests.kafka.client import Record
+from tests.kafka.client import Record, wait_until
 from tests.results import body, of_key
 from tests.workplace import Workplace
 from worker.errors import BrokerError, ConfigurationError
@@ -58,7 +58,7 @@ def test_a_word_is_obeyed_kept_for_the_same_bytes_and_known_after_a_restart(plac
         assert verdicts(place, "bag")[2:] == [("accept", "mei"), ("review", None), ("accept", "mei")]
         review(place.settings, "undo", "bag", "ken", None)
         done(place)
-        assert not is_embedded(place, "bag")
+        wait_until(lambda: not is_embedded(place, "bag"), "the tombstone")
         place.broker.send(place.settings.topics.uploaded, [uploaded])
         done(place)
     assert verdicts(place, "bag")[5:] == [("review", None)] * 2
