@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(300)
 SECONDS = 20
 VARIABLES = {"$__rate_interval": "15s", "$release": ".*", "$score": ".*"}
 # Only where a tag set is watched, and where a bundle has histograms of its calibration photos.
-OPTIONAL = {"mekiki_tag_sets_total", "mekiki_decide_score_reference_ratio"}
+OPTIONAL = {"mekiki_tag_sets_total", "mekiki_tag_set_info", "mekiki_decide_score_reference_ratio"}
 PANELS = [panel for panel in dashboard.dashboard()["panels"] if panel["type"] != "row"]
 
 
