@@ -64,7 +64,7 @@ def create_app(
 
 
 def _giving_way(most: int) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol with at most `most` connections: of the busiest address, the longest idle goes.
+    """Uvicorn's protocol with at most `most` connections: `first_to_go` makes room for a new one.
 
     Who opens connections and says nothing cannot keep a probe out, nor take all file descriptors.
     """
@@ -77,20 +77,27 @@ def _giving_way(most: int) -> type[asyncio.Protocol]:
                 others = [
                     one for one in self.connections if one is not self and not one.transport.is_closing()
                 ]
-                idle = [one for one in others if one.cycle is None or one.cycle.response_complete]
                 if others:
-                    _first_to_go(idle or others).transport.abort()
+                    first_to_go(others).transport.abort()
 
     return GivingWay
 
 
-def _first_to_go(connections: Sequence[Any]) -> Any:
+def first_to_go(connections: Sequence[Any]) -> Any:
+    """Of the address with most connections the longest idle one, else the one that was made first.
+
+    The address comes first: beside requests that never end, who has just come in would be the only idle one.
+    """
     addresses = Counter(_address_of(one) for one in connections)
     crowd = max(addresses.values())
     return min(
         (one for one in connections if addresses[_address_of(one)] == crowd),
-        key=lambda one: float(one.begun),
+        key=lambda one: (not _is_idle(one), float(one.begun)),
     )
+
+
+def _is_idle(connection: Any) -> bool:
+    return connection.cycle is None or bool(connection.cycle.response_complete)
 
 
 def _address_of(connection: Any) -> str:

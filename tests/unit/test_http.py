@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 from fastapi import APIRouter
@@ -15,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from worker.errors import ConfigurationError
 from worker.health import CombinedHealth, Health
-from worker.http import HttpServer, create_app
+from worker.http import HttpServer, create_app, first_to_go
 from worker.metrics import Metrics
 
 SERVER_THREADS = 40  # anyio's own number
@@ -101,3 +102,34 @@ def test_probes_are_answered_while_every_connection_is_taken():
                 held.sendall(b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{")
         assert get(server.port, "/healthz")[0] == 200
         assert get(server.port, "/readyz")[0] == 200
+
+
+def connection(address, begun, busy):
+    cycle = SimpleNamespace(response_complete=False) if busy else None
+    return SimpleNamespace(client=(address, 1), begun=begun, cycle=cycle)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_crowd_makes_room_and_not_who_has_just_come_in(busy):
+    crowd = [connection("10.0.0.1", begun, busy) for begun in (5.0, 3.0, 4.0)]
+    newcomer = connection("10.0.0.2", 9.0, False)
+    assert first_to_go([newcomer, *crowd]) is crowd[1]
+
+
+def test_of_one_address_the_idle_go_first():
+    working, idle, fresh = (connection("10.0.0.1", begun, begun == 1) for begun in (1, 2, 3))
+    assert first_to_go([working, idle, fresh]) is idle
+
+
+def test_requests_of_one_address_that_never_end_keep_no_other_out():
+    app = create_app(Health(60, ()), CollectorRegistry())
+    with HttpServer(app, "127.0.0.1", 0, most_connections=8) as server, ExitStack() as stack:
+        address = ("127.0.0.1", server.port)
+        for number in range(40):
+            held = stack.enter_context(socket.create_connection(address, source_address=("127.0.0.3", 0)))
+            held.sendall(b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{")
+            if number % 8 == 0:
+                client = http.client.HTTPConnection(*address, timeout=5, source_address=("127.0.0.2", 0))
+                client.request("GET", "/healthz")
+                assert client.getresponse().status == 200
+                client.close()
