@@ -25,9 +25,9 @@ from worker.model.embed import embed
 from worker.role_names import INDEX, SCORE
 from worker.score.compose import build_score_role
 from worker.score.role import ASSIGNED, MOVING
-from worker.settings import FetchSettings, HttpSettings, Settings, index_group
+from worker.settings import FetchSettings, HttpSettings, KafkaSettings, Settings, index_group
 from worker.stream.kafka import create_admin, create_consumer
-from worker.stream.lag import LOOKING, LagProbe
+from worker.stream.lag import ASKING, LOOKING, LagProbe
 from worker.watchdog import GRACE, Watchdog
 
 BuildFetcher = Callable[[FetchSettings], Fetcher]
@@ -90,6 +90,19 @@ def _ready(health: Health) -> float:
     return float(health.ready()[0])
 
 
+def create_lag_probe(kafka: KafkaSettings, topic: str, group: str, metrics: Metrics) -> LagProbe:
+    """The probe with clients of its own, which it closes."""
+    asking = kafka.model_copy(update={"consumer": {**kafka.consumer, **ASKING}})
+    return LagProbe(
+        create_admin(kafka),
+        create_consumer(kafka, {**LOOKING, "group.id": group}),
+        create_consumer(asking, {"group.id": group}),
+        topic,
+        group,
+        metrics,
+    )
+
+
 @contextmanager
 def compose(
     settings: Settings, names: tuple[str, ...], build_fetcher: BuildFetcher, watchdog: Watchdog
@@ -148,8 +161,7 @@ def compose(
         }
         for name in roles:
             topic, group = groups[name]
-            reader = create_consumer(settings.kafka, {**LOOKING, "group.id": group})
-            stack.enter_context(LagProbe(create_admin(settings.kafka), reader, topic, group, metrics))
+            stack.enter_context(create_lag_probe(settings.kafka, topic, group, metrics))
         app = create_app(CombinedHealth(healths), metrics.registry, routers, create_door(settings.http))
         http = settings.http
         server = stack.enter_context(HttpServer(app, http.host, http.port, http.max_connections))

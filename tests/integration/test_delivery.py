@@ -157,13 +157,7 @@ def own_workplaces(own_kafka: KafkaServer, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize(
-    ("mode", "how"),
-    [
-        ("exactly_once", "stop"),
-        # librdkafka may end the process of the tests when a broker is killed: by `-m chaos`.
-        pytest.param("exactly_once", "kill", marks=pytest.mark.chaos),
-        pytest.param("at_least_once", "kill", marks=pytest.mark.chaos),
-    ],
+    ("mode", "how"), [("exactly_once", "stop"), ("exactly_once", "kill"), ("at_least_once", "kill")]
 )
 @pytest.mark.usefixtures("slow_fetch")
 def test_a_broker_that_comes_back_finds_the_worker_going_on(

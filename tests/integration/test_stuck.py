@@ -15,13 +15,13 @@ from tests.integration.running import http_json
 from tests.kafka.client import Record, wait_until
 from tests.poisoned_worker import POISON
 from tests.workplace import Workplace
+from worker.compose import create_lag_probe
 from worker.metrics import Metrics
 from worker.score.judge import Judge
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
 from worker.score.role import MOVING
-from worker.stream.kafka import create_admin, create_consumer
-from worker.stream.lag import LOOKING, LagProbe
+from worker.stream.lag import LagProbe
 
 
 def uploads(count: int, name: str = "good") -> list[Record]:
@@ -60,9 +60,8 @@ def in_flight(url: str) -> float:
 
 
 def probe_of(workplace: Workplace, metrics: Metrics) -> LagProbe:
-    kafka, topic = workplace.settings.kafka, workplace.settings.topics.uploaded
-    reader = create_consumer(kafka, {**LOOKING, "group.id": kafka.group})
-    return LagProbe(create_admin(kafka), reader, topic, kafka.group, metrics)
+    kafka = workplace.settings.kafka
+    return create_lag_probe(kafka, workplace.settings.topics.uploaded, kafka.group, metrics)
 
 
 def measured(probe: LagProbe) -> set[int] | None:

@@ -23,8 +23,9 @@ _ERROR_PAUSE_SECONDS = 10.0
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
-# How long a broker may let a fetch wait: ours is a preference, and an operator's wins.
+# How long a fetch may wait, and how much is fetched ahead: ours are preferences, and an operator's win.
 _WAIT = "fetch.wait.max.ms"
+_PREFERENCES = {_WAIT, "queued.min.messages", "queued.max.messages.kbytes"}
 
 # Stands in place of a record's headers when one of their names is not UTF-8: the client cannot read any then.
 UNREADABLE_HEADERS = "mekiki.unreadable_headers"
@@ -200,7 +201,7 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
         **properties,
         **settings.consumer,
     }
-    ours = {*properties, "enable.auto.commit", "enable.auto.offset.store"} - {_WAIT}
+    ours = {*properties, "enable.auto.commit", "enable.auto.offset.store"} - _PREFERENCES
     _refuse_ours("kafka.consumer", settings.consumer, ours)
     if merged.get("group.protocol") == "consumer":  # KIP-848: the broker assigns
         del merged["partition.assignment.strategy"]

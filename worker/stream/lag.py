@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from worker.metrics import Metrics
@@ -18,7 +18,9 @@ _ASK_SECONDS = 10.0
 _LOOK_SECONDS = 2.0
 _FEW = 16  # records that may be markers of transactions alone
 
-# librdkafka properties of the consumer that a LagProbe looks with. It joins no group and commits nothing.
+# librdkafka properties of a LagProbe's consumers, which join no group and commit nothing: of the one that it
+# asks for offsets, which an open transaction must not hold up, and of the one that it looks at records with.
+ASKING: Mapping[str, str] = {"isolation.level": "read_uncommitted"}
 LOOKING: Mapping[str, str | int | bool] = {
     "enable.partition.eof": True,
     "queued.min.messages": 1,
@@ -31,13 +33,14 @@ class LagProbe:
 
     What lies behind the committed offset is counted by offsets; where little does, or none of it moves, it is
     looked at, since markers of transactions are no records. Measures go when Kafka gives none any more.
-    `close` closes `reader` too; use as a context manager.
+    Closes both consumers at the end; use as a context manager.
     """
 
     def __init__(
         self,
         admin: AdminClient,
         reader: Consumer,
+        asker: Consumer,
         topic: str,
         group: str,
         metrics: Metrics,
@@ -45,6 +48,7 @@ class LagProbe:
     ) -> None:
         self._admin = admin
         self._reader = reader
+        self._asker = asker
         self._topic = topic
         self._group = group
         self._metrics = metrics
@@ -110,6 +114,7 @@ class LagProbe:
                 last = time.monotonic()
                 self._shown = dict.fromkeys(lags, last)
         self._reader.close()
+        self._asker.close()
 
     def _forget(self) -> None:
         for number in self._shown:
@@ -124,12 +129,10 @@ class LagProbe:
         return sorted(topic.partitions)
 
     def _committed(self, partitions: list[int]) -> dict[int, int]:
-        asked = ConsumerGroupTopicPartitions(
-            self._group, [TopicPartition(self._topic, p) for p in partitions]
-        )
-        answers = self._admin.list_consumer_group_offsets([asked], request_timeout=_ASK_SECONDS)
-        found = answers[self._group].result(_ASK_SECONDS).topic_partitions
-        return {at.partition: at.offset for at in found}
+        # Never by the admin client: where the coordinator has moved, its ListConsumerGroupOffsets ends the
+        # process with a segmentation fault (librdkafka to 2.16, rd_kafka_cgrp_op without a group).
+        asked = [TopicPartition(self._topic, number) for number in partitions]
+        return {at.partition: at.offset for at in self._asker.committed(asked, timeout=_ASK_SECONDS)}
 
     def _offsets(self, partitions: list[int], which: OffsetSpec) -> dict[int, int]:
         asked = {TopicPartition(self._topic, number): which for number in partitions}

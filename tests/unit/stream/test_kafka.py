@@ -25,6 +25,7 @@ from worker.stream.kafka import (
     produce_all,
     to_the_end,
 )
+from worker.stream.lag import LOOKING
 
 # librdkafka's own broker, over real sockets.
 BROKER = {"bootstrap_servers": "in-process", "properties": {"test.mock.num.brokers": "1", "log_level": "0"}}
@@ -207,6 +208,11 @@ def test_an_error_is_told_once_in_a_while_and_another_kind_at_once(
     assert len(caplog.records) == 3
 
 
-def test_an_operators_wait_wins_over_ours():
-    settings = KafkaSettings(consumer={"fetch.wait.max.ms": "77"})
-    create_consumer(settings, to_the_end("group")).close()
+@pytest.mark.parametrize("ours", [to_the_end("group"), {**LOOKING, "group.id": "group"}])
+@pytest.mark.parametrize("name", ["fetch.wait.max.ms", "queued.min.messages", "queued.max.messages.kbytes"])
+def test_an_operators_preference_wins_over_ours(ours, name, monkeypatch):
+    given = {}
+    monkeypatch.setattr(kafka, "Consumer", given.update)
+    create_consumer(KafkaSettings(consumer={name: "77"}), ours)
+    assert given[name] == "77"
+    assert {**given, **ours, name: "77"} == given
