@@ -1,25 +1,21 @@
 """The Part of an embedding with attributes: an encoder, what is joined to it, a vector a value."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from export.alocc.trunks import Preprocess
 from export.attributes.fit import attribute_vectors, fit_sub_space, write_join
 from export.attributes.levels import write_level_encoder
-from export.embedding.duplicates import distance_between, nearest_other
-from export.embedding.edits import EDITS
+from export.embedding.duplicates import copy_distances, distance_between, nearest_other
 from export.embedding.part import Encoder
 from export.graphs import run_onnx
-from export.parts import Part, PartFolder, describe_file, run_part
+from export.parts import Part, PartFolder, describe_file
 from schemas.bundle import EmbeddingHead, Graph, ImageInput, OutputInput
 from schemas.vector import Vector
-from worker.model.decode import ImageLimits, decode_inputs
 
 ENCODER_FILE, JOIN_FILE = "encoder.onnx", "attributes.onnx"
 _FALSE_SHARE = 0.01
@@ -102,15 +98,6 @@ def with_distance(found: PartFolder, paths: Sequence[Path], own: NDArray[np.floa
         own: their vectors, float32 [n, dim].
 
     """
-    (image,) = found.part.manifest().image_inputs()
-    edits, copies = list(EDITS.values()), []
-    for place, path in enumerate(paths):
-        with Image.open(path) as opened:
-            edited = edits[place % len(edits)](opened.convert("RGB"))
-        out = io.BytesIO()
-        edited.save(out, "JPEG", quality=92)
-        copies.append(decode_inputs(out.getvalue(), [image], ImageLimits()).pixels)
-    distances = 1 - (run_part(found, [np.stack(copies)]) * own).sum(axis=1)
-    distance = distance_between(distances, nearest_other(own), _FALSE_SHARE)
+    distance = distance_between(copy_distances(found, paths, own), nearest_other(own), _FALSE_SHARE)
     head = found.part.head.model_copy(update={"near_duplicate_distance": distance})
     return PartFolder(found.path, found.part.model_copy(update={"head": head}), found.origin)

@@ -1,20 +1,18 @@
 """`mekiki train embedding`: an image encoder of one's own as a Part, reduced on one's own images if asked."""
 
 import argparse
-import io
 import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import JsonValue, ValidationError
 from sklearn.decomposition import PCA
 
 from export.data import (
     Dataset,
 )
-from export.embedding.duplicates import distance_between, edited_copy, nearest_other
+from export.embedding.duplicates import copy_distances, distance_between, nearest_other
 from export.embedding.encoder import PRESETS, Preprocessing, wrap_encoder, write_reduction
 from export.errors import EncoderError
 from export.graphs import run_onnx
@@ -29,10 +27,10 @@ from export.parts import (
     write_part,
 )
 from export.pixels import DecodedSet
+from export.retrieval import retrieval
 from export.run import RunFolder
 from export.training_split import data_sources, decode_split, open_training, read_split
 from schemas.bundle import EmbeddingHead, Graph, ImageInput, OutputInput
-from worker.model.decode import ImageLimits, decode_inputs
 
 ENCODER_FILE, EMBEDDING_FILE = "encoder.onnx", "embedding.onnx"
 _FALSE_SHARE = 0.01
@@ -97,7 +95,10 @@ def _part(
     )  # fmt: skip
     found = PartFolder(folder, part, str(run.path))
     own = {name: run_part(found, [held.images]) for name, held in decoded.items()}
-    copies = {name: _copy_distances(found, held, own[name], arguments.seed) for name, held in decoded.items()}
+    copies = {
+        name: copy_distances(found, [example.path for example in held.dataset.examples], own[name])
+        for name, held in decoded.items()
+    }
     distance = distance_between(copies["train"], nearest_other(own["train"]), _FALSE_SHARE)
     figures: dict[str, JsonValue] = {
         **told,
@@ -147,39 +148,15 @@ def _reduction(
     return analysis.mean_, components, {"variance kept": round(kept, 4), "encoder's numbers": raw.shape[1]}
 
 
-def _copy_distances(part: PartFolder, held: DecodedSet, own: Vectors, seed: int) -> Vectors:
-    """Cosine distance of one edited copy of each photo to it, decoded as the worker would: float32 [n]."""
-    rng = np.random.default_rng(seed)
-    (image,) = part.part.manifest().image_inputs()
-    copies = []
-    for example in held.dataset.examples:
-        with Image.open(example.path) as photo:
-            edited = edited_copy(rng, photo.convert("RGB"))
-        out = io.BytesIO()
-        edited.save(out, "JPEG", quality=92)
-        copies.append(decode_inputs(out.getvalue(), [image], ImageLimits()).pixels)
-    distances: Vectors = 1 - (run_part(part, [np.stack(copies)]) * own).sum(axis=1)
-    return distances
-
-
 def _retrieval(vectors: Vectors, dataset: Dataset) -> dict[str, JsonValue]:
-    """Recall at 1 and 5 by label, other images of the same group left out: none where there are no labels."""
+    """Search by label, other images of the same group left out: none where there are no labels."""
     labels = np.array([example.label for example in dataset.examples])
     groups = np.array([example.group for example in dataset.examples])
     if len(set(labels.tolist())) < 2:
         return {}
-    similar = vectors @ vectors.T
-    similar[groups[:, None] == groups[None, :]] = -2  # itself, and its sender's look-alikes
-    order = np.argsort(-similar, axis=1)[:, :5]
-    right = labels[order] == labels[:, None]
-    answerable = np.array([np.any((labels == label) & (groups != group))
-                           for label, group in zip(labels, groups, strict=True)])  # fmt: skip
-    if not answerable.any():
-        return {}
-    return {
-        "R@1 by label, other groups": round(float(right[answerable, 0].mean()), 4),
-        "R@5 by label, other groups": round(float(right[answerable].any(axis=1).mean()), 4),
-    }
+    # A group is one sender's look-alikes, or an image itself.
+    found = retrieval(vectors, labels, vectors, labels, groups[:, None] == groups[None, :])
+    return {f"{name} by label, other groups": value for name, value in found.items()}
 
 
 def _preprocessing(arguments: argparse.Namespace) -> Preprocessing:

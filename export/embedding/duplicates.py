@@ -1,38 +1,45 @@
 """Near-duplicates: edited copies of a photo against different photos, to set the distance between them."""
 
 import io
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image
 
-EDITS = ("jpeg", "small", "crop", "bright", "caption", "turn")
+from export.embedding.edits import EDITS
+from export.parts import PartFolder, run_part
+from schemas.bundle import ImageInput
+from worker.model.decode import ImageLimits, decode_inputs
+
+_QUALITY = 92
 
 
-def edited_copy(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
-    """The photo as a seller would post it again: saved anew, cropped, brighter, captioned, turned."""
-    kind = EDITS[int(rng.integers(len(EDITS)))]
-    if kind == "jpeg":
-        out = io.BytesIO()
-        photo.save(out, "JPEG", quality=int(rng.integers(25, 60)))
-        return Image.open(io.BytesIO(out.getvalue())).convert("RGB")
-    if kind == "small":
-        share = float(rng.uniform(0.4, 0.8))
-        return photo.resize((max(32, int(photo.width * share)), max(32, int(photo.height * share))))
-    if kind == "crop":
-        cut_x, cut_y = int(photo.width * rng.uniform(0.01, 0.06)), int(photo.height * rng.uniform(0.01, 0.06))
-        return photo.crop((cut_x, cut_y, photo.width - cut_x, photo.height - cut_y))
-    if kind == "bright":
-        return ImageEnhance.Color(
-            ImageEnhance.Brightness(photo).enhance(float(rng.uniform(0.85, 1.15)))
-        ).enhance(1.15)
-    if kind == "caption":
-        copy = photo.copy()
-        ImageDraw.Draw(copy).rectangle(
-            (0, int(photo.height * 0.93), photo.width, photo.height), fill=(250, 250, 250)
-        )
-        return copy
-    return photo.rotate(float(rng.uniform(-3, 3)), Image.Resampling.BILINEAR, fillcolor=(200, 200, 200))
+def posted_pixels(picture: Image.Image, image: ImageInput) -> NDArray[np.uint8]:
+    """A picture as the worker sees it for `image` where somebody posts it as a JPEG."""
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=_QUALITY)
+    return decode_inputs(out.getvalue(), [image], ImageLimits()).pixels
+
+
+def copy_distances(part: PartFolder, photos: Sequence[Path], own: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosine distance of an edited copy of each photo to it, each with the next of EDITS: float32 [n].
+
+    Args:
+        part: of a head of vectors.
+        photos: files.
+        own: their vectors, float32 [n, d].
+
+    """
+    (image,) = part.part.manifest().image_inputs()
+    copies = []
+    for photo, edit in zip(photos, cycle(EDITS.values()), strict=False):
+        with Image.open(photo) as opened:
+            copies.append(posted_pixels(edit(opened.convert("RGB")), image))
+    distances: NDArray[np.float32] = 1 - (run_part(part, [np.stack(copies)]) * own).sum(axis=1)
+    return distances
 
 
 def nearest_other(embedding: NDArray[np.float32]) -> NDArray[np.float32]:

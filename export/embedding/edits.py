@@ -76,6 +76,20 @@ EDITS: Mapping[str, Callable[[Photo], Photo]] = {
 }
 
 
+# What makes several pictures out of one photo.
+Edits = Callable[[np.random.Generator, Photo], list[Photo]]
+
+
+def every_edit(_rng: np.random.Generator, photo: Photo) -> list[Photo]:
+    """The photo by each of EDITS, in their order."""
+    return [edit(photo) for edit in EDITS.values()]
+
+
+def random_edits(rng: np.random.Generator, photo: Photo, count: int) -> list[Photo]:
+    """The photo edited `count` times at random."""
+    return [random_edit(rng, photo) for _ in range(count)]
+
+
 def random_edit(rng: np.random.Generator, photo: Photo) -> Photo:
     """One to three edits one after the other, of any strength that leaves the photo to be known."""
     kinds = (

@@ -10,8 +10,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from export.embedding.heads import CopyHead, EmbeddingHead
-
-NO_LABEL = -1
+from export.embedding.losses import NO_LABEL, contrast, pair_loss
 
 
 @dataclass(frozen=True)
@@ -42,22 +41,7 @@ class MetricSettings:
     copy_steps: int = 2500
     copy_batch: int = 512
     copy_temperature: float = 0.05
-
-
-def _supervised(vectors: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Supervised contrast (Khosla et al., NeurIPS 2020) of unit vectors [n, d]; NO_LABEL is like nothing."""
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    similar = (vectors @ vectors.T / temperature).masked_fill(itself, -1e4)
-    same = (labels[:, None] == labels[None]) & ~itself & (labels != NO_LABEL)[:, None]
-    shares = F.log_softmax(similar, dim=1)
-    return -((shares * same).sum(dim=1) / same.sum(dim=1).clamp_min(1))[same.any(dim=1)].mean()
-
-
-def pair_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """InfoNCE both ways: row i of `first` belongs to row i of `second` (van den Oord et al., 2018)."""
-    logits = first @ second.T / temperature
-    own = torch.arange(len(first), device=first.device)
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    copy_weight_decay: float = 0.02
 
 
 class _Proxies(nn.Module):
@@ -107,7 +91,7 @@ def train_embedding_head(
             (shallow, settings.part_weight, 2),
         ):
             term = settings.label_weight * proxies[own](space, names, settings.label_scale)
-            term = term + settings.same_weight * _supervised(space, names, settings.temperature)
+            term = term + settings.same_weight * contrast(space, names, settings.temperature)
             term = term + settings.pair_weight * pair_loss(space[:half], space[half:], settings.temperature)
             loss = loss + weight * term
         optimiser.zero_grad()
@@ -137,8 +121,12 @@ def train_copy_head(
     head = CopyHead().to(device)
     data = torch.from_numpy(pooled).to(device)
     head.standardise.fit(data[0].float())
-    optimiser = torch.optim.AdamW(head.parameters(), 2e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, settings.copy_steps, pct_start=0.1)
+    optimiser = torch.optim.AdamW(
+        head.parameters(), settings.learning_rate, weight_decay=settings.copy_weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, settings.copy_steps, pct_start=0.1
+    )
     for _ in tqdm(range(settings.copy_steps), desc="copies", disable=None):
         rows = torch.randperm(data.shape[1], device=device)[: settings.copy_batch]
         first = torch.randint(len(data), (len(rows),), device=device)

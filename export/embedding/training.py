@@ -12,13 +12,12 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from export.embedding.augment import augment, random_crop
+from export.embedding.losses import NO_LABEL, contrast, pair_loss
 from export.embedding.pixels import SIDE, PixelSet
 from export.embedding.trunk import EMBEDDING_DIM, EVIDENCE_WIDTH, JOINT_WIDTH, TYPES, Trunk, to_input
 from export.loop import Batch, CheckpointedStep, Schedule, cosine, fit
 from export.processes import Processes
 from export.run import RunFolder
-
-NO_LABEL = -1
 
 
 @dataclass(frozen=True)
@@ -73,22 +72,6 @@ class Heads(nn.Module):
         return scale * embedding @ F.normalize(self.labels, dim=1).T
 
 
-def _pair_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """InfoNCE both ways: row i of `first` belongs to row i of `second` (van den Oord et al., 2018)."""
-    logits = first @ second.T / temperature
-    own = torch.arange(len(first), device=first.device)
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-
-
-def contrast(vectors: Tensor, types: Tensor, temperature: float) -> Tensor:
-    """Supervised contrastive loss (Khosla et al., NeurIPS 2020) of unit vectors [n, d] of these types [n]."""
-    itself = torch.eye(len(types), dtype=torch.bool, device=types.device)
-    similar = (vectors @ vectors.T / temperature).masked_fill(itself, -1e4)
-    same = (types[:, None] == types[None]) & ~itself
-    shares = F.log_softmax(similar, dim=1)
-    return -((shares * same).sum(dim=1) / same.sum(dim=1).clamp_min(1)).mean()
-
-
 def _batch_loss(
     trunk: Trunk,
     heads: Heads,
@@ -121,7 +104,7 @@ def _batch_loss(
         "type": settings.type_weight * told,
         "verdict": settings.verdict_weight * contrast(verdict, truth, settings.verdict_temperature),
         "pair": settings.pair_weight
-        * _pair_loss(embedding[:pairs], embedding[len(rows) :], settings.temperature),
+        * pair_loss(embedding[:pairs], embedding[len(rows) :], settings.temperature),
     }
     labels = torch.from_numpy(data.labels[rows]).to(device)
     known = labels != NO_LABEL

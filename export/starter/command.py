@@ -4,6 +4,7 @@ import argparse
 import logging
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from export.starter.recipe import (
 )
 from export.starter.seeds import Trained, measure_seed, train_seed
 from export.starter.tags import train_starter_tags
-from export.starter.vector_figures import near_duplicates, retrieval_figures
+from export.starter.vector_figures import held_copies, near_duplicates, retrieval_figures
 
 PARITY = 1e-4
 MINIMUM_TAG_SCORE = 0.0  # each tag has a threshold of its own
@@ -111,8 +112,9 @@ def _write_bundle(
         "preference": _preference_figures(trunk, trained.preference, sources, seed),
     }
     distances = {}
+    calibration, test = (held_copies(trained, sources, split) for split in ("calibration", "test"))
     for head in ("embedding", "copy"):
-        distances[head], own[head] = near_duplicates(trained, sources, head)
+        distances[head], own[head] = near_duplicates(calibration, test, attrgetter(head))
     own["embedding"] |= retrieval_figures(trained, sources)
     trait = Trait(space, distances["embedding"], distances["copy"], MINIMUM_TAG_SCORE)
     examples = _examples(scorer, sources)

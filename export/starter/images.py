@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import io
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -13,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.embedding.edits import EDITS, random_edit
+from export.embedding.duplicates import posted_pixels
+from export.embedding.edits import Edits
 from export.embedding.pixels import SIDE, WIDE, PixelSet
 from export.render.browser.notices import render_browser_notices
 from export.render.uploads import Kind, render_upload
+from schemas.bundle import ImageInput
 from worker.model.decode import ImageLimits, decode
 
 RENDERER_VERSION = 5
 _LIMITS = ImageLimits()
+_INPUT = ImageInput(height=SIDE, width=SIDE)
 _log = logging.getLogger(__name__)
 
 
@@ -84,13 +86,13 @@ def browser_pixels(cache: Path, seed: int, count: int, backgrounds: Sequence[Pat
     )
 
 
-def edited_pixels(cache: Path, name: str, paths: Sequence[Path], edits: int, seed: int) -> NDArray[np.uint8]:
-    """`edits` random edits of every photo, uint8 [edits, n, SIDE, SIDE, 3], through the cache; 0: EDITS."""
-    key = f"{seed}/{edits}/" + "/".join(path.name for path in paths)
-    file = cache / f"edits-{name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}.npy"
+def edited_pixels(cache: Path, name: str, paths: Sequence[Path], edit: Edits, seed: int) -> NDArray[np.uint8]:
+    """The edits of every photo, uint8 [edits, n, SIDE, SIDE, 3], through the cache under `name`."""
+    key = f"{seed}/" + "/".join(path.name for path in paths)
+    file = cache / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}.npy"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        job = functools.partial(_edited, edits=edits, seed=seed)
+        job = functools.partial(_edited, edit=edit, seed=seed)
         with get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
             made = pool.starmap(job, enumerate(paths), chunksize=16)
         part = file.with_suffix(f".{os.getpid()}.tmp.npy")
@@ -100,18 +102,10 @@ def edited_pixels(cache: Path, name: str, paths: Sequence[Path], edits: int, see
     return held
 
 
-def _edited(index: int, path: Path, edits: int, seed: int) -> NDArray[np.uint8]:
-    rng = np.random.default_rng([seed, index])
+def _edited(index: int, path: Path, edit: Edits, seed: int) -> NDArray[np.uint8]:
     with Image.open(path) as opened:
-        photo = opened.convert("RGB")
-    made = [random_edit(rng, photo) for _ in range(edits)] or [edit(photo) for edit in EDITS.values()]
-    return np.stack([_decoded(image) for image in made])
-
-
-def _decoded(image: Image.Image) -> NDArray[np.uint8]:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=92)
-    return decode(out.getvalue(), SIDE, SIDE, _LIMITS).pixels
+        made = edit(np.random.default_rng([seed, index]), opened.convert("RGB"))
+    return np.stack([posted_pixels(picture, _INPUT) for picture in made])
 
 
 def pixels_of_uploads(

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from export.embedding.edits import every_edit, random_edits
+from export.embedding.losses import NO_LABEL
 from export.embedding.metric_training import MetricSettings
 from export.embedding.pixels import SIDE, PixelSet
 from export.embedding.training import (
-    NO_LABEL,
     TrainingImages,
     TrunkSettings,
     features_of,
@@ -95,11 +97,13 @@ def load_sources(data: Path, cache: Path, recipe: Recipe) -> Sources:
     names = sorted(
         {tag for photo in photos["clothing-train"] + photos["grocery-train"] for tag in photo.tags}
     )
-    edited = edited_pixels(cache, "train", trained, recipe.edits, SEED_EDITS)
-    held_edits = {
-        split: edited_pixels(cache, split, [p.path for p in photos[f"clothing-{split}"]], 0, SEED_EDITS)
-        for split in ("calibration", "test")
-    }
+    edited = edited_pixels(
+        cache, f"edits-{recipe.edits}", trained, partial(random_edits, count=recipe.edits), SEED_EDITS
+    )
+    held_edits = {}
+    for split in ("calibration", "test"):
+        paths = [photo.path for photo in photos[f"clothing-{split}"]]
+        held_edits[split] = edited_pixels(cache, f"every-edit-{split}", paths, every_edit, SEED_EDITS)
     return Sources(photos, pixels, edited, held_edits, names)
 
 

@@ -1,6 +1,7 @@
 """What the starter's vectors find among photos of senders and shops that were not trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,43 +19,57 @@ _FALSE_SHARE = 0.01
 _UNLABELLED = "unlabelled"  # a photo that no query asks for
 
 
-def _of(vectors: Vectors, head: str) -> NDArray[np.float32]:
-    return vectors.embedding if head == "embedding" else vectors.copy
+@dataclass(frozen=True)
+class HeldCopies:
+    """Of a split's photos of clothing: their vectors [n, d], those of their edits, and senders [n]."""
+
+    own: Vectors
+    edits: list[Vectors]
+    senders: NDArray[np.str_]
 
 
-def near_duplicates(trained: Trained, sources: Sources, head: str) -> tuple[float, dict[str, JsonValue]]:
+def held_copies(trained: Trained, sources: Sources, split: str) -> HeldCopies:
+    """The vectors of a split's photos and of their edits, of both heads at once."""
+    photos = sources.photos[f"clothing-{split}"]
+    return HeldCopies(
+        vectors_of(trained.trunk, trained.vectors, sources.pixels[f"clothing-{split}"].exact),
+        [vectors_of(trained.trunk, trained.vectors, edited) for edited in sources.held_edits[split]],
+        np.array([photo.sender or photo.path.name for photo in photos]),
+    )
+
+
+def near_duplicates(
+    calibration: HeldCopies, test: HeldCopies, head: Callable[[Vectors], NDArray[np.float32]]
+) -> tuple[float, dict[str, JsonValue]]:
     """A head's distance, from calibration photos, and what it finds among test photos.
 
     At the distance at most one photo in a hundred has a false neighbour of another sender.
     """
-    own, copies, senders = {}, {}, {}
-    for split in ("calibration", "test"):
-        photos = sources.photos[f"clothing-{split}"]
-        senders[split] = np.array([photo.sender or photo.path.name for photo in photos])
-        own[split] = _of(
-            vectors_of(trained.trunk, trained.vectors, sources.pixels[f"clothing-{split}"].exact), head
-        )
-        edits = (vectors_of(trained.trunk, trained.vectors, edited) for edited in sources.held_edits[split])
-        copies[split] = np.stack([_of(vectors, head) for vectors in edits])
-    apart = {split: 1 - (copies[split] * own[split]).sum(axis=-1).ravel() for split in own}
     distance = distance_between(
-        apart["calibration"], _nearest(own["calibration"], senders["calibration"]), _FALSE_SHARE
+        _apart(calibration, head).ravel(), _nearest(head(calibration.own), calibration.senders), _FALSE_SHARE
     )
-    figures: dict[str, JsonValue] = {
+    own = head(test.own)
+    copies = np.stack([head(vectors) for vectors in test.edits])
+    at = copy_figures(own, copies, test.senders.tolist())
+    everyone = copy_figures(own, copies, [str(i) for i in range(len(own))])
+    return distance, {
         "distance": distance,
-        "copies within the distance, %": _percent(apart["test"] <= distance),
+        "copies within the distance, %": _percent(_apart(test, head) <= distance),
         "photos with a false neighbour of another sender, %": _percent(
-            _nearest(own["test"], senders["test"]) <= distance
+            _nearest(own, test.senders) <= distance
         ),
-        "photos with a neighbour of the same sender, %": _percent(nearest_other(own["test"]) <= distance),
+        "photos with a neighbour of the same sender, %": _percent(nearest_other(own) <= distance),
+        "copies found at one false pair in 10,000 of other senders": {
+            name: round(share, 4) for name, share in at.items()
+        },
+        "the same, of all pairs": round(everyone["mean"], 4),
     }
-    at = copy_figures(own["test"], copies["test"], senders["test"].tolist())
-    figures["copies found at one false pair in 10,000 of other senders"] = {
-        name: round(share, 4) for name, share in at.items()
-    }
-    everyone = copy_figures(own["test"], copies["test"], [str(i) for i in range(len(own["test"]))])
-    figures["the same, of all pairs"] = round(everyone["mean"], 4)
-    return distance, figures
+
+
+def _apart(held: HeldCopies, head: Callable[[Vectors], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Cosine distances of edits to their photos [EDITS, n]."""
+    own = head(held.own)
+    return np.stack([1 - (head(vectors) * own).sum(axis=1) for vectors in held.edits])
 
 
 def _nearest(vectors: NDArray[np.float32], senders: NDArray[np.str_]) -> NDArray[np.float32]:

@@ -12,7 +12,6 @@ from export.embedding.augment import lay, spoil, warp
 from export.embedding.edits import EDITS
 from export.embedding.heads import CopyHead, EmbeddingHead, averaged
 from export.embedding.metric_training import (
-    NO_LABEL,
     MetricSettings,
     Views,
     train_copy_head,
@@ -144,6 +143,3 @@ def copy_figures(
     cut = float(np.quantile(others, 1 - false_share))
     found = {name: float(((copies[i] * own).sum(axis=1) > cut).mean()) for i, name in enumerate(EDITS)}
     return {"mean": float(np.mean(list(found.values()))), **found}
-
-
-__all__ = ["NO_LABEL", "VectorHeads", "Vectors", "copy_figures", "pooled", "train_vector_heads", "vectors_of"]

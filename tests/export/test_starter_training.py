@@ -14,13 +14,12 @@ from export.bundle.assemble import assemble
 from export.bundle.variants import cost_of, to_fp16, to_int8
 from export.embedding.augment import augment, colour, lay, random_crop, spoil, warp
 from export.embedding.edits import EDITS, random_edit
+from export.embedding.losses import NO_LABEL, contrast
 from export.embedding.metric_training import MetricSettings
 from export.embedding.pixels import SIDE, WIDE, PixelSet
 from export.embedding.training import (
-    NO_LABEL,
     TrainingImages,
     TrunkSettings,
-    contrast,
     features_of,
     train_trunk,
 )
