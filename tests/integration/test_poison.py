@@ -10,8 +10,8 @@ from tests.poisoning import poison, poison_settings
 from tests.results import place_of_dead_letter, places
 from worker.stream import dead_letter
 
-# A minute on a busy machine; tests/chaos/test_poison.py has all faults.
-pytestmark = pytest.mark.chaos
+# Half a minute, and several on a busy machine; tests/chaos/test_poison.py has all faults.
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.mark.parametrize(("fault", "mode"), [("model:abort", "exactly_once")])
@@ -21,7 +21,7 @@ def test_it_is_dead_lettered_after_three_ends_and_nothing_else_is(
     with workplaces(tmp_path_factory) as open_workplace:
         workplace = open_workplace(kafka, 4)
         settings = poison_settings(workplace, mode)
-        found = poison(kafka, settings, tmp_path, fault, 100)
+        found = poison(kafka, settings, tmp_path, fault, 100, timeout=300)
     assert len(found.ends) == 3, found.ends
     assert found.results.outcomes() == dict.fromkeys(places(found.sent), 1)
     (dead,) = found.results.dead
