@@ -86,13 +86,8 @@ def _judged_pixels(data: bytes, at: int, limits: ImageLimits) -> int:
         at += 2 if header & 4 else 1
         size, at = _leb128(data, at)
         if header >> 3 == _SEQUENCE_HEADER:
-            width, height = _frame_size(data[at : at + 256])
-            if width * height > limits.max_pixels:
-                raise Rejection(
-                    RejectionReason.IMAGE_TOO_MANY_PIXELS,
-                    f"an AV1 stream of {width} x {height} pixels, over the limit of {limits.max_pixels}",
-                )
-            largest = max(largest, width * height)
+            sides = _frame_size(data[at : at + 256])
+            largest = max(largest, limits.judge_pixels(*sides, what="an AV1 stream"))
         at += size
     return largest
 

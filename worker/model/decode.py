@@ -154,11 +154,7 @@ def _frames(image: Image.Image, still: Still) -> int:
 
 def _judge_header(size: tuple[int, int], frames: int, limits: ImageLimits) -> None:
     width, height = size
-    if width * height > limits.max_pixels:
-        raise Rejection(
-            RejectionReason.IMAGE_TOO_MANY_PIXELS,
-            f"{width} x {height} pixels are more than the limit of {limits.max_pixels}",
-        )
+    limits.judge_pixels(width, height)
     if min(width, height) < limits.min_side:
         raise Rejection(
             RejectionReason.IMAGE_TOO_SMALL,

@@ -106,9 +106,7 @@ def _read_heic(data: bytes, limits: ImageLimits) -> Still:
             raise Rejection(RejectionReason.IMAGE_TOO_COSTLY, f"a HEIC of more than {MAX_ITEMS} items")
         at = found.end() + 4
         width, height = (int.from_bytes(data[at + i : at + i + 4], "big") for i in (0, 4))
-        if width * height > limits.max_pixels:
-            raise _too_many(width, height, limits)
-        most = max(most, width * height)
+        most = max(most, limits.judge_pixels(width, height))
     return Still(data, extra_bytes=most * _PIXEL_BYTES)
 
 
@@ -118,18 +116,8 @@ def _read_tiff(data: bytes, _limits: ImageLimits) -> Still:
 
 def _read_jxl(data: bytes, limits: ImageLimits) -> Still:
     """Pillow's plugin decodes when it opens, so the size is read here first."""
-    width, height = _jxl_size(data)
-    if width * height > limits.max_pixels:
-        raise _too_many(width, height, limits)
     # Planes are float32, three and alpha, twice.
-    return Still(data, extra_bytes=width * height * 2 * _PIXEL_BYTES)
-
-
-def _too_many(width: int, height: int, limits: ImageLimits) -> Rejection:
-    return Rejection(
-        RejectionReason.IMAGE_TOO_MANY_PIXELS,
-        f"{width} x {height} pixels are more than the limit of {limits.max_pixels}",
-    )
+    return Still(data, extra_bytes=limits.judge_pixels(*_jxl_size(data)) * 2 * _PIXEL_BYTES)
 
 
 # ISO/IEC 18181-1, SizeHeader: width by height where a ratio is said.
@@ -138,13 +126,7 @@ _LENGTHS = (9, 13, 18, 30)
 
 
 def _jxl_size(data: bytes) -> tuple[int, int]:
-    at = 0
-    if data.startswith(_JXL_CONTAINER):
-        # The codestream is in a box of its own, or in parts, each after a number of four bytes.
-        whole, part = data.find(b"jxlc"), data.find(b"jxlp")
-        at = whole + 4 if whole >= 0 and (part < 0 or whole < part) else part + 8
-        if min(whole, part) < 0 and max(whole, part) < 0:
-            raise Rejection(RejectionReason.IMAGE_CORRUPT, "a JPEG XL without a codestream")
+    at = _codestream(data) if data.startswith(_JXL_CONTAINER) else 0
     if data[at : at + 2] != _JXL_CODESTREAM:
         raise Rejection(RejectionReason.IMAGE_CORRUPT, "a JPEG XL whose codestream is damaged")
     bits = _Bits(int.from_bytes(data[at + 2 : at + 14], "little"))
@@ -155,6 +137,21 @@ def _jxl_size(data: bytes) -> tuple[int, int]:
         over, under = _RATIOS[ratio]
         return height * over // under, height
     return (8 * (bits.take(5) + 1) if small else bits.take(_LENGTHS[bits.take(2)]) + 1), height
+
+
+def _codestream(data: bytes) -> int:
+    """Where a container's codestream begins: in a box of its own, or in parts, each behind four bytes."""
+    at = len(_JXL_CONTAINER)
+    while at + 8 <= len(data):
+        size, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
+        if size == 1:
+            size, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        if kind in {b"jxlc", b"jxlp"}:
+            return at + head + (4 if kind == b"jxlp" else 0)
+        if size < head:  # 0 is to the end of the file
+            break
+        at += size
+    raise Rejection(RejectionReason.IMAGE_CORRUPT, "a JPEG XL without a codestream")
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from schemas.rejection import RejectionReason
+from worker.errors import Rejection
 from worker.model.colour import PLAIN, Colours
 
 # The share of a picture that may be made up where a file lacks its end: it is not seen.
@@ -16,6 +18,20 @@ class ImageLimits:
     max_frames: int = 100
     min_side: int = 8
     formats: tuple[str, ...] = ()
+
+    def judge_pixels(self, width: int, height: int, what: str = "an image") -> int:
+        """The number of pixels of `what`.
+
+        Raises:
+            Rejection: there are too many.
+
+        """
+        if width * height > self.max_pixels:
+            raise Rejection(
+                RejectionReason.IMAGE_TOO_MANY_PIXELS,
+                f"{what} of {width} x {height} pixels: the limit is {self.max_pixels}",
+            )
+        return width * height
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,17 @@ def test_the_size_of_a_jpeg_xl_is_read_before_it_is_decoded(size, form):
     assert optional_formats._jxl_size(data) == size
 
 
+def test_what_another_box_of_a_jpeg_xl_holds_is_no_codestream():
+    data = packed("jxl")
+    assert optional_formats._jxl_size(data) == (320, 240)
+    small = b"jxlc" + b"\xff\x0a" + bytes(16)  # would be 8 x 8
+    box = struct.pack(">I4s", 8 + len(small), b"Exif") + small
+    container = b"\0\0\0\x0cJXL \r\n\x87\n"
+    stream = data if data.startswith(b"\xff\x0a") else data[data.index(b"\xff\x0a") :]
+    hidden = container + box + struct.pack(">I4s", 0, b"jxlc") + stream
+    assert optional_formats._jxl_size(hidden) == (320, 240)
+
+
 def test_a_missing_decoder_is_told_when_the_worker_starts(monkeypatch):
     require(["tiff"])
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
