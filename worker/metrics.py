@@ -23,7 +23,20 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self._add_program(registry)
+        self._add_poll(registry)
+        self._add_fetch_and_decode(registry)
+        self._add_stores(registry)
+        self._add_models(registry)
+        self._add_decide(registry)
+        self._add_commit(registry)
+        self._add_index(registry)
 
+    def note_decoder_death(self, reason: str) -> None:
+        """Count a decoder process that ended over an image: late, cpu or crashed."""
+        self.decode_deaths.labels(reason).inc()
+
+    def _add_program(self, registry: CollectorRegistry) -> None:
         # Which program and models run. Always 1.
         self.build_info = Gauge(
             "mekiki_build_info",
@@ -37,6 +50,7 @@ class Metrics:
             "mekiki_health_ready_ratio", "1 while the role is ready.", ["role"], registry=registry
         )
 
+    def _add_poll(self, registry: CollectorRegistry) -> None:
         # poll: events taken from Kafka, and how far behind the worker is.
         self.poll_events = Counter("mekiki_poll_events", "Events polled.", ["role"], registry=registry)
         self.poll_lag = Gauge(
@@ -72,6 +86,7 @@ class Metrics:
             "mekiki_poll_apart_events", "Events that wait to be taken one at a time.", registry=registry
         )
 
+    def _add_fetch_and_decode(self, registry: CollectorRegistry) -> None:
         # The time of each stage: of one event (parse, fetch, decode, codes), a batch (infer, tag),
         # or a commit.
         self.stage_seconds = Histogram(
@@ -95,8 +110,27 @@ class Metrics:
         for reason in ("late", "cpu", "crashed"):
             self.decode_deaths.labels(reason)
 
-        self._add_stores(registry)
+    def _add_stores(self, registry: CollectorRegistry) -> None:
+        # Stores that fail: how many hosts, whether they are waited for, and what comes back later.
+        self.fetch_hosts_down = Gauge(
+            "mekiki_fetch_down_hosts", "Hosts that are asked now and then only.", registry=registry
+        )
+        self.fetch_waiting = Gauge(
+            "mekiki_fetch_waiting_ratio", "1 while polling waits for stores that fail.", registry=registry
+        )
+        self.retry_parked = Counter(
+            "mekiki_retry_parked", "Events parked until their store serves.", ["reason"], registry=registry
+        )
+        self.retry_waiting = Gauge(
+            "mekiki_retry_waiting_events", "Parked events of the assigned partitions.", registry=registry
+        )
+        self.retry_oldest = Gauge(
+            "mekiki_retry_oldest_timestamp_seconds",
+            "Unix time at which the oldest of them was parked first; 0: there is none.",
+            registry=registry,
+        )
 
+    def _add_models(self, registry: CollectorRegistry) -> None:
         # codes: what was read, where the stage is on. Never what it says.
         self.codes_read = Counter("mekiki_codes_read", "Codes read in images.", ["format"], registry=registry)
 
@@ -113,6 +147,7 @@ class Metrics:
             "mekiki_tag_sets", "Tag sets that came while running.", ["result"], registry=registry
         )
 
+    def _add_decide(self, registry: CollectorRegistry) -> None:
         # decide: what came of it.
         self.decide_decisions = Counter(
             "mekiki_decide_decisions", "Images by decision.", ["decision"], registry=registry
@@ -151,6 +186,7 @@ class Metrics:
             "mekiki_decide_passed_over", "Events that change no image.", ["reason"], registry=registry
         )
 
+    def _add_commit(self, registry: CollectorRegistry) -> None:
         # commit: outcomes made durable, and how long after the upload.
         self.commit_outcomes = Counter(
             "mekiki_commit_outcomes", "Outcomes committed.", ["role"], registry=registry
@@ -177,6 +213,7 @@ class Metrics:
             "mekiki_commit_halted_ratio", "1 while halted by the rejection limit.", registry=registry
         )
 
+    def _add_index(self, registry: CollectorRegistry) -> None:
         # index: what is searchable, how old it is, how search does.
         self.index_vectors = Gauge("mekiki_index_vectors", "Searchable images.", registry=registry)
         self.index_tail = Gauge(
@@ -221,28 +258,4 @@ class Metrics:
         )
         self.search_errors = Counter(
             "mekiki_search_errors", "Searches refused.", ["reason"], registry=registry
-        )
-
-    def note_decoder_death(self, reason: str) -> None:
-        """Count a decoder process that ended over an image: late, cpu or crashed."""
-        self.decode_deaths.labels(reason).inc()
-
-    def _add_stores(self, registry: CollectorRegistry) -> None:
-        # Stores that fail: how many hosts, whether they are waited for, and what comes back later.
-        self.fetch_hosts_down = Gauge(
-            "mekiki_fetch_down_hosts", "Hosts that are asked now and then only.", registry=registry
-        )
-        self.fetch_waiting = Gauge(
-            "mekiki_fetch_waiting_ratio", "1 while polling waits for stores that fail.", registry=registry
-        )
-        self.retry_parked = Counter(
-            "mekiki_retry_parked", "Events parked until their store serves.", ["reason"], registry=registry
-        )
-        self.retry_waiting = Gauge(
-            "mekiki_retry_waiting_events", "Parked events of the assigned partitions.", registry=registry
-        )
-        self.retry_oldest = Gauge(
-            "mekiki_retry_oldest_timestamp_seconds",
-            "Unix time at which the oldest of them was parked first; 0: there is none.",
-            registry=registry,
         )
