@@ -131,17 +131,24 @@ def damage(place, chance):
 
 
 def damage_at_random(place, work, log, seed, times):
-    """Damage copies of the filled directory `place`; each opens to what the log says, and goes on."""
+    """Damage copies of the filled directory `place`; each opens to what the log says, and goes on.
+
+    Returns what was damaged, and how many copies had to read the log again for it.
+    """
     chance = random.Random(seed)
+    damaged, read_again = [], 0
     for _ in range(times):
         shutil.copytree(place, work)
         what = damage(work, chance)
+        damaged.append(what)
         with closing(opened(work)) as index:
+            read_again += index.offsets() != {0: len(log)}
             assert_equals_log(index, log)
             apply(index, log)
             assert index.offsets() == {0: len(log)}, what
             assert_equals_log(index, log)
         shutil.rmtree(work)
+    return damaged, read_again
 
 
 def fill(place, log):

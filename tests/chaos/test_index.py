@@ -21,4 +21,6 @@ def test_after_any_kill_the_index_equals_the_log(tmp_path):
 def test_no_damaged_file_is_ever_answered_from(tmp_path):
     log = drawn_log(SEED)
     fill(tmp_path / "whole", log)
-    damage_at_random(tmp_path / "whole", tmp_path / "damaged", log, SEED, 50)
+    damaged, read_again = damage_at_random(tmp_path / "whole", tmp_path / "damaged", log, SEED, 50)
+    print(f"{read_again} of {len(damaged)} damaged directories read the log again, or a part of it")
+    assert len(damaged) == 50 and read_again > 0

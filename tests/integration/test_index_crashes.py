@@ -8,4 +8,5 @@ def test_after_kills_and_damage_the_index_equals_the_log(tmp_path):
     reached = kill_at_random(tmp_path / "killed", log, 1, 3)
     assert max(reached) > 0
     fill(tmp_path / "whole", log)
-    damage_at_random(tmp_path / "whole", tmp_path / "damaged", log, 2, 3)
+    damaged, _ = damage_at_random(tmp_path / "whole", tmp_path / "damaged", log, 2, 3)
+    assert len(damaged) == 3

@@ -48,8 +48,9 @@ def test_an_end_that_was_asked_for_holds_for_all():
 
 
 def test_without_one_nothing_is_limited():
-    with unlimited("a call", 0.0):
+    with unlimited("a call", 0.0) as limited:
         pass
+    assert limited is None
 
 
 def test_a_process_that_is_stuck_is_gone():

@@ -96,7 +96,7 @@ def test_what_arrives_is_the_picture_that_the_report_shows(plan: Plan) -> None:
         assert upload.picture is not None
         with Image.open(upload.picture) as shown:
             small = shown.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        assert abs(prepared.pixels[0].astype(int) - np.asarray(small)).mean() < 8
+        assert abs(prepared.pixels[0].astype(int) - np.asarray(small)).mean() < 5
 
 
 def test_every_broken_upload_is_rejected_with_the_reason_it_was_made_for(plan: Plan) -> None:

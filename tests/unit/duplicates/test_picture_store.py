@@ -33,3 +33,4 @@ def test_pictures_of_every_size_come_back(tmp_path):
 
 def test_a_store_of_nothing_can_be_made(tmp_path):
     PictureStore(tmp_path, 0)
+    assert any(tmp_path.iterdir())

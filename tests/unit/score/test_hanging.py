@@ -34,3 +34,7 @@ def test_a_process_that_was_stopped_has_its_time_yet(clock):
     with watch.running("a step", 5.0):
         clock[0] += 3600
         watch.look()
+        with pytest.raises(StageError):
+            for _ in range(6):
+                clock[0] += 1
+                watch.look()
