@@ -91,18 +91,15 @@ class Store:
         newest: dict[str, Row] = {}
         for row in verdicts:
             before = newest.get(row["image_id"])
-            if before is None or _age(before) < _age(row):
+            if before is None or _is_newer(row, before):
                 newest[row["image_id"]] = row
         for part in _chunks(list(newest)):
             known = {
-                row.image_id: row
-                for row in connection.execute(select(image).where(image.c.image_id.in_(part)))
+                str(row["image_id"]): dict(row)
+                for row in connection.execute(select(image).where(image.c.image_id.in_(part))).mappings()
             }
             fresh = [
-                newest[name]
-                for name in part
-                if name not in known
-                or (known[name].decided_ms, known[name].partition, known[name].offset) < _age(newest[name])
+                newest[name] for name in part if name not in known or _is_newer(newest[name], known[name])
             ]
             names = [row["image_id"] for row in fresh]
             if not names:
@@ -153,8 +150,11 @@ def _is_gone_step(row: Row, gone: Mapping[tuple[str, int], int]) -> bool:
     return bool(cause[1] < gone.get((row["image_id"], cause[0]), -1))
 
 
-def _age(row: Mapping[str, Any]) -> tuple[int, int, int]:
-    return row["decided_ms"], row["partition"], row["offset"]
+def _is_newer(row: Row, than: Row) -> bool:
+    """By the log: a slow image may be decided after one that was uploaded later."""
+    if row["partition"] == than["partition"]:
+        return bool(row["offset"] > than["offset"])
+    return (row["decided_ms"], row["partition"]) > (than["decided_ms"], than["partition"])
 
 
 def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

@@ -66,7 +66,8 @@ def poison(
         for worker in workers:
             worker.wait_until(lambda worker=worker: "running score" in worker.tail(), "running", 30)  # type: ignore[misc]
         # 1: one whose thread still hangs over an event that went to another worker ends by itself.
-        assert {worker.terminate(30) for worker in workers} <= {0, 1}, workers[0].tail()
+        ends = [worker.terminate(30) for worker in workers]
+        assert set(ends) <= {0, 1}, f"{ends}\n" + "\n".join(worker.tail(12) for worker in workers)
     finally:
         for worker in workers:
             worker.kill()

@@ -41,7 +41,7 @@ _ELSEWHERE = {
     "worker/labels/commands.py": "tests/integration/test_reviews.py",
     **dict.fromkeys(
         (
-            *("worker/review/commands.py", "worker/review/image_log.py", "worker/score/review_log.py"),
+            *("worker/review/commands.py", "worker/score/review_log.py"),
             *("worker/stream/log_reader.py", "worker/stream/story.py", "worker/stream/word.py"),
         ),
         "a person's word, and what the log says of an image: tests/integration/test_reviews.py",

@@ -1,6 +1,6 @@
 """One image in the log: every record that speaks of it, its latest verdict, and where its image is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from schemas.events import ImageModerated, ImageReference, ImageReviewed, ImageUploaded, InputPosition
@@ -32,8 +32,7 @@ class ImageLog:
         found = self._records(image_id, (self.topics.moderated,))
         if not found:
             raise ConfigurationError(f"no verdict on image {image_id!r} stands in {self.topics.moderated}")
-        verdicts = [ImageModerated.model_validate_json(record.value or b"") for record in found]
-        return max(verdicts, key=lambda verdict: (verdict.decided_at, verdict.input.offset))
+        return ImageModerated.model_validate_json(latest(found).value or b"")
 
     def reference(self, place: InputPosition) -> ImageReference | None:
         """Where the image of the event at `place` is; None where the log does not hold the event any more.
@@ -82,6 +81,15 @@ class ImageLog:
             for message in messages
             if message.key() == key
         ]
+
+
+def latest(verdicts: Sequence[InputRecord]) -> InputRecord:
+    """The last of one image's `verdicts` by the log: a slow image may be decided after a later upload of it.
+
+    They stand in several partitions only where some were added; then the time of the records tells.
+    """
+    lasts = {record.partition: record for record in sorted(verdicts, key=lambda record: record.offset)}
+    return max(lasts.values(), key=lambda record: record.timestamp_ms)
 
 
 def reference_in(

@@ -1,7 +1,7 @@
 """Rows into the database: twice the same, in any order the same, forgotten when deleted."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -26,7 +26,7 @@ def read_input(found):
     return [Told(found.key.decode(), found.value.decode(), "")]
 
 
-def verdict(image_id, offset, decision="review", text=0.5, reviewer=None):
+def verdict(image_id, offset, decision="review", text=0.5, reviewer=None, decided_at=NOW):
     """The verdict on the event at `offset` of the uploads, which stands at the same offset."""
     review = reviewer and {
         "event_id": "r",
@@ -43,7 +43,7 @@ def verdict(image_id, offset, decision="review", text=0.5, reviewer=None):
         image_sha256="a" * 64,
         input=InputPosition(event_id=str(offset), topic=TOPICS.uploaded, partition=0, offset=offset),
         uploaded_at=NOW,
-        decided_at=NOW,
+        decided_at=decided_at,
         decision=decision,
         reasons=[],
         scores={"text": text},
@@ -109,6 +109,15 @@ def test_only_the_latest_verdict_waits(database):
     with database.transaction() as connection:
         queues = {row.image_id: row.queue for row in connection.execute(select(image))}
     assert queues == {"a": NO_QUEUE, "near": NEAR, "far": NO_QUEUE, "in": IN_REVIEW}
+
+
+def test_the_later_upload_holds_where_a_slow_image_was_decided_after_it(database):
+    late = NOW + timedelta(seconds=9)
+    add(database, verdict("a", 0, decided_at=late), verdict("a", 1, "accept"))
+    assert [row[2] for row in content(database)["image"]] == [1]
+    add(database, verdict("b", 2, decided_at=late))
+    add(database, verdict("b", 3, "accept"))
+    assert [row[2] for row in content(database)["image"]] == [1, 3]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 1, 3), (3, 2, 1, 0), (1, 3, 0, 2)])
