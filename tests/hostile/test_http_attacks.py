@@ -1,8 +1,9 @@
 """Clients that want to keep others out: throughout, probes are answered, others search, memory is bounded.
 
-Bounds: resident memory of the process and its decoder under 500 MB, a probe under 200 ms and a search of
-others under 1 s (the median of a window; the machine of the test may be busy with other work, which one
-answer alone cannot tell from ours).
+Bounds: resident memory of the process and its decoder under 500 MB at any time; of 20 answers, 19 probes
+under 200 ms and 19 searches of others under 1 s; each probe under 1 s, which Kubernetes gives it. The machine
+of the test may be busy with other work: how much that costs an answer at most is told by a bare server beside
+ours, asked by the same client, and may be added to the latter.
 """
 
 import base64
@@ -25,7 +26,16 @@ from PIL import Image
 
 from tests import images
 
-MEMORY, PROBE, SEARCH = 500e6, 0.2, 1.0
+BARE = """
+import socketserver
+class Answer(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(self.request.recv(9))
+server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+MEMORY, PROBE, SEARCH, PROBE_LIMIT = 500e6, 0.2, 1.0, 1.0
 HEAD = b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
@@ -36,14 +46,16 @@ class Seen:
     probes: list[float] = field(default_factory=list)
     searches: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
     memory: int = 0
 
 
 class Searched:
     """A running server, and clients of good will, who come from another address than attackers."""
 
-    def __init__(self, port: int, process: psutil.Process) -> None:
+    def __init__(self, port: int, process: psutil.Process, bare_port: int) -> None:
         self.port = port
+        self.bare_port = bare_port
         self.process = process
 
     def ask(self, method: str, path: str, body: object = None, source: str = "127.0.0.2") -> int:
@@ -54,6 +66,11 @@ class Searched:
             answer = connection.getresponse()
             answer.read()
             return answer.status
+
+    def ask_bare(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.bare_port), 40) as connection:
+            connection.sendall(b"?")
+            assert connection.recv(9) == b"?"
 
     def attack(self, announced: int | None = None, sent: bytes = b"") -> socket.socket:
         """A connection with a request that is not whole."""
@@ -84,8 +101,16 @@ class Searched:
                 seen.memory = max(seen.memory, self.memory())
                 end.wait(0.05)
 
+        def again_bare() -> None:
+            while not end.is_set():
+                began = time.monotonic()
+                self.ask_bare()
+                seen.bare.append(time.monotonic() - began)
+                end.wait(0.01)
+
         with ThreadPoolExecutor(3) as clients:
             asked = [
+                clients.submit(again_bare),
                 clients.submit(again, seen.probes, "GET", "/healthz"),
                 clients.submit(again, seen.searches, "POST", "/search", {"image_id": "i1", "k": 5}),
             ]
@@ -100,14 +125,22 @@ class Searched:
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searched]:
     command = [sys.executable, "-m", "tests.searched_server", str(tmp_path_factory.mktemp("index"))]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin
-    assert process.stdout
-    try:
-        yield Searched(int(process.stdout.readline()), psutil.Process(process.pid))
-    finally:
-        process.stdin.close()
-        process.wait(20)
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen([sys.executable, "-c", BARE], stdout=pipe, text=True) as bare,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process,
+    ):
+        assert bare.stdout
+        assert process.stdin
+        assert process.stdout
+        try:
+            yield Searched(
+                int(process.stdout.readline()), psutil.Process(process.pid), int(bare.stdout.readline())
+            )
+        finally:
+            bare.kill()
+            process.stdin.close()
+            process.wait(20)
 
 
 def big_picture() -> dict[str, object]:
@@ -163,14 +196,15 @@ def test_others_are_served_throughout(searched: Searched, attack: Callable[..., 
     shown = (
         f"{attack.__name__}: {seen.memory / 1e6:.0f} MB, probes {statistics.median(seen.probes) * 1000:.0f} "
         f"(most {max(seen.probes) * 1000:.0f}) ms, searches {statistics.median(seen.searches) * 1000:.0f} "
-        f"(most {max(seen.searches) * 1000:.0f}) ms"
+        f"(most {max(seen.searches) * 1000:.0f}) ms, a bare server's at most {max(seen.bare) * 1000:.0f} ms"
     )
     print(shown)
     assert not seen.failures, shown
     assert len(seen.probes) > 5, shown
     assert seen.memory < MEMORY, shown
-    assert statistics.median(seen.probes) < PROBE, shown
-    assert statistics.median(seen.searches) < SEARCH, shown
+    assert statistics.quantiles(seen.probes, n=20)[-1] < PROBE, shown
+    assert statistics.quantiles(seen.searches, n=20)[-1] < SEARCH, shown
+    assert max(seen.probes) < PROBE_LIMIT + max(seen.bare), shown
 
 
 def test_a_search_by_image_of_somebody_else_has_its_turn(searched: Searched) -> None:

@@ -10,7 +10,8 @@ Whose fault is it, beside what `download.py` says?
 | what happens                                                    | outcome                          |
 |-----------------------------------------------------------------|----------------------------------|
 | a bucket that no store in the settings may read from            | `source.unsupported`             |
-| a key that cannot be signed: with an empty or dot segment        | `source.unsupported`             |
+| a key that cannot be signed: with a dot segment, or an empty one | `source.unsupported`             |
+| outside S3                                                       |                                  |
 | the store does not let us read this object                      | `fetch.http_status`              |
 | no credentials, or ones that the store does not take            | StoreFailed, ours: waited for    |
 | a redirect, or a wrong region                                   | StoreFailed, ours: waited for    |
@@ -25,7 +26,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import httpcore
 from pydantic import ValidationError
@@ -47,6 +48,9 @@ _CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 _READ = 4096
 # How long what is signed holds, in seconds: more than any download takes.
 _LEAST_HOLDS = 300.0
+
+# Kept at once: one for each bucket, and one for each beginning of keys with an empty segment.
+_SIGNERS = 64
 
 # Codes that are about who asks, not about what is asked for.
 _OURS = {
@@ -78,7 +82,7 @@ class ObjectStore:
         self._seconds = timedelta(seconds=seconds)
         self._ca = ca
         self._lock = threading.Lock()
-        self._signers: dict[str, tuple[Stamp, Any]] = {}
+        self._signers: dict[tuple[str, str | None], tuple[Stamp, Any]] = {}
 
     def reads(self, bucket: str, kind: str | None) -> bool:
         """Whether the operator lets images be read from `bucket` of this store."""
@@ -96,15 +100,25 @@ class ObjectStore:
         import obstore  # noqa: PLC0415 - where no store is set, nobody pays for it
         from obstore.exceptions import BaseError  # noqa: PLC0415
 
-        # obstore drops slashes at the ends: that would be another object.
-        if _CONTROL.search(key) or {"", ".", ".."} & {*key.split("/")}:
+        segments = key.split("/")
+        cannot = {".", ".."} if self._settings.kind == "s3" else {"", ".", ".."}
+        if _CONTROL.search(key) or cannot & {*segments}:
+            slashes = (
+                "" if self._settings.kind == "s3" else "begins or ends with a slash or has two in a row, "
+            )
             raise Rejection(
                 RejectionReason.SOURCE_UNSUPPORTED,
-                f"the key {key[:200]!r} begins or ends with a slash, has two in a row, a segment . or "
-                ".. or a control character, which cannot be signed: rename the object",
+                f"the key {key[:200]!r} {slashes}has a segment . or .. or a control character, which cannot "
+                "be signed: rename the object",
             )
+        valid = timedelta(seconds=holds)
         try:
-            return obstore.sign(self._signer(bucket), "GET", key, timedelta(seconds=holds))
+            signer = self._signer(bucket)
+            if "" in segments:
+                beginning, key = _split(key)
+                within = obstore.sign(signer, "GET", "x", valid).partition("/x?")[0]
+                signer = self._signer(bucket, f"{within}/{quote(beginning)}")
+            return obstore.sign(signer, "GET", key, valid)
         except (BaseError, OSError, ValueError, TypeError) as error:
             raise self.failed(f"nothing can be signed: {str(error)[:300]}") from error
 
@@ -131,17 +145,21 @@ class ObjectStore:
     def forget(self, bucket: str) -> None:
         """Take the credentials anew next time."""
         with self._lock:
-            self._signers.pop(bucket, None)
+            self._signers = {place: known for place, known in self._signers.items() if place[0] != bucket}
 
-    def _signer(self, bucket: str) -> Any:
-        stamp = self.stamp()
+    def _signer(self, bucket: str, within: str | None = None) -> Any:
+        """What signs for `bucket`, or for what is `within` a URL: the bucket's, and how keys begin."""
+        stamp, place = self.stamp(), (bucket, within)
         with self._lock:
-            known = self._signers.get(bucket)
+            known = self._signers.pop(place, None)
             if known is None or known[0] != stamp:
-                known = self._signers[bucket] = (stamp, self._new_signer(bucket))
+                known = (stamp, self._new_signer(bucket, within))
+            self._signers[place] = known  # the latest last
+            if len(self._signers) > _SIGNERS:
+                del self._signers[next(iter(self._signers))]
             return known[1]
 
-    def _new_signer(self, bucket: str) -> Any:
+    def _new_signer(self, bucket: str, within: str | None) -> Any:
         from obstore.store import AzureStore, GCSStore, S3Store  # noqa: PLC0415
 
         settings = self._settings
@@ -165,6 +183,8 @@ class ObjectStore:
         if settings.region:
             options["region"] = settings.region
         options["virtual_hosted_style_request"] = not settings.path_style
+        if within:
+            options |= {"endpoint": within, "virtual_hosted_style_request": True}
         return S3Store(bucket, config=options, client_options=client, retry_config=retry)  # type: ignore[arg-type]
 
 
@@ -234,6 +254,18 @@ class ObjectStores:
                 raise StoreFailed(
                     error.reason, error.detail, store.name, error.retry_after, is_ours=error.is_ours
                 ) from error
+
+
+def _split(key: str) -> tuple[str, str]:
+    """A key with empty segments as what stands before its last one, and what is left, which has none.
+
+    obstore drops empty segments, which would be another object; in the URL of a store it keeps them.
+    """
+    if key.endswith("/"):
+        return key[:-1], ""
+    segments = key.split("/")
+    last = len(segments) - segments[::-1].index("")
+    return "/".join(segments[:last]), "/".join(segments[last:])
 
 
 def object_at(url: str) -> tuple[ObjectReference, str | None] | None:

@@ -55,10 +55,21 @@ def _google(kind: str, event: CloudEvent, data: Json, time: str, object_url: str
     source = _GOOGLE_BUCKET.match(event.attributes["source"])
     bucket = data.get("bucket") or (source.group(1) if source else "")
     key = data.get("name") or event.attributes.get("subject", "").removeprefix("objects/")
-    change = ObjectChange(str(bucket), str(key), event.event_id, time, more=event.extensions)
-    if kind == "finalized":
-        return change.uploaded(object_url)
-    generation = str(data.get("generation") or "")
+    change = ObjectChange(
+        str(bucket), str(key), event.event_id, time, None, event.extensions, data.get("size")
+    )
+    return google_change(kind == "finalized", change, str(data.get("generation") or ""), object_url)
+
+
+def google_change(is_there: bool, change: ObjectChange, generation: str, object_url: str | None) -> Parsed:
+    """What it means that a generation of an object of Google's is there, or gone.
+
+    Raises:
+        Rejection: its object cannot be asked for.
+
+    """
+    if is_there:
+        return PassedOver(PassOverReason.IMAGE_UNCHANGED) if change.is_folder else change.uploaded(object_url)
     if object_url is None or not generation:
         return change.deleted()
     # Also sent for the generation that an upload replaced. Public objects are cached for an hour: only an

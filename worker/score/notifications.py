@@ -14,6 +14,7 @@ from worker.errors import Rejection
 from worker.score.objects import ObjectChange
 from worker.score.outcome import PassedOver, PassOverReason
 from worker.score.parsed import Parsed
+from worker.score.pubsub import is_storage_message, storage_message
 from worker.score.validate import Json, invalid, unknown_type
 from worker.score.wrappers import is_wrapper
 
@@ -90,7 +91,9 @@ def is_notification(body: Json) -> bool:
         or _is_from_event_bridge(body)
         or ("Type" in body and "TopicArn" in body)
         or is_wrapper(body)
+        or is_storage_message(body)
         or "Messages" in body
+        or "receivedMessages" in body
     )
 
 
@@ -105,6 +108,8 @@ def notification(body: Json, object_url: str | None) -> Parsed:
         return PassedOver(PassOverReason.TEST)
     if _is_from_event_bridge(body):
         return _from_event_bridge(body, object_url)
+    if is_storage_message(body):
+        return storage_message(body, object_url)
     if "Records" in body:
         return _from_records(body["Records"], object_url)
     if "Type" in body and body["Type"] != "Notification":
@@ -144,7 +149,8 @@ def _from_records(entries: object, object_url: str | None) -> Parsed:
         raise invalid(f"the bucket notification lacks {error}") from error
     if not str(entry.get("eventSource")).startswith(_RAW_KEYS):
         key = unquote_plus(key)
-    change = ObjectChange(bucket, key, f"{bucket}/{key}#{sequencer}#{name}", time)
+    event_id = f"{bucket}/{key}#{sequencer}#{name}"
+    change = ObjectChange(bucket, key, event_id, time, size=item.get("size"))
     return _event(kind, change, version, object_url)
 
 
@@ -164,7 +170,8 @@ def _from_event_bridge(body: Json, object_url: str | None) -> Parsed:
             kind = _Kind.DELETED
     except (KeyError, TypeError, AttributeError) as error:
         raise invalid(f"the event of EventBridge lacks {error}") from error
-    change = ObjectChange(bucket, key, f"{bucket}/{key}#{sequencer}#{name}", time)
+    event_id = f"{bucket}/{key}#{sequencer}#{name}"
+    change = ObjectChange(bucket, key, event_id, time, size=detail["object"].get("size"))
     return _event(kind, change, version, object_url)
 
 
@@ -180,7 +187,7 @@ def _kind_of(name: str) -> _Kind:
 
 def _event(kind: _Kind, change: ObjectChange, version: str, object_url: str | None) -> Parsed:
     if kind is _Kind.CREATED:
-        return change.uploaded(object_url)
+        return PassedOver(PassOverReason.IMAGE_UNCHANGED) if change.is_folder else change.uploaded(object_url)
     if kind is _Kind.VERSION_DELETED and version:
         # It may have been an old version, the newest, a delete marker, or the last of all.
         return change.perhaps_deleted(object_url, _VERSION_HEADER, version, gone_if_unnamed=False)
@@ -195,5 +202,5 @@ def _unchanged(name: str) -> PassedOver:
 def _not_unwrapped() -> Rejection:
     return Rejection(
         RejectionReason.ENVELOPE_NOT_JSON,
-        "the message of SQS or SNS carries no JSON object, or one too deep inside",
+        "the message of SQS, SNS or Pub/Sub carries no JSON object, or one too deep inside",
     )

@@ -15,7 +15,8 @@ from worker.score.validate import invalid, validated
 class ObjectChange:
     """Something that happened to one object; `time` is that of the store, `url` where the store says it is.
 
-    `more` are fields of the image that the envelope names, such as the category.
+    `more` are fields of the image that the envelope names, such as the category; `size` is in bytes, as the
+    store gives it.
     """
 
     bucket: str
@@ -24,6 +25,12 @@ class ObjectChange:
     time: str
     url: str | None = None
     more: Mapping[str, str] = field(default_factory=dict)
+    size: object = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it only stands for a folder: what consoles and tools write to show one."""
+        return self.key.endswith("/") and str(self.size) == "0"
 
     @property
     def _identity(self) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """Parse: a Kafka record to what it says about an image, or to the several events that it holds.
 
 Understood are our own JSON, CloudEvents 1.0 (`cloud_events.py`), the notifications of object stores as they
-are (`notifications.py`, `cloud_storage.py`), and those inside messages of SQS and SNS (`wrappers.py`).
+are (`notifications.py`, `cloud_storage.py`, `pubsub.py`), and those inside messages of SQS, SNS and Pub/Sub
+(`wrappers.py`).
 """
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +27,7 @@ from worker.score.cloud_storage import is_storage_event, storage_event
 from worker.score.notifications import is_notification, notification
 from worker.score.outcome import Several
 from worker.score.parsed import Parsed
+from worker.score.pubsub import is_storage_message, storage_message
 from worker.score.validate import Json, invalid, json_value, unknown_type, validated
 from worker.score.wrappers import MAX_EVENTS, converted, unwrapped
 from worker.stream.dead_letter import event_timestamp_ms
@@ -82,6 +85,9 @@ class Parser:
         structured = is_structured(headers.get("content-type", ""))
         if "ce_specversion" in headers and not (structured and record.value and _is_whole(record.value)):
             return self._cloud_event(from_binary(headers, record.value), record)
+        if is_storage_message(headers):  # by Pub/Sub's connector for Kafka, which makes attributes headers
+            data = base64.b64encode(record.value or b"").decode("ascii")
+            return storage_message({"message": {"attributes": headers, "data": data}}, self.object_url)
         return self._json(converted(json_value(record.value)), record)
 
     def _json(self, body: Any, record: InputRecord) -> Parsed:
@@ -121,7 +127,7 @@ class Parser:
                 found = unwrapped(inner)
                 if len(found) > 1:
                     return Several(tuple(with_data(record.value, one) for one in found))
-                return notification(found[0], self.object_url)
+                return self._one(found[0], record)
         raise _unknown(kind)
 
 

@@ -1,5 +1,6 @@
 """Validate: JSON text to values, and values to models; what does not fit is a typed rejection."""
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -43,6 +44,14 @@ def validated(model: type[_Model], body: Json) -> _Model:
             f"{'.'.join(map(str, e['loc'])) or 'event'}: {e['msg']}" for e in error.errors()[:5]
         )
         raise invalid(problems) from error
+
+
+def decoded(text: object) -> str:
+    """What base64 text says, in UTF-8; nothing where it is no such text."""
+    try:
+        return base64.b64decode(text, validate=True).decode() if isinstance(text, str) else ""
+    except ValueError:
+        return ""
 
 
 def invalid(detail: str) -> Rejection:

@@ -6,17 +6,22 @@
 | Amazon SNS, to Lambda         | `Records[]` of `EventSource` aws:sns, each with `Sns.Message` |
 | Amazon SNS                    | `Type` Notification, with a `Message`                         |
 | Amazon SQS, received          | `Messages[]`, or one of it: `MessageId` and `Body`            |
+| Google Pub/Sub, pushed        | `message`, with `messageId` and `data` in base64              |
+| Google Pub/Sub, pulled        | `receivedMessages[]`, each with such a `message`              |
 | Kafka Connect's JsonConverter | `schema` and `payload`; text is a JSON string                 |
 
 They are found in one another: S3 tells SNS, SNS tells SQS. Sources: "Using Lambda with Amazon SQS", "Using
-Lambda with Amazon SNS", "Amazon SNS message formats", "ReceiveMessage" in the guides of AWS.
+Lambda with Amazon SNS", "Amazon SNS message formats", "ReceiveMessage" in the guides of AWS; "Push
+subscriptions", "PubsubMessage" in that of Pub/Sub. A message of Cloud Storage is no wrapper: its attributes
+say it (`pubsub.py`).
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.score.validate import Json, invalid, json_value
+from worker.score.pubsub import is_storage_message
+from worker.score.validate import Json, decoded, invalid, json_value
 
 _MAX_DEPTH = 5
 MAX_EVENTS = 10_000  # a batch of SQS at its largest; each may become a dead letter with headers of its own
@@ -48,15 +53,15 @@ def converted(body: Any) -> Any:
 
 
 def is_wrapper(entry: object) -> bool:
-    """Whether one of `Records` is a message of SQS or SNS, which holds a notification."""
+    """Whether one of `Records`, or a whole value, is a message of SQS, SNS or Pub/Sub that holds an event."""
     return _carried_text(entry) is not None
 
 
 def _unwrapped(body: Json, depth: int) -> list[Json]:
-    for name in ("Records", "Messages"):
+    for name in ("Records", "Messages", "receivedMessages"):
         entries = body.get(name)
         if isinstance(entries, list) and entries:
-            alone = [{name: [entry]} for entry in entries]
+            alone = entries if name == "receivedMessages" else [{name: [entry]} for entry in entries]
             return [
                 found
                 for entry, one in zip(entries, alone, strict=True)
@@ -77,7 +82,7 @@ def _inside(alone: Json, text: object, depth: int) -> list[Json]:
 
 
 def _carried_text(message: Any) -> object:
-    """What a message of SQS or SNS carries; None where `message` is none."""
+    """What a message of SQS, SNS or Pub/Sub carries; None where `message` is none."""
     if not isinstance(message, Mapping):
         return None
     if message.get("eventSource") == "aws:sqs":
@@ -89,4 +94,11 @@ def _carried_text(message: Any) -> object:
         return message["Message"]
     if "MessageId" in message and "Body" in message:
         return message["Body"]
-    return None
+    return _pubsub_text(message)
+
+
+def _pubsub_text(body: Json) -> str | None:
+    message = body.get("message")
+    if not isinstance(message, Mapping) or not message.keys() & {"messageId", "message_id"}:
+        return None
+    return None if is_storage_message(body) else decoded(message.get("data"))

@@ -96,9 +96,34 @@ def test_a_key_is_asked_for_as_it_is(server, credentials, key):
     assert fetched(built(server, credentials), "ok", key) == PHOTO
 
 
-@pytest.mark.parametrize("key", ["/a.jpg", "a//b.jpg", "a/", "a\nb.jpg", "../a.jpg", "a/../b.jpg", "./a"])
+@pytest.mark.parametrize(
+    "key", ["/a.jpg", "a//b.jpg", "a/", "//", "a b//+目/c.jpg", "a///b/c%2F.jpg", "x//" + "y" * 1021]
+)
+@pytest.mark.parametrize("path_style", [True, False])
+def test_a_key_with_empty_segments_is_asked_for_as_it_is(server, credentials, key, path_style):
+    server.objects |= {"a": b"another", "a/b.jpg": b"another", key: PHOTO}
+    assert fetched(built(server, credentials, path_style=path_style), "ok", key) == PHOTO
+
+
+def test_without_an_endpoint_a_key_with_empty_segments_is_asked_of_the_providers_own(credentials):
+    url = store("s3", credentials_file=credentials, region="eu-west-1").url("listings", "a//b c.jpg", 60)
+    assert url.startswith("https://s3.eu-west-1.amazonaws.com/listings/a//b%20c.jpg?")
+    url = store("s3", credentials_file=credentials, path_style=False).url("listings", "/b.jpg", 60)
+    assert url.startswith("https://listings.s3.us-east-1.amazonaws.com//b.jpg?")
+
+
+def test_what_signs_for_many_beginnings_of_keys_is_bounded_and_renewed(credentials):
+    signer = store("s3", credentials_file=credentials)
+    urls = [signer.url("listings", f"{number}//b.jpg", 60) for number in range(300)]
+    assert all(f"/listings/{number}//b.jpg?" in url for number, url in enumerate(urls))
+    assert len(signer._signers) <= 64
+    write(credentials, "second")
+    assert "Credential=second" in signer.url("listings", "299//b.jpg", 60)
+
+
+@pytest.mark.parametrize("key", ["a\nb.jpg", "../a.jpg", "a/../b.jpg", "./a", "a//../b.jpg"])
 def test_a_key_that_would_lead_to_another_object_is_refused(server, credentials, key):
-    with pytest.raises(Rejection, match="slash") as caught:
+    with pytest.raises(Rejection, match="segment") as caught:
         fetched(built(server, credentials), "ok", key)
     assert caught.value.reason is RejectionReason.SOURCE_UNSUPPORTED
     assert server.asked == []
@@ -241,6 +266,9 @@ def test_azure_and_google_are_signed_for_with_keys_of_their_own(tmp_path):
     url = store("gcs", credentials_file=google).url("listings", "a b.jpg", 60)
     assert url.startswith("https://storage.googleapis.com/listings/a%20b.jpg?")
     assert "X-Goog-Signature=" in url
+    for other in (store("azure", credentials_file=azure), store("gcs", credentials_file=google)):
+        with pytest.raises(Rejection, match="slash"):
+            other.url("listings", "a//b.jpg", 60)
 
 
 def store(kind: str, **more: Any) -> ObjectStore:

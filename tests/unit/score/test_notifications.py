@@ -278,6 +278,23 @@ def test_an_object_with_a_dot_segment_can_still_be_deleted(key):
     assert parse(entry("ObjectRemoved:Delete", key)).image_id == f"shop/{key}"
 
 
+@pytest.mark.parametrize("key", ["a//b.jpg", "/a.jpg", "a///b//c.jpg", "a/"])
+def test_empty_segments_are_part_of_the_key(key):
+    event = parse(entry(key=key))
+    assert event.image_id == f"shop/{key}"
+    assert event.image.url.endswith(f"/shop/{key}")
+
+
+@pytest.mark.parametrize("key", ["photos/", "a//", "a%2Fb/"])
+@pytest.mark.parametrize("size", [0, "0"])
+def test_what_stands_for_a_folder_changes_no_image(key, size):
+    unchanged = PassedOver(PassOverReason.IMAGE_UNCHANGED)
+    assert parse(entry(key=key, size=size)) == unchanged
+    assert parsed(bridge(key=key, size=size)) == unchanged
+    assert isinstance(parse(entry(key=key, size=7)), ImageUploaded)
+    assert isinstance(parse(entry(key="photos", size=size)), ImageUploaded)
+
+
 @pytest.mark.parametrize("broken", [{"key": ""}, {"bucket": ""}])
 def test_an_object_without_a_name_is_rejected(broken):
     for name in ("ObjectCreated:Put", "ObjectRemoved:Delete"):

@@ -187,7 +187,7 @@ def test_one_of_several_is_never_several():
     ],
 )
 def test_a_message_that_carries_no_json_object_is_rejected(body):
-    with pytest.raises(Rejection, match="SQS or SNS") as raised:
+    with pytest.raises(Rejection, match="SQS, SNS or Pub") as raised:
         parsed(body)
     assert raised.value.reason == RejectionReason.ENVELOPE_NOT_JSON
 
