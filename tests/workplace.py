@@ -80,7 +80,8 @@ def make_settings(bootstrap: str, home: Path, partitions: int) -> Settings:
             "retry_for": 0,
             "threads": 4,
         },
-        "model": {"policy": POLICY, "threads": 1},
+        # One drawn image stands for many in most tests: each is judged.
+        "model": {"policy": POLICY, "threads": 1, "repeats": 0},
         "score": {"rejection_limit": {"ratio": 1}},
         "index": {"directory": home / "index", "name": prefix},
         "http": {"port": 0},

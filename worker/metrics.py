@@ -139,6 +139,10 @@ class Metrics:
             "mekiki_infer_batch_images", "Images in a batch.", buckets=_BATCH_IMAGES, registry=registry
         )
 
+        self.infer_repeats = Counter(
+            "mekiki_infer_repeated_images", "Images of bytes that were judged before.", registry=registry
+        )
+
         # tag: the set of tags in use, and sets that came to take its place.
         self.tag_set_info = Gauge(
             "mekiki_tag_set_info", "The tag set in use. Always 1.", ["version"], registry=registry

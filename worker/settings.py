@@ -269,6 +269,11 @@ class ModelSettings(_Section):
         "another there by a rename (`mekiki tags add --out`)",
     )
     tags_interval: Seconds = Field(2.0, description="seconds between two looks at model.tags")
+    repeats: Annotated[int, Field(ge=0)] = Field(
+        10_000,
+        description="images whose scores and vectors are kept, some 4 kB each: an upload of the same bytes "
+        "is neither decoded nor put through the model again; 0: none",
+    )
 
     @model_validator(mode="after")
     def _one_policy(self) -> Self:

@@ -189,6 +189,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Near model.batch_size under load; a GPU with small batches is idle.",
         ),
         Panel(
+            "Images known before",
+            "ops",
+            (Query(_rate("mekiki_infer_repeated_images_total"), "a second"),),
+            "Of bytes that were judged lately (model.repeats): neither decoded nor put through the model.",
+        ),
+        Panel(
             "Tag sets taken and refused",
             "short",
             (

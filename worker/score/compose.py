@@ -23,6 +23,7 @@ from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline, PipelineLimits
 from worker.score.prepare import Preparer
 from worker.score.publish import Publisher
+from worker.score.repeats import Repeats
 from worker.score.retries import Retries
 from worker.score.review_log import ReviewLog
 from worker.score.reviews import Reviews
@@ -70,6 +71,7 @@ def build_pipeline(
             metrics.decide_bins.labels(score, number)  # shown from the start, as 0
     for reason in PassOverReason:
         metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
+    repeats = Repeats(settings.model.repeats)
     preparer = Preparer(
         fetcher.fetch,
         bundle.manifest.image_inputs(),
@@ -80,10 +82,11 @@ def build_pipeline(
         fetcher.look,
         fetcher.host,
         with_detail=bundle.manifest.asks_for_detail(),
+        repeats=repeats,
     )
     return Pipeline(
         preparer.begin,
-        Judge(bundle, policy, metrics, tags),
+        Judge(bundle, policy, metrics, tags, repeats),
         Lanes(
             LaneLimits(
                 threads=settings.fetch.threads,

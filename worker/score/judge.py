@@ -1,7 +1,7 @@
 """Judge: what happens to a batch of prepared images: infer, tag, decide."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -18,6 +18,7 @@ from worker.score.code_links import code_scores
 from worker.score.decide import decide
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
+from worker.score.repeats import Findings, Repeats
 
 
 @dataclass(frozen=True)
@@ -28,43 +29,66 @@ class Judge:
     policy: Policy
     metrics: Metrics
     tags: WatchedTags | None = None
+    repeats: Repeats = field(default_factory=lambda: Repeats(0))
 
     def __call__(self, batch: Sequence[Prepared]) -> list[Verdict]:
-        """One verdict an image, in the order of `batch`.
+        """One verdict an image, in the order of `batch`. The model sees those of which nothing is known.
 
         Raises:
             StageError: a model failed.
 
         """
-        stage = self.metrics.stage_seconds.labels
+        found = self._found(batch)
+        tags, version = self._tags(batch, found)
+        return [
+            self._verdict(image, findings, its_tags, version)
+            for image, findings, its_tags in zip(batch, found, tags, strict=True)
+        ]
+
+    def _found(self, batch: Sequence[Prepared]) -> list[Findings]:
+        fresh = [image for image in batch if image.known is None]
+        found = iter(self._infer(fresh) if fresh else ())
+        return [image.known or next(found) for image in batch]
+
+    def _infer(self, batch: Sequence[Prepared]) -> list[Findings]:
         self.metrics.infer_batch.observe(len(batch))
-        with stage("infer").time():
+        with self.metrics.stage_seconds.labels("infer").time():
             inference = self.bundle.model.infer(_stacked(batch))
-        with stage("tag").time():
-            tags: list[list[Tag]] = [[] for _ in batch]
-            tagger = self.bundle.tagger if self.tags is None else self.tags.current()
-            if tagger is not None and inference.tag_vectors is not None:
-                categories = [image.event.category for image in batch]
-                tags = tagger(inference.tag_vectors, categories, self.policy.tags)
-        verdicts = []
+        found = []
         for row, image in enumerate(batch):
-            scores = {name: float(values[row]) for name, values in inference.scores.items()}
-            scores |= code_scores(self.policy, image.codes)
-            vector = None if inference.embeddings is None else inference.embeddings[row]
-            copy = None if inference.copies is None else inference.copies[row]
-            version = tagger.version if tagger else None
-            verdicts.append(self._verdict(image, scores, tags[row], version, vector, copy))
-        return verdicts
+            findings = Findings(
+                image.codes,
+                {name: float(values[row]) for name, values in inference.scores.items()},
+                _row(inference.embeddings, row),
+                _row(inference.copies, row),
+                _row(inference.tag_vectors, row),
+            )
+            self.repeats.keep(image.image_sha256, findings)
+            found.append(findings)
+        return found
+
+    def _tags(
+        self, batch: Sequence[Prepared], found: Sequence[Findings]
+    ) -> tuple[list[list[Tag]], str | None]:
+        """The tags of each image, by the set of tags in use, and its version."""
+        with self.metrics.stage_seconds.labels("tag").time():
+            tagger = self.bundle.tagger if self.tags is None else self.tags.current()
+            vectors = [each.tag_vector for each in found if each.tag_vector is not None]
+            if tagger is None:
+                return [[] for _ in batch], None
+            if len(vectors) < len(batch):
+                return [[] for _ in batch], tagger.version
+            categories = [image.event.category for image in batch]
+            return tagger(np.stack(vectors), categories, self.policy.tags), tagger.version
 
     def _verdict(
         self,
         image: Prepared,
-        scores: dict[str, float],
+        findings: Findings,
         tags: list[Tag],
         tags_version: str | None,
-        embedding: NDArray[np.float32] | None,
-        copy_vector: NDArray[np.float32] | None,
     ) -> Verdict:
+        scores = {**findings.scores, **code_scores(self.policy, image.codes)}
         decision, reasons = decide(self.policy, image.event.category, scores)
         self.metrics.decide_decisions.labels(decision).inc()
         for name, value in scores.items():
@@ -78,11 +102,16 @@ class Judge:
             scores=scores,
             tags=tags,
             tags_version=tags_version,
-            embedding=embedding,
-            copy_vector=copy_vector,
+            embedding=findings.embedding,
+            copy_vector=findings.copy_vector,
             decided_at=datetime.now(UTC),
             codes=image.codes,
         )
+
+
+def _row(vectors: NDArray[np.float32] | None, row: int) -> NDArray[np.float32] | None:
+    """A copy, so that what is kept of an image does not hold its whole batch."""
+    return None if vectors is None else vectors[row].copy()
 
 
 def _stacked(batch: Sequence[Prepared]) -> ImageBatch:

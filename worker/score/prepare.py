@@ -23,6 +23,7 @@ from worker.model.decode import DecodedImage, ImageLimits, decode_inputs
 from worker.score.codes import CodeReader
 from worker.score.outcome import Event, PassedOver, PassOverReason, Removal, Several, Verdict
 from worker.score.parsed import Parsed, PerhapsDeleted
+from worker.score.repeats import Findings, Repeats
 from worker.score.reviews import blocked_unseen
 
 
@@ -30,7 +31,8 @@ from worker.score.reviews import blocked_unseen
 class Prepared:
     """An upload with its pixels, uint8 [height, width, 3] for each input, and its codes, the largest first.
 
-    `measured` is what graphs may ask of the original.
+    `measured` is what graphs may ask of the original. Where the same bytes were judged before, `known` is
+    what was found in them, and there are no pixels.
     """
 
     event: ImageUploaded | ImageReviewed
@@ -38,6 +40,7 @@ class Prepared:
     pixels: Sequence[NDArray[np.uint8]]
     codes: Sequence[Code] = ()
     measured: Mapping[Measure, float] = field(default_factory=dict)
+    known: Findings | None = None
 
 
 Seen = ImageUploaded | ImageReviewed
@@ -80,7 +83,8 @@ class Preparer:
     `look` gives the header of the answer at a URL; without it no bucket notification can be taken in.
     `host` says whom an image is asked of, None where the event holds it.
     `decode` is `worker.model.decode.decode_inputs`, or what takes its place in other processes: it may give
-    the bytes of room that it needs instead, and gets them as `room` when it is asked again.
+    the bytes of room that it needs instead, and gets them as `room` when it is asked again. It is not asked
+    for what `repeats` knows.
     """
 
     fetch: Callable[..., bytes]
@@ -92,6 +96,7 @@ class Preparer:
     look: Callable[[str], Mapping[str, str]] | None = None
     host: Callable[[ImageReference], str | None] = lambda _: None
     with_detail: bool = False
+    repeats: Repeats = field(default_factory=lambda: Repeats(0))
 
     def __call__(self, read: Callable[[], Parsed]) -> Ready:
         """All steps of one event in this thread.
@@ -152,6 +157,10 @@ class Preparer:
         return _unless_blocked(event, lambda: self._decode(event, get(), room))
 
     def _decode(self, event: Seen, data: bytes, room: int) -> Step:
+        image_sha256 = hashlib.sha256(data).hexdigest()
+        if (known := self.repeats.find(image_sha256)) is not None:
+            self.metrics.infer_repeats.inc()
+            return Prepared(event, image_sha256, (), known.codes, known=known)
         side = self.read_codes.max_side if self.read_codes else None
         more = {"room": room} if room else {}
         with self._stage("decode"):
@@ -168,7 +177,7 @@ class Preparer:
                 codes = self.read_codes(decoded.luminance)
             for code in codes:
                 self.metrics.codes_read.labels(code.format).inc()
-        return Prepared(event, hashlib.sha256(data).hexdigest(), decoded.sizes, codes, decoded.measured)
+        return Prepared(event, image_sha256, decoded.sizes, codes, decoded.measured)
 
     def _costly(self, event: Seen, data: bytes, room: int) -> ToDecode:
         """It waits for others like it: with its bytes, or without those that are easily got again."""
