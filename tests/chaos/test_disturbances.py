@@ -1,106 +1,30 @@
 """What happens to clusters, one disturbance a test, while uploads arrive: one outcome each, and no person.
 
-Every worker must move again within a minute of the disturbance's end, on three brokers. `make test-chaos`.
+Every worker must move again within a minute of the disturbance's end, on three brokers, and the index equal
+the log. `make test-chaos`; the figures are printed and kept in out/disturbances.jsonl.
 """
 
+import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException
 
 from tests import events, images
-from tests.guarded_worker import GuardedWorker
-from tests.integration.running import http_json
-from tests.kafka.client import Broker, Record
+from tests.chaos.crowd import WORKERS, Crowd, check_index, check_outcomes, figures, image_id
+from tests.chaos.stream import ROOT
+from tests.integration.test_replay_order import at
+from tests.kafka.client import Record
 from tests.kafka.nodes import Nodes
-from tests.results import Results, places
+from tests.results import body
 from tests.workplace import make_settings
-from worker.settings import Settings
+from worker.commands import replay
 from worker.stream.topics import create_topics
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
-MOVING_SECONDS = 60
-WORKERS = 3
-
-
-class Crowd:
-    """Three workers under a supervisor, on topics of their own; uploads are sent a few at a time."""
-
-    def __init__(self, nodes: Nodes, home: Path, settings: Settings) -> None:
-        self.nodes, self.settings = nodes, settings
-        self.broker = Broker(nodes.bootstrap)
-        self.sent: list[Record] = []
-        self.ends: list[str] = []
-        self._home = home
-        self._image = images.encoded(images.photo(1, 64, 64))
-        self.workers = [self._start(number) for number in range(WORKERS)]
-
-    def send(self, count: int) -> None:
-        first = len(self.sent)
-        records = [events.uploaded_bytes(f"image-{first + n}", self._image) for n in range(count)]
-        self.sent += self.broker.send(self.settings.topics.uploaded, records)
-
-    def during(self, seconds: float, count: int = 10) -> None:
-        """Send some uploads each second, and start again what ended."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.supervise()
-            with suppress(AssertionError, KafkaException):  # the brokers are away
-                self.send(count)
-            time.sleep(1)
-
-    def supervise(self) -> None:
-        for number, worker in enumerate(self.workers):
-            if worker.returncode is not None:
-                self.ends.append(f"{worker.returncode}: {worker.tail(3, without='librdkafka')}")
-                self.workers[number] = self._start(number)
-
-    def all_moving(self) -> bool:
-        """Whether each worker is ready: assigned, and outcomes are committed."""
-        return all(is_ready(worker.url) for worker in self.workers)
-
-    def wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while True:
-            self.supervise()
-            try:
-                if condition():
-                    return
-            except KafkaException:
-                pass
-            logs = "\n---\n".join(worker.tail(12, without="librdkafka") for worker in self.workers)
-            assert time.monotonic() < deadline, f"not {what} within {timeout:g} s\n{self.ends}\n{logs}"
-            time.sleep(0.3)
-
-    def done(self) -> bool:
-        committed = self.broker.committed(self.settings.kafka.group, self.settings.topics.uploaded)
-        last = Counter({record.partition: 0 for record in self.sent})
-        for record in self.sent:
-            last[record.partition] = max(last[record.partition], record.offset)
-        return all(committed[partition] > offset for partition, offset in last.items())
-
-    def stop(self) -> None:
-        for worker in self.workers:
-            worker.kill()
-
-    def _start(self, number: int) -> GuardedWorker:
-        kafka = self.settings.kafka.model_copy(
-            update={"transactional_id": f"{self.settings.kafka.group}-{number}"}
-        )
-        log = self._home / f"{number}-{len(self.ends)}.log"
-        return GuardedWorker(["score"], self.settings.model_copy(update={"kafka": kafka}), log)
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return http_json(f"{url}/readyz")[0] == 200
-    except OSError:
-        return False
+NINE, TEN, ELEVEN = (f"2026-11-20T{hour}:00:00Z" for hour in ("09", "10", "11"))
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +49,8 @@ def crowd(request: pytest.FixtureRequest, nodes: Nodes, tmp_path: Path) -> Itera
     create_topics(settings)
     crowd = Crowd(nodes, tmp_path, settings)
     try:
-        crowd.wait(crowd.all_moving, "moving at first", 90)
+        crowd.wait_until_moving()
+        crowd.moved.clear()
         yield crowd
     finally:
         crowd.stop()
@@ -155,6 +80,14 @@ def take_all_brokers_away(crowd: Crowd) -> None:
     crowd.nodes.start()
 
 
+def take_all_brokers_away_five_times(crowd: Crowd) -> None:
+    for number in range(5):
+        if number:
+            crowd.wait_until_moving()
+            crowd.during(3)
+        take_all_brokers_away(crowd)
+
+
 def stop_a_worker_for_a_minute(crowd: Crowd) -> None:
     worker = crowd.workers[1]
     worker.freeze()
@@ -174,17 +107,124 @@ def kill_workers_at_random(crowd: Crowd) -> None:
         crowd.workers[number % WORKERS].kill()
 
 
+def kill_the_index(crowd: Crowd) -> None:
+    for _ in range(4):
+        crowd.during(4)
+        crowd.index.kill()
+
+
+def make_the_topic_again(crowd: Crowd) -> None:
+    """Twice, with events in flight and behind: what lay in the old log may be gone with it, nothing else."""
+    for _ in range(2):
+        crowd.send([crowd.upload() for _ in range(200)])
+        crowd.gone |= {image_id(record) for record in crowd.sent}
+        crowd.sent.clear()
+        crowd.broker.recreate_topic(crowd.settings.topics.uploaded, 4)
+        crowd.during(8, 25)
+    reasons = ("topic_recreated", "offset_went_back")
+    assert sum(crowd.metric(f'mekiki_poll_offset_resets_total{{reason="{why}"}}') for why in reasons) >= 1
+
+
+def cut_the_log(crowd: Crowd) -> None:
+    """Above what is committed while nobody works, and once more while all do."""
+    topic, group = crowd.settings.topics.uploaded, crowd.settings.kafka.group
+    crowd.stop_workers()
+    crowd.send([crowd.upload() for _ in range(400)])
+    begins = {number: offset + 30 for number, offset in crowd.broker.committed(group, topic).items()}
+    crowd.gone |= {image_id(r) for r in crowd.sent if r.offset < begins[r.partition]}
+    crowd.broker.cut(topic, begins)
+    crowd.start()
+    crowd.wait_until_moving()
+    lost = crowd.metric('mekiki_poll_lost_offsets_total{reason="log_cut"}')
+    assert 4 * 30 <= lost <= 8 * 30, "a partition that goes on to another worker at once may be told twice"
+    crowd.send([crowd.upload() for _ in range(400)])
+    ends = crowd.broker.ends(topic)
+    crowd.gone |= {image_id(r) for r in crowd.sent if r.offset < ends[r.partition]}
+    crowd.broker.cut(topic, ends)
+    crowd.during(5)
+
+
+def set_the_group_back(crowd: Crowd) -> None:
+    topic, group = crowd.settings.topics.uploaded, crowd.settings.kafka.group
+    crowd.wait(crowd.done, "done", 60)
+    crowd.stop_workers()
+    to = {number: max(0, offset - 25) for number, offset in crowd.broker.committed(group, topic).items()}
+    crowd.broker.set_offsets(group, topic, to)
+    again = [r for r in crowd.broker.read(topic) if r.offset >= to[r.partition]]
+    assert len(again) > 80
+    crowd.again.update(map(image_id, again))
+    crowd.start()
+
+
+def replay_during_traffic(crowd: Crowd) -> None:
+    """Images that could not be fetched; some are deleted or replaced before the replay, some meanwhile."""
+    settings, folder = crowd.settings, crowd.settings.fetch.folder
+    assert folder is not None
+    names = [f"late-{number}" for number in range(300)]
+    crowd.send([late(name) for name in names])
+    crowd.during(3)
+    crowd.wait(crowd.done, "done", 60)
+    deleted, replaced = names[0::4], names[1::4]
+    before = [deletion(name) for name in deleted[::2]] + [newer(name) for name in replaced[::2]]
+    meanwhile = [deletion(name) for name in deleted[1::2]] + [newer(name) for name in replaced[1::2]]
+    crowd.send(before)
+    for name in names:
+        (folder / f"{name}.jpg").write_bytes(images.jpeg(1))
+    told: list[object] = []
+    thread = threading.Thread(target=lambda: told.append(replay(settings, "score", None, lambda _: None)))
+    thread.start()
+    for record in meanwhile:
+        crowd.send([record, crowd.upload()])
+    thread.join(120)
+    print(f"\nreplayed, passed over: {told}")
+    assert told
+    crowd.during(3)
+    crowd.wait(crowd.done, "done", 60)
+    last = {image_id(r): r for r in crowd.broker.read(settings.topics.embedded)}
+    assert [name for name in deleted if last[name].value is not None] == [], "deleted, and searchable"
+    causes = {name: body(last[name])["input"]["event_id"] for name in replaced}
+    assert causes == {name: f"newer-of-{name}" for name in replaced}
+    untouched = set(names) - {*deleted, *replaced}
+    assert [name for name in untouched if last[name].value is None] == []
+
+
+def late(name: str) -> Record:
+    return at(events.uploaded(name, path=f"{name}.jpg"), "uploaded_at", TEN)
+
+
+def deletion(name: str) -> Record:
+    return at(events.deleted(name), "deleted_at", ELEVEN)
+
+
+def newer(name: str) -> Record:
+    record = at(events.uploaded_bytes(name, images.jpeg(2)), "uploaded_at", ELEVEN)
+    return at(record, "event_id", f"newer-of-{name}")
+
+
 DISTURBANCES = {
     function.__name__: function
     for function in (
         freeze_a_broker,
         restart_brokers_one_by_one,
-        take_all_brokers_away,
+        take_all_brokers_away_five_times,
         stop_a_worker_for_a_minute,
         add_partitions,
         kill_workers_at_random,
+        kill_the_index,
+        make_the_topic_again,
+        cut_the_log,
+        set_the_group_back,
+        replay_during_traffic,
     )
 }
+NEW_PROTOCOL = (
+    kill_workers_at_random,
+    restart_brokers_one_by_one,
+    stop_a_worker_for_a_minute,
+    add_partitions,
+    make_the_topic_again,
+    take_all_brokers_away,
+)
 
 
 @pytest.mark.parametrize("name", DISTURBANCES)
@@ -193,22 +233,24 @@ def test_every_upload_has_one_outcome_and_every_worker_moves_again(crowd: Crowd,
 
 
 @pytest.mark.parametrize("crowd", [{"group.protocol": "consumer"}], indirect=True)
-@pytest.mark.parametrize("name", ["kill_workers_at_random", "restart_brokers_one_by_one"])
-def test_groups_of_the_new_protocol_too(crowd: Crowd, name: str) -> None:
+@pytest.mark.parametrize("disturb", NEW_PROTOCOL, ids=lambda function: function.__name__)
+def test_groups_of_the_new_protocol_too(crowd: Crowd, disturb: Callable[[Crowd], None]) -> None:
     """KIP-848: the broker assigns, and its own session time-out (45 s) says who is gone."""
-    check(crowd, DISTURBANCES[name])
+    check(crowd, disturb)
 
 
 def check(crowd: Crowd, disturb: Callable[[Crowd], None]) -> None:
     crowd.during(5, 30)
     disturb(crowd)
-    crowd.wait(crowd.all_moving, "moving again", MOVING_SECONDS)
+    crowd.wait_until_moving()
     crowd.during(3, 20)
     crowd.wait(crowd.done, "done", 120)
-    results = Results.read(crowd.broker, crowd.settings.topics)
-    # A client that lost its brokers may have sent what it does not know of: nothing else is forgiven.
-    in_log = crowd.broker.read(crowd.settings.topics.uploaded)
-    assert places(crowd.sent) <= places(in_log)
-    assert results.outcomes() == dict.fromkeys(places(in_log), 1)
-    assert results.dead == [], "nothing is blamed on an event"
-    print(f"\n{disturb.__name__}: {len(in_log)} uploads, one outcome each; ends: {crowd.ends}")
+    dead = crowd.broker.read(crowd.settings.topics.dead_letter)
+    blamed = [r for r in dead if not image_id(r).startswith("late-")]
+    assert blamed == [], "nothing is blamed on an event"
+    told = figures(crowd, disturb.__name__, check_outcomes(crowd), check_index(crowd))
+    print(f"\n{told}")
+    out = ROOT / "out"
+    out.mkdir(exist_ok=True)
+    with (out / "disturbances.jsonl").open("a", encoding="utf-8") as file:
+        file.write(told + "\n")

@@ -10,6 +10,15 @@ from worker.stream.kafka import InputRecord, input_record
 
 _BATCH_RECORDS = 1000
 _POLL_SECONDS = 0.2
+_ASSIGN_AGAIN_SECONDS = 1.0
+_ADDED_SECONDS = 15.0
+
+# What a broker, or the client's picture of the cluster, says of partitions that were added a moment ago.
+_NOT_KNOWN_YET = {
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 
 
 class ReviewLog:
@@ -46,7 +55,7 @@ class ReviewLog:
         numbers = [at.partition for at in partitions]
         try:
             consumer.committed(list(partitions), timeout=self._timeout)
-            ends = {number: self._end(number) for number in numbers}
+            ends = self._ends(numbers)
         except KafkaException as error:
             raise BrokerError(
                 f"{self._topic} cannot be read: {error.args[0]}. It needs as many partitions as the uploaded "
@@ -60,6 +69,21 @@ class ReviewLog:
         """Leave the topic."""
         self._consumer.close()
 
+    def _ends(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Where each partition ends now; one that was added a moment ago is waited for.
+
+        A topic that has too few partitions says the same: it has a moment only.
+        """
+        deadline = time.monotonic() + min(_ADDED_SECONDS, self._timeout)
+        while True:
+            self._beat()
+            try:
+                return {number: self._end(number) for number in numbers}
+            except KafkaException as error:
+                if error.args[0].code() not in _NOT_KNOWN_YET or time.monotonic() > deadline:
+                    raise
+            time.sleep(_POLL_SECONDS)
+
     def _end(self, number: int) -> int:
         low, high = self._consumer.get_watermark_offsets(
             TopicPartition(self._topic, number), timeout=self._timeout
@@ -67,12 +91,15 @@ class ReviewLog:
         return 0 if low == high else high
 
     def _read(self, ends: dict[int, int], starts: Mapping[int, int]) -> Iterator[InputRecord]:
-        self._consumer.assign(
-            [TopicPartition(self._topic, number, starts.get(number) or OFFSET_BEGINNING) for number in ends]
-        )
+        places = {number: starts.get(number) or OFFSET_BEGINNING for number in ends}
+        self._assign(places)
         deadline = time.monotonic() + self._timeout
+        unknown_since: float | None = None
         while ends:
             self._beat()
+            if unknown_since is not None and time.monotonic() > unknown_since + _ASSIGN_AGAIN_SECONDS:
+                self._assign({number: places[number] for number in ends})
+                unknown_since = None
             messages = self._consumer.consume(_BATCH_RECORDS, _POLL_SECONDS)
             if time.monotonic() > deadline:
                 raise BrokerError(f"{self._topic} cannot be read: nothing came for {self._timeout:g} s")
@@ -81,9 +108,12 @@ class ReviewLog:
                 if error is None:
                     deadline = time.monotonic() + self._timeout
                     yield input_record(message)
-                    reached = offset + 1
+                    reached = places[number] = offset + 1
                 elif error.code() == KafkaError._PARTITION_EOF:
                     reached = offset
+                elif error.code() in _NOT_KNOWN_YET:
+                    unknown_since = unknown_since or time.monotonic()
+                    continue
                 elif error.fatal() or not error.retriable():
                     raise BrokerError(f"{self._topic} cannot be read: {error}")
                 else:
@@ -91,3 +121,6 @@ class ReviewLog:
                 if reached >= ends.get(number, reached + 1):
                     del ends[number]
         self._consumer.unassign()
+
+    def _assign(self, places: Mapping[int, int]) -> None:
+        self._consumer.assign([TopicPartition(self._topic, *place) for place in places.items()])
