@@ -18,6 +18,7 @@ from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
 from worker.index.compose import build_index_role
 from worker.index.role import CAUGHT_UP
+from worker.index.role import MOVING as INDEX_MOVING
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle
 from worker.model.decoders import create_decoders, image_limits
@@ -134,7 +135,7 @@ def compose(
                     f"the bundle {bundle.id} has no embedding, so that there is nothing to index: run "
                     "`mekiki score` alone, or set model.bundle to a bundle with an embedding"
                 )
-            health = healths[INDEX] = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
+            health = healths[INDEX] = Health(settings.http.liveness_timeout, (CAUGHT_UP, INDEX_MOVING))
             # Searches have a child of their own: a backlog of uploads does not make them wait.
             decoders = stack.enter_context(create_decoders(settings.decode, 1, metrics.note_decoder_death))
             embedder = partial(embed, bundle, image_limits(settings.decode), decoders.decode)

@@ -78,6 +78,14 @@ class Metrics:
             "mekiki_poll_lost_offsets", "Offsets without an outcome.", ["reason"], registry=registry
         )
 
+        # Partitions that stand still before a batch that was damaged on a broker.
+        self.poll_unreadable = Gauge(
+            "mekiki_poll_unreadable_partitions",
+            "Partitions that stand before a batch that cannot be read.",
+            ["role"],
+            registry=registry,
+        )
+
         # Partitions whose last owner died, and their events that are taken one at a time for it.
         self.poll_unclean_ends = Counter(
             "mekiki_poll_unclean_ends", "Partitions taken over from a process that died.", registry=registry

@@ -1,7 +1,9 @@
 """Kafka records as tests make them."""
 
+from worker.health import Health
 from worker.score.retries import Retries
 from worker.stream.kafka import InputRecord
+from worker.stream.unreadable import Unreadable
 
 
 class NoReviews:
@@ -16,7 +18,9 @@ class NoReviews:
 
 def no_retries(metrics):
     """Nothing is parked, and nothing comes back."""
-    return Retries(NoReviews(), None, "retry", 0.0, 1.0, metrics)
+    return Retries(
+        NoReviews(), None, "retry", 0.0, 1.0, metrics, Unreadable("score", metrics, Health(60, ()))
+    )
 
 
 def record(

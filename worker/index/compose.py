@@ -10,7 +10,7 @@ from worker.health import Health
 from worker.index.acknowledge import Updates
 from worker.index.backend import IndexIdentity
 from worker.index.ngt.index import open_ngt_index
-from worker.index.role import CONSUMER_PROPERTIES, WITHIN_LIMIT, IndexRole, halt_advice
+from worker.index.role import CONSUMER_PROPERTIES, MOVING, WITHIN_LIMIT, IndexRole, halt_advice
 from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
 from worker.settings import Settings, index_group
@@ -18,6 +18,7 @@ from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard
 from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.limit import RejectionLimit
+from worker.stream.movement import Movement
 from worker.stream.topic_identity import TopicIdentity
 from worker.stream.topics import require_compacted
 from worker.watchdog import Limit
@@ -82,6 +83,10 @@ def build_index_role(
             health=health,
         ),
         identity=TopicIdentity(admin, identity.topic),
+        # What a dead worker's open transaction holds back waits until that is aborted.
+        movement=Movement(
+            health, MOVING, settings.kafka.request_timeout + settings.kafka.transaction_timeout
+        ),
         metrics=metrics,
         health=health,
         request_timeout=settings.kafka.request_timeout,

@@ -22,13 +22,18 @@ from worker.metrics import Metrics
 from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
+from worker.stream.movement import Movement
 from worker.stream.topic_identity import RECREATED, Answer, TopicIdentity
+from worker.stream.unreadable import Unreadable
 from worker.watchdog import Limit, unlimited
 
 logger = logging.getLogger(__name__)
 
 # The readiness condition that this role satisfies: all that stood in the log at the start is searchable.
 CAUGHT_UP = "index caught up"
+
+# Records that wait are applied and acknowledged.
+MOVING = "index records are acknowledged"
 
 # Withdrawn when too many records are rejected.
 WITHIN_LIMIT = "index within the rejection limit"
@@ -51,6 +56,7 @@ _POLL_SECONDS = 0.2
 _METADATA_SECONDS = 30.0
 _METADATA_TIMEOUT = 5.0  # of looking for new partitions, which acknowledgements wait for
 _RETRY_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 _CLOSE_SECONDS = 30.0
 
 # After these a partition's records would be missing.
@@ -80,6 +86,7 @@ class IndexRole:
         updates: Updates,
         guard: Guard,
         identity: TopicIdentity,
+        movement: Movement,
         metrics: Metrics,
         health: Health,
         request_timeout: float,
@@ -93,6 +100,8 @@ class IndexRole:
         self._updates = updates
         self._guard = guard
         self._identity = identity
+        self._movement = movement
+        self._unreadable = Unreadable(name, metrics, health)
         self._metrics = metrics
         self._health = health
         self._timeout = request_timeout
@@ -103,6 +112,7 @@ class IndexRole:
         self._positions: dict[int, int] = {}
         self._behind: set[int] = set()
         self._metadata_checked = time.monotonic()
+        self._next_look = 0.0
 
     def stop(self) -> None:
         """End `run` after the batch at hand. May be called from a signal handler or any thread."""
@@ -161,6 +171,7 @@ class IndexRole:
         state = self._log_state()
         if state is None:
             return
+        self._unreadable.forget(TopicPartition(self._topic, number) for number in self._positions)
         self._backend.clear()
         self._positions = {partition: there.begin for partition, there in state[0].items()}
         self._acknowledge_from = dict(self._positions)
@@ -211,6 +222,8 @@ class IndexRole:
             self._reach_end(partition, end)
         if fresh and not self._acknowledge(fresh, outcomes):
             return  # and build nothing: a generation must hold no unacknowledged record
+        if records:
+            self._movement.committed()
         self._backend.turn()
         self._add_new_partitions()
         self._measure()
@@ -225,7 +238,11 @@ class IndexRole:
             return [], {}
         messages = [first, *self._consumer.consume(_BATCH_RECORDS - 1, timeout=0)]
         ends: dict[int, int] = {}
-        records = [input_record(message) for message in messages if self._is_record(message, ends)]
+        records = [
+            record
+            for message in messages
+            if self._is_record(message, ends) and self._unreadable.lets_in(record := input_record(message))
+        ]
         self._metrics.poll_events.labels(self._name).inc(len(records))
         return records, ends
 
@@ -238,7 +255,7 @@ class IndexRole:
             assert partition is not None
             assert end is not None
             ends[partition] = end
-        else:
+        elif not self._unreadable.is_one(message):
             where = f"{self._topic}/{message.partition()}"
             raise_if_permanent(error, _PERMANENT, f"{where} cannot be read any more")
         return False
@@ -305,6 +322,20 @@ class IndexRole:
         self._metrics.index_tail.set(size.tail)
         if snapshot is not None:
             self._metrics.index_generation_timestamp.set(snapshot.created_at.timestamp())
+        self._observe()
+
+    def _observe(self) -> None:
+        """Look once a second how many records wait in Kafka."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        waiting: int | None = 0
+        for partition, position in self._positions.items():
+            _, high = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), cached=True
+            )
+            waiting = None if waiting is None or high < 0 else waiting + max(0, high - position)
+        self._movement.observe(waiting)
 
     def _partitions(self, timeout: float) -> list[int]:
         topic = self._consumer.list_topics(self._topic, timeout=timeout).topics[self._topic]

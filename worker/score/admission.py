@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -42,6 +43,16 @@ class _Inherited:
         return self.trace.deaths >= _DEATHS and self.trace.suspect == _place(entry)
 
 
+class Logs(Protocol):
+    """Knows in which log the offsets of a partition count."""
+
+    def begun(self, place: Partition, log: str | None) -> bool:
+        """A partition begins at an offset that counts in `log`; whether that is the log that is there."""
+
+    def log_of(self, place: Partition) -> str | None:
+        """That log, where it is known for certain."""
+
+
 class Admission:
     """Lets events in, and says what is committed beside the offsets (trace.py). For the polling thread alone.
 
@@ -57,6 +68,7 @@ class Admission:
         parse: Callable[[InputRecord], Parsed],
         in_flight_limit: int,
         metrics: Metrics,
+        logs: Logs,
     ) -> None:
         self._consumer = consumer
         self._ledger = ledger
@@ -64,6 +76,7 @@ class Admission:
         self._parse = parse
         self._limit = in_flight_limit
         self._metrics = metrics
+        self._logs = logs
         self.inside = 0  # events in the pipeline, those of revoked partitions among them, and their bytes
         self.inside_bytes = 0
         # Ours, and what their last owners left is not known: their events.
@@ -93,6 +106,13 @@ class Admission:
             self._inherited.pop(place, None)
             if self._mark is not None and self._mark[0] == place:
                 self._mark = None
+
+    def begin_again(self, place: Partition) -> None:
+        """A partition is read from its beginning: the offsets of before are those of another log."""
+        self._committed.pop(place, None)
+        self._inherited.pop(place, None)
+        if self._mark is not None and self._mark[0] == place:
+            self._mark = None
 
     @property
     def unknown(self) -> Collection[Partition]:
@@ -210,7 +230,8 @@ class Admission:
     def _learned(self, at: TopicPartition) -> None:
         place = (at.topic, at.partition)
         left = Trace.of(at.metadata) if at.offset >= 0 else None
-        if left is not None:
+        is_of_this_log = self._logs.begun(place, None if left is None else left.log)
+        if left is not None and is_of_this_log:
             self._inherit(place, at.offset, left)
         self._unmarked.add(place)
         for entry in self._unknown.pop(place):
@@ -303,17 +324,20 @@ class Admission:
         return self._committed.get(place) if span is None else span[0]
 
     def _text(self, place: Partition, offset: int, room: int, closing: bool) -> str:
-        there = self._inherited.get(place)
+        there, log = self._inherited.get(place), self._logs.log_of(place)
         if there is None or offset >= there.trace.until:
             span = self._ledger.span(place)
+            if closing:
+                return "" if log is None else Trace(offset, clean=True, log=log).text()
             # What is polled before the next commit is in flight as well, and there is no more room than that.
-            return "" if closing else Trace((offset if span is None else span[1]) + room).text()
+            return Trace((offset if span is None else span[1]) + room, log=log).text()
+        trace = replace(there.trace, log=log)
         if closing:
-            return replace(there.trace, clean=True).text()
+            return replace(trace, clean=True).text()
         if self._mark is None or self._mark[0] != place:
-            return there.trace.text()
+            return trace.text()
         alone = self._mark[1]
-        return replace(there.trace, together=alone is None, alone=alone).text()
+        return replace(trace, together=alone is None, alone=alone).text()
 
     def _measure(self) -> None:
         self._metrics.poll_apart.set(sum(len(there.waiting) for there in self._inherited.values()))

@@ -36,6 +36,7 @@ from worker.stream.limit import RejectionLimit
 from worker.stream.movement import Movement
 from worker.stream.record_limits import RecordLimits
 from worker.stream.topic_identity import TopicIdentity
+from worker.stream.unreadable import Unreadable
 from worker.watchdog import Limit
 
 Ticket = TypeVar("Ticket")
@@ -160,6 +161,7 @@ def build_score_role(
         tags=tags,
     )
     limits = RecordLimits((settings.topics.dead_letter, settings.topics.retry))
+    unreadable = Unreadable(name, metrics, health)
     return ScoreRole(
         name=name,
         consumer=create_consumer(
@@ -213,8 +215,10 @@ def build_score_role(
             retry_for=settings.fetch.retry_for,
             timeout=settings.kafka.request_timeout,
             metrics=metrics,
+            unreadable=unreadable,
             limits=limits,
         ),
+        unreadable=unreadable,
         identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),
         settings=settings.score,
         limit=limit,

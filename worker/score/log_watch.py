@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
@@ -35,7 +35,16 @@ class LogWatch:
     Markers of transactions and compaction leave gaps as well: lost is what lay below the log's begin.
     """
 
-    def __init__(self, consumer: Consumer, ledger: Ledger, identity: TopicIdentity, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        ledger: Ledger,
+        identity: TopicIdentity,
+        metrics: Metrics,
+        begun_again: Callable[[Partition], object] = lambda _: None,
+    ) -> None:
+        """Watch; `begun_again` is told of each partition whose offsets of before mean nothing any more."""
+        self._begun_again = begun_again
         self._consumer = consumer
         self._ledger = ledger
         self._identity = identity
@@ -44,11 +53,13 @@ class LogWatch:
         self._end: dict[Partition, int] = {}  # of the log, when lag was measured last
         self._went_back: dict[Partition, float] = {}  # when, by the monotonic clock
         self._to_rewind: set[Partition] = set()
+        # The topic's id when the offsets were counted from which a partition is read; None: not known yet.
+        self._logs: dict[Partition, str | None] = {}
         # What was read when the topic may have been made again already: before the question, and since.
         self._doubtful: dict[Place, Fingerprint] = {}
         self._since_asked: dict[Place, Fingerprint] = {}
         self._done: dict[Place, Fingerprint] = {}
-        self._next_query = 0.0
+        self._next_query: dict[Partition, float] = {}
         for reason in REASONS:  # shown from the start, as 0
             metrics.poll_resets.labels(reason)
             metrics.poll_lost_offsets.labels(reason)
@@ -57,9 +68,25 @@ class LogWatch:
         """These are assigned anew, or not ours any more."""
         for at in partitions:
             place = (at.topic, at.partition)
-            for known in (self._next, self._end, self._went_back):
+            for known in (self._next, self._end, self._went_back, self._next_query, self._logs):
                 known.pop(place, None)
             self._to_rewind.discard(place)
+
+    def begun(self, place: Partition, log: str | None) -> bool:
+        """A partition is ours from a committed offset on that counts in `log`; None: that is not known.
+
+        Returns:
+            Whether that is the log that is there now; else it is read from its beginning.
+
+        """
+        self._logs[place] = log
+        if log is not None and self._identity.id not in (None, log):
+            self.look_now()  # one of the two is behind
+        return self._logs.get(place) == log
+
+    def log_of(self, place: Partition) -> str | None:
+        """The log in which the offsets of a partition count, where that is known for certain."""
+        return self._logs.get(place)
 
     def measured(self, topic: str, partition: int, end: int) -> None:
         """The log of a partition ends at `end`."""
@@ -80,6 +107,8 @@ class LogWatch:
         expected, self._next[place] = self._next[place], record.offset + 1
         if record.offset < expected:
             self._went_back[place] = time.monotonic()
+            if place in self._logs:
+                self._logs[place] = None
             self._tell(WENT_BACK, place, f"from {expected} to {record.offset}", self._lost(place, expected))
         elif record.offset > expected + slack and (lost := self._below_begin(record, expected)):
             self._tell(CUT, place, f"from {expected} to {record.offset}", lost)
@@ -89,7 +118,15 @@ class LogWatch:
 
     def start_over_if_recreated(self) -> None:
         """Read a topic that was made again from its beginning."""
-        match self._identity.look():
+        self._heed(self._identity.look())
+        self._rewind()
+
+    def look_now(self) -> None:
+        """Look, and wait for the answer: partitions are about to leave, or to come from another log."""
+        self._heed(self._identity.look_now(_QUERY_SECONDS))
+
+    def _heed(self, answer: Answer) -> None:
+        match answer:
             case Answer.ASKED:
                 if len(self._doubtful) > _MOST_DOUBTFUL:  # no answer for long
                     self._doubtful = {}
@@ -97,10 +134,22 @@ class LogWatch:
                 self._since_asked = {}
             case Answer.SAME:
                 self._doubtful = {}
+                self._start_over_foreign()
             case Answer.CHANGED:
                 self._done = {**self._doubtful, **self._since_asked}
-                for at in self._consumer.assignment():
-                    self._start_over((at.topic, at.partition))
+                self._start_over_foreign(unknown=True)
+
+    def _start_over_foreign(self, *, unknown: bool = False) -> None:
+        """Start over where offsets count in another log, and where that is `unknown` as well."""
+        now = self._identity.id
+        for place, log in self._logs.items():
+            if now is None or log == now:
+                continue
+            self._logs[place] = now
+            if log is not None or unknown:
+                self._start_over(place)
+
+    def _rewind(self) -> None:
         for place in sorted(self._to_rewind):
             try:
                 self._consumer.seek(TopicPartition(*place, OFFSET_BEGINNING))
@@ -113,16 +162,17 @@ class LogWatch:
     def _start_over(self, place: Partition) -> None:
         if time.monotonic() - self._went_back.pop(place, -math.inf) < _SAME_RESET_SECONDS:
             return  # librdkafka was faster, and the new log has been read from its beginning since
-        lost = self._lost(place, self._next.get(place, 0)) if place in self._next else 0
+        lost = self._lost(place, self._next.get(place, math.inf))
         self._to_rewind.add(place)
         self._tell(RECREATED, place, "read from its beginning", lost)
 
-    def _lost(self, place: Partition, expected: int) -> int:
+    def _lost(self, place: Partition, expected: float) -> int:
         """What was in flight, and what lay behind it when that was measured last, is gone with the log."""
         in_flight = self._ledger.reset(*place)
+        self._begun_again(place)
         for offset in in_flight:
             self._done.pop((*place, offset), None)
-        return len(in_flight) + max(0, self._end.pop(place, 0) - expected)
+        return len(in_flight) + int(max(0, self._end.pop(place, 0) - expected))
 
     def _committed(self, record: InputRecord) -> int:
         """Where the group was when this partition became ours."""
@@ -137,10 +187,10 @@ class LogWatch:
 
     def _below_begin(self, record: InputRecord, expected: int) -> int:
         """How many of the offsets from `expected` on the log does not hold any more."""
-        now = time.monotonic()
-        if now < self._next_query and record.offset - expected < _LARGE_GAP:
+        now, place = time.monotonic(), (record.topic, record.partition)
+        if now < self._next_query.get(place, 0.0) and record.offset - expected < _LARGE_GAP:
             return 0
-        self._next_query = now + _PAUSE_SECONDS
+        self._next_query[place] = now + _PAUSE_SECONDS
         try:
             begin, _ = self._consumer.get_watermark_offsets(
                 TopicPartition(record.topic, record.partition), timeout=_QUERY_SECONDS

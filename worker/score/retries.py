@@ -31,6 +31,7 @@ from worker.stream.guard import PERMANENT, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, Parking, input_record
 from worker.stream.record_limits import RecordLimits
 from worker.stream.retry import Moment, Note, overtaken_record, parked_record, read_note, unparked
+from worker.stream.unreadable import Unreadable
 
 Settled = tuple[InputRecord, Outcome]
 Place = tuple[int, str]  # partition and image id
@@ -101,6 +102,7 @@ class Retries:
         retry_for: float,
         timeout: float,
         metrics: Metrics,
+        unreadable: Unreadable,
         limits: RecordLimits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -110,6 +112,7 @@ class Retries:
         self._retry_for = retry_for
         self._timeout = timeout
         self._metrics = metrics
+        self._unreadable = unreadable
         self._limits = limits or RecordLimits()
         self._clock = clock
         # What was decided of events whose batch is not delivered yet: said again, it is the same record.
@@ -193,10 +196,12 @@ class Retries:
     def _read_ahead(self) -> None:
         for message in self._consumer.consume(_POLL_RECORDS, 0.0):
             if (error := message.error()) is not None:
-                raise_if_permanent(error, PERMANENT, f"{self.topic} cannot be read")
+                if not self._unreadable.is_one(message):
+                    raise_if_permanent(error, PERMANENT, f"{self.topic} cannot be read")
                 continue
             record = input_record(message)
-            if (partition := self._partitions.get(record.partition)) is not None:
+            partition = self._partitions.get(record.partition)
+            if partition is not None and self._unreadable.lets_in(record):
                 partition.read_ahead.append((record, read_note(record)))
 
     def _pause(self, number: int, partition: _Partition, *, paused: bool) -> None:

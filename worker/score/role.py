@@ -29,6 +29,7 @@ from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
 from worker.stream.movement import Movement
 from worker.stream.topic_identity import TopicIdentity
+from worker.stream.unreadable import Unreadable
 from worker.watchdog import Limit, unlimited
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class ScoreRole:
         movement: Movement,
         retries: Retries,
         identity: TopicIdentity,
+        unreadable: Unreadable,
         settings: ScoreSettings,
         metrics: Metrics,
         health: Health,
@@ -96,15 +98,24 @@ class ScoreRole:
         self._reviews = reviews
         self._movement = movement
         self._retries = retries
+        self._unreadable = unreadable
         self._settings = settings
         self._limit = limit
         self._turn_seconds = turn_seconds
         self._metrics = metrics
         self._health = health
         self._ledger = Ledger()
-        self._log_watch = LogWatch(consumer, self._ledger, identity, metrics)
+        self._log_watch = LogWatch(consumer, self._ledger, identity, metrics, self._begin_again)
         self._read_to: dict[Partition, int] = {}  # behind what is no record, where that is known
-        self._admission = Admission(consumer, self._ledger, pipeline, parse, settings.max_in_flight, metrics)
+        self._admission = Admission(
+            consumer,
+            self._ledger,
+            pipeline,
+            parse,
+            settings.max_in_flight,
+            metrics,
+            self,
+        )
         self._stopping = threading.Event()
         self._paused = False
         self._rejudged: list[Entry] | None = None  # what a halted worker judges once more
@@ -150,6 +161,19 @@ class ScoreRole:
                 self._reviews.close()
                 self._retries.close()
             self._delivery.close()
+
+    def begun(self, place: Partition, log: str | None) -> bool:
+        """See `worker.score.admission.Logs`; what comes back from the retry topic is of no log."""
+        return place[0] != self._topic or self._log_watch.begun(place, log)
+
+    def log_of(self, place: Partition) -> str | None:
+        """See `worker.score.admission.Logs`."""
+        return self._log_watch.log_of(place)
+
+    def _begin_again(self, place: Partition) -> None:
+        """The offsets of a partition, as they were, mean nothing any more."""
+        self._admission.begin_again(place)
+        self._unreadable.forget([TopicPartition(*place)])
 
     def _turn(self) -> None:
         self._health.beat()
@@ -201,9 +225,12 @@ class ScoreRole:
                         message.offset() or 0
                     )
                     continue
-                raise_if_permanent(error, _PERMANENT, "consuming failed")
+                if not self._unreadable.is_one(message):
+                    raise_if_permanent(error, _PERMANENT, "consuming failed")
                 continue
             record = input_record(message)
+            if not self._unreadable.lets_in(record):
+                continue
             is_repeat = self._log_watch.read(record)
             entry = self._ledger.track(record)
             if entry is None:
@@ -379,6 +406,7 @@ class ScoreRole:
         """Commit what is finished while the partitions are still ours; the new owner does the rest."""
         if not self._closing:
             try:
+                self._log_watch.look_now()
                 self._collect(0.0)
                 self._commit(closing=self._abandon([*partitions, *self._retries.beside(partitions)]))
             except Exception as error:  # noqa: BLE001 - raised by _poll: librdkafka must finish its rebalance
@@ -407,6 +435,7 @@ class ScoreRole:
         self._reviews.forget(partitions)
         self._admission.forget(both)
         self._log_watch.forget(partitions)
+        self._unreadable.forget(both)
         for at in partitions:
             self._read_to.pop((at.topic, at.partition), None)
         self._assignment_changed()

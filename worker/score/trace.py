@@ -40,7 +40,8 @@ class Trace:
 
     No event at `until` or behind it is. `together`: some are being prepared, and none is in the model.
     `alone`: this one, and no other of any partition. `suspect` was alone when a process ended, and so it was
-    `deaths` times. `clean`: nothing is in flight, and what stands here is to be heeded all the same.
+    `deaths` times. `clean`: nothing is in flight, and what stands here is to be heeded all the same. `log` is
+    the id of the topic in which the offset counts: made again, it has the same name and another id.
     """
 
     until: int
@@ -50,6 +51,7 @@ class Trace:
     suspect: Place | None = None
     deaths: int = 0
     clean: bool = False
+    log: str | None = None
 
     def text(self) -> str:
         """What is committed as metadata."""
@@ -61,6 +63,8 @@ class Trace:
                 values[name] = [place.offset, place.entry, place.timestamp_ms]
         if self.suspect is not None:
             values["deaths"] = self.deaths
+        if self.log is not None:
+            values["log"] = self.log
         return json.dumps(values, separators=(",", ":"))
 
     @classmethod
@@ -78,6 +82,7 @@ class Trace:
                 _place(values.get("suspect")),
                 int(values.get("deaths", 0)),
                 bool(values.get("clean")),
+                None if values.get("log") is None else str(values["log"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return None

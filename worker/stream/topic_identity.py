@@ -24,7 +24,7 @@ class Answer(Enum):
 
 
 class TopicIdentity:
-    """Asks for the id of `topic` (KIP-516) every `interval` seconds. Used by one thread; never blocks.
+    """Asks for the id of `topic` (KIP-516) every `interval` seconds. Used by one thread; `look` never blocks.
 
     Offsets mean nothing in a topic that was made again, and a log that has grown past them gives no error.
     Where the broker tells no id (before Kafka 2.8, or without the right to Describe), nothing is noticed.
@@ -38,22 +38,34 @@ class TopicIdentity:
         self._next = 0.0
         self._id: str | None = None
 
+    @property
+    def id(self) -> str | None:
+        """The topic's id as of the last answer; None where there was none."""
+        return self._id
+
     def look(self) -> Answer:
         """Ask when it is time, or give the answer once it is there."""
         if self._asked is None:
             if time.monotonic() < self._next:
                 return Answer.NONE
-            self._next = time.monotonic() + self._interval
-            topics = TopicCollection([self._topic])
-            answers = self._admin.describe_topics(topics, request_timeout=_TIMEOUT_SECONDS)
-            self._asked = answers[self._topic]
+            self._asked = self._ask()
             return Answer.ASKED
-        if not self._asked.done():
-            return Answer.NONE
-        asked, self._asked = self._asked, None
+        return self._answer(self._asked, 0.0) if self._asked.done() else Answer.NONE
+
+    def look_now(self, seconds: float) -> Answer:
+        """Ask, and wait up to `seconds` for the answer."""
+        return self._answer(self._ask(), seconds)
+
+    def _ask(self) -> "Future[TopicDescription]":
+        self._next = time.monotonic() + self._interval
+        topics = TopicCollection([self._topic])
+        return self._admin.describe_topics(topics, request_timeout=_TIMEOUT_SECONDS)[self._topic]
+
+    def _answer(self, asked: "Future[TopicDescription]", seconds: float) -> Answer:
+        self._asked = None
         try:
-            found = _text(asked.result().topic_id)
-        except KafkaException:  # missing at the moment, or the broker is away: others tell that
+            found = _text(asked.result(seconds).topic_id)
+        except (KafkaException, TimeoutError):  # missing at the moment, or the broker is away: others tell
             return Answer.NONE
         before, self._id = self._id, found or self._id
         return Answer.CHANGED if before not in (None, self._id) else Answer.SAME

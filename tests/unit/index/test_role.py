@@ -16,13 +16,15 @@ from tests.unit.score.test_role import SameTopic
 from worker.errors import BrokerError
 from worker.health import Health
 from worker.index.acknowledge import Updates
-from worker.index.role import CAUGHT_UP, WITHIN_LIMIT, IndexRole, halt_advice
+from worker.index.role import CAUGHT_UP, MOVING, WITHIN_LIMIT, IndexRole, halt_advice
 from worker.metrics import Metrics
 from worker.settings import RejectionLimitSettings, TopicSettings
 from worker.stream.delivery import NotDelivered
 from worker.stream.guard import Guard
 from worker.stream.limit import RejectionLimit
+from worker.stream.movement import Movement
 from worker.stream.topic_identity import TopicIdentity
+from worker.stream.unreadable import READABLE
 
 TOPICS = TopicSettings()
 
@@ -114,6 +116,7 @@ class Bench:
                 health=self.health,
             ),
             identity=cast(TopicIdentity, SameTopic()),
+            movement=Movement(self.health, MOVING, 0.0),
             metrics=metrics,
             health=self.health,
             request_timeout=1.0,
@@ -228,3 +231,30 @@ def test_a_generation_is_told_by_its_age(bench):
     bench.turn()
     assert bench.sample("mekiki_index_generation_timestamp_seconds") > 1_700_000_000
     assert bench.sample("mekiki_index_tail_records") == 0
+
+
+def test_records_that_wait_and_are_not_acknowledged_are_told(bench):
+    bench.turn(vector("a", 0))
+    bench.log.end += 5  # nobody gives them
+    bench.role._next_look = 0.0
+    bench.role._observe()
+    bench.role._next_look = 0.0
+    bench.role._observe()
+    ready, missing = bench.health.ready()
+    assert not ready
+    assert missing[MOVING].startswith("5 records wait")
+    bench.log.end -= 5
+    bench.turn(vector("b", 1))
+    assert bench.health.ready()[0]
+
+
+@pytest.mark.parametrize("code", [KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG])
+def test_a_batch_that_cannot_be_read_is_told_and_what_lies_before_it_is_not_taken_twice(bench, code):
+    bench.turn(vector("a", 0), error=code)
+    assert "cannot be read" in bench.health.ready()[1][READABLE]
+    bench.log.end = 0
+    bench.turn(vector("a", 0))
+    assert bench.acknowledged() == [("a", "searchable")]
+    bench.turn(vector("b", 1))
+    assert bench.acknowledged() == [("a", "searchable"), ("b", "searchable")]
+    assert bench.health.ready()[0]

@@ -54,7 +54,8 @@ class Inside:
 class Process:
     """A process that owns partitions of `group`, of `count` records; it dies by not being used any more."""
 
-    def __init__(self, group, partitions=(0,), count=40, limit=512):
+    def __init__(self, group, partitions=(0,), count=40, limit=512, log=None):
+        self.log, self.logs = log, {}
         self.group, self.inside, self.ledger = group, Inside(), Ledger()
         self.metrics = Metrics(CollectorRegistry())
         self.admission = Admission(
@@ -64,6 +65,7 @@ class Process:
             lambda _: cast(Any, None),
             limit,
             self.metrics,
+            self,
         )
         self.reachable = True
         ours = [TopicPartition("uploads", number) for number in partitions]
@@ -72,6 +74,13 @@ class Process:
         for number in partitions:
             for offset in range(group.at.get(number, (0, ""))[0], count):
                 self.admission.take(self.ledger.track(record(partition=number, offset=offset)))
+
+    def begun(self, place, log):
+        self.logs[place] = log or self.log
+        return log in (None, self.log)
+
+    def log_of(self, place):
+        return self.logs.get(place)
 
     def commit(self, closing=()):
         if not self.reachable:
@@ -307,3 +316,40 @@ def test_a_partition_that_goes_meanwhile_takes_its_events_along():
     process.turn()
     assert process.inside.model == []
     assert process.admission.inside == 0
+
+
+def test_it_stands_beside_the_offset_in_which_log_that_counts():
+    group = Group()
+    first = Process(group, log="one")
+    first.turn()
+    assert first.left().log == "one"
+    for entry in list(first.inside.side_by_side)[:5]:
+        first.comes_out(entry)
+    first.commit(closing=[("uploads", 0)])
+    assert (group.at[0][0], first.left().clean, first.left().log) == (5, True, "one")
+    second = Process(group, log="one")
+    second.turn()
+    assert second.admission.unknown == set()
+    assert len(second.inside.side_by_side) == 35, "an orderly end leaves nothing to take apart"
+
+
+def test_what_another_log_left_is_not_heeded():
+    group = Group()
+    first = Process(group, log="one")
+    first.turn()
+    second = Process(group, log="two")  # the first died, and the topic was made again
+    second.turn()
+    assert not second.inside.preparing
+    assert len(second.inside.side_by_side) == 40
+
+
+def test_of_a_partition_that_is_read_from_its_beginning_no_offset_of_before_is_committed():
+    group = Group()
+    process = Process(group, log="one")
+    process.turn()
+    for entry in list(process.inside.side_by_side)[:7]:
+        process.comes_out(entry)
+    process.commit()
+    process.ledger.reset("uploads", 0)
+    process.admission.begin_again(("uploads", 0))
+    assert process.admission.offsets([], closing=[("uploads", 0)]) == []

@@ -15,6 +15,7 @@ from worker.score.log_watch import CUT, RECREATED, WENT_BACK, LogWatch
 from worker.stream.topic_identity import Answer, TopicIdentity
 
 OURS = [TopicPartition("uploads", 0)]
+PLACE = ("uploads", 0)
 
 
 class FakeConsumer:
@@ -44,10 +45,22 @@ class Identity:
     """Says once that the topic was made again, when the test wants it to."""
 
     recreated = False
+    is_away = False
+    id = "old"
+    truth = "old"
 
     def look(self):
+        if self.recreated:
+            self.truth = "new" if self.id == "old" else f"{self.id}er"
+            self.id = self.truth
         changed, self.recreated = self.recreated, False
         return Answer.CHANGED if changed else Answer.NONE
+
+    def look_now(self, _):
+        if self.is_away:
+            return Answer.NONE
+        before, self.id = self.id, self.truth
+        return Answer.SAME if before == self.id else Answer.CHANGED
 
 
 class Watched:
@@ -57,9 +70,15 @@ class Watched:
         self.consumer, self.ledger, self.identity = FakeConsumer(**broker), Ledger(), Identity()
         self.metrics = Metrics(CollectorRegistry())
         self.ledger.assign(OURS)
+        self.begun_again = []
         self.watch = LogWatch(
-            cast(Any, self.consumer), self.ledger, cast(TopicIdentity, self.identity), self.metrics
+            cast(Any, self.consumer),
+            self.ledger,
+            cast(TopicIdentity, self.identity),
+            self.metrics,
+            self.begun_again.append,
         )
+        self.watch.begun(PLACE, None)
 
     def read(self, *offsets):
         return [self.read_one(record(offset=offset)) for offset in offsets]
@@ -189,3 +208,51 @@ def test_what_was_judged_before_the_new_topic_was_noticed_is_not_judged_again():
     assert watched.read_one(record(offset=18, key=b"another")) is False
     assert watched.read_one(record(b"longer", offset=19)) is False
     assert watched.read(20, 21, 22) == [True, False, False]
+
+
+def test_a_partition_that_another_has_begun_in_the_new_log_goes_on_where_it_is():
+    watched = Watched(committed=5)
+    watched.identity.is_away = True
+    assert watched.watch.begun(PLACE, "new"), "nobody says anything else"
+    watched.read(5, 6)
+    watched.recreate()
+    assert watched.consumer.sought == []
+    assert watched.begun_again == []
+    assert watched.watch.log_of(PLACE) == "new"
+
+
+def test_who_is_behind_looks_before_anything_is_let_in():
+    watched = Watched(committed=5)
+    watched.identity.truth = "new"
+    assert watched.watch.begun(PLACE, "new")
+    assert watched.identity.id == "new"
+    assert watched.begun_again == []
+
+
+def test_an_offset_that_counts_in_a_log_that_is_gone_is_not_begun_from():
+    watched = Watched(committed=50)
+    watched.identity.id = watched.identity.truth = "new"
+    assert not watched.watch.begun(PLACE, "old")
+    assert watched.begun_again == [PLACE]
+    watched.watch.start_over_if_recreated()
+    assert watched.consumer.sought == [("uploads", 0, OFFSET_BEGINNING)]
+    assert watched.watch.log_of(PLACE) == "new"
+
+
+def test_what_librdkafka_reads_from_the_beginning_counts_in_no_log_that_is_known():
+    watched = Watched(committed=17)
+    watched.watch.begun(PLACE, "old")
+    watched.read(17, 18)
+    assert watched.watch.log_of(PLACE) == "old"
+    watched.read(0, 1)
+    assert watched.watch.log_of(PLACE) is None
+    watched.recreate()
+    assert watched.watch.log_of(PLACE) == "new"
+    assert watched.consumer.sought == []
+
+
+def test_short_cuts_of_several_partitions_at_once_are_all_counted():
+    watched = Watched(committed=5, begin=35)
+    for number in range(4):
+        watched.watch.read(record(offset=35, partition=number))
+    assert watched.counted("lost_offsets") == {CUT: 4 * 30}

@@ -12,12 +12,14 @@ from schemas.events import DELETED, ImageDeleted, ImageReference, ImageReviewed,
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
 from worker.errors import Rejection, StoreFailed
+from worker.health import Health
 from worker.metrics import Metrics
 from worker.score.outcome import Parked, PassedOver, PassOverReason, Rejected, Removal, Verdict
 from worker.score.retries import Retries
 from worker.stream.kafka import InputRecord
 from worker.stream.record_limits import RecordLimits
 from worker.stream.retry import parked_record, read_note
+from worker.stream.unreadable import Unreadable
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 FAILURE = StoreFailed(RejectionReason.FETCH_UNREACHABLE, "no", "shop.test")
@@ -89,8 +91,8 @@ class Worker:
         self.topic, self.now = topic, 10_000.0
         self.metrics, self.limits = Metrics(CollectorRegistry()), RecordLimits(["retry"])
         self.retries = Retries(
-            cast(Any, topic), cast(Any, topic), "retry", retry_for, 1.0, self.metrics, self.limits,
-            lambda: self.now,
+            cast(Any, topic), cast(Any, topic), "retry", retry_for, 1.0, self.metrics,
+            Unreadable("score", self.metrics, Health(60, ())), self.limits, lambda: self.now,
         )  # fmt: skip
         self.retries.take(cast(Any, topic), [TopicPartition("uploads", 0)])
 

@@ -20,6 +20,7 @@ from worker.stream.guard import Guard
 from worker.stream.limit import RejectionLimit
 from worker.stream.movement import Movement
 from worker.stream.topic_identity import Answer
+from worker.stream.unreadable import Unreadable
 
 NOTHING = cast(Any, None)
 OURS = [TopicPartition("uploads", 0)]
@@ -28,7 +29,12 @@ OURS = [TopicPartition("uploads", 0)]
 class SameTopic:
     """A topic that is never made again."""
 
+    id = None
+
     def look(self):
+        return Answer.SAME
+
+    def look_now(self, _):
         return Answer.SAME
 
 
@@ -140,6 +146,7 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
         guard=guard,
         reviews=Reviews(NoReviews()),
         movement=Movement(health, "moving", 60.0),
+        unreadable=Unreadable("score", metrics, health),
         retries=no_retries(metrics),
         identity=cast(Any, SameTopic()),
         settings=ScoreSettings(max_in_flight=4),

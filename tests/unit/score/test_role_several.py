@@ -21,6 +21,7 @@ from worker.stream.guard import Guard
 from worker.stream.kafka import OutputRecord
 from worker.stream.limit import RejectionLimit
 from worker.stream.movement import Movement
+from worker.stream.unreadable import Unreadable
 
 OURS = [TopicPartition("uploads", 0)]
 
@@ -107,6 +108,7 @@ def role(log, pipeline, deliveries, **settings):
         ),
         reviews=Reviews(NoReviews()),
         movement=Movement(health, "moving", 60.0),
+        unreadable=Unreadable("score", metrics, health),
         retries=no_retries(metrics),
         identity=cast(Any, SameTopic()),
         settings=ScoreSettings(**settings),
