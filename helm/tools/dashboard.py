@@ -151,6 +151,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 Query("max (mekiki_commit_halted_ratio{OF})", "halted"),
                 Query("sum (mekiki_poll_apart_events{OF})", "one at a time"),
                 Query(_rate("mekiki_poll_unclean_ends_total"), "partitions of dead workers a second"),
+                Query(
+                    "sum (mekiki_poll_unreadable_partitions{OF})",
+                    "partitions before a damaged batch",
+                ),
             ),
             "At score.max_in_flight a worker pauses: it is the bottleneck, not Kafka.",
         ),

@@ -56,6 +56,7 @@ READY_INDEX = "mekiki_health_ready_ratio{" + OF + ',role="index",instance="c"}'
 ANOTHER = 'mekiki_health_ready_ratio{release="another",role="score",instance="d"}'
 BUILD = "mekiki_build_info{" + OF + ',pool="gpu",role="score",provider="%s"}'
 RESETS = "mekiki_poll_offset_resets_total{" + OF + ',reason="topic_recreated"}'
+UNREADABLE = "mekiki_poll_unreadable_partitions{" + OF + ',role="score",instance="%s"}'
 BIN = "mekiki_decide_score_bins_total{" + OF + ',score="text",bin="%d"}'
 REFERENCE = "mekiki_decide_score_reference_ratio{" + OF + ',score="text",bin="%d"}'
 WAITING = "mekiki_fetch_waiting_ratio{" + OF + ',instance="a"}'
@@ -124,6 +125,10 @@ CASES = [
     Case("MekikiOffsetsReset", "it was long ago", False, "40m", {RESETS: "0x10 4x40"}),
     Case("MekikiOffsetsReset", "a worker that has just started found it", True, "12m",
          {RESETS: "_x10 4x40"}, {"reason": "topic_recreated"}),
+    Case("MekikiBatchUnreadable", "one of two workers stands still", True, "14m",
+         {UNREADABLE % "a": "0x10 1x40", UNREADABLE % "b": "0x50"}, {"role": "score"}),
+    Case("MekikiBatchUnreadable", "it was whole again at once", False, "14m",
+         {UNREADABLE % "a": "0x10 1 0x40"}),
     Case("MekikiEventCrashesWorkers", "a worker went on behind it", True, "12m", {CRASHED: "0x10 1x40"}),
     Case("MekikiEventCrashesWorkers", "a worker that has just started found it", True, "12m",
          {CRASHED: "_x10 1x40"}),

@@ -391,6 +391,8 @@ class ScoreRole:
             logger.warning("stopped with %d events in flight, left uncommitted", self._ledger.in_flight)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._stopping.is_set():
+            return  # taking them may wait for an open transaction; the next owner does
         try:
             self._reviews.take(self._consumer, partitions)
             beside = self._retries.take(self._consumer, partitions)
