@@ -154,7 +154,10 @@ def assert_dead_letters(
 
 def assert_index(cluster: Cluster, results: Results, expected: Expected, once: bool) -> None:
     """The index holds the accepted images and no others, and every record is acknowledged."""
-    last = {record.partition: record.offset for record in results.embedded}
+    records = sorted(
+        [*results.embedded, *results.removed], key=lambda record: (record.partition, record.offset)
+    )
+    last = {record.partition: record.offset for record in records}
     cluster.wait_until(
         lambda: all(cluster.index_committed()[partition] > offset for partition, offset in last.items()),
         "the index to acknowledge everything",
@@ -170,7 +173,7 @@ def assert_index(cluster: Cluster, results: Results, expected: Expected, once: b
         (body(record)["input"]["partition"], body(record)["input"]["offset"])
         for record in cluster.broker.read(cluster.settings.topics.index_updated)
     )
-    assert set(acknowledged) == {(record.partition, record.offset) for record in results.embedded}
+    assert set(acknowledged) == {(record.partition, record.offset) for record in records}
     assert not (once and set(acknowledged.values()) != {1})
     assert cluster.broker.read(cluster.settings.topics.index_dead_letter) == []
 

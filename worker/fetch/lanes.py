@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, time
 from types import TracebackType
 from typing import Any, Self
 
@@ -86,6 +86,7 @@ class _Host:
     last_attempt: Attempt | None = None
     is_probed: bool = False
     probe_pause: float = _FIRST_PROBE
+    recovered_at: float = 0.0  # Unix time
 
     @property
     def has_work(self) -> bool:
@@ -174,6 +175,12 @@ class Lanes:
         now = monotonic()
         with self._changed:
             return sum(host.standing.is_down(now) for host in self._hosts.values())
+
+    def recovered(self, name: str) -> float:
+        """When a host that was down served again, in Unix time; 0 where it did not, or is not known."""
+        with self._changed:
+            host = self._hosts.get(name)
+            return 0.0 if host is None else host.recovered_at
 
     # With the lock held, all that follow but _run and _deliver.
 
@@ -272,6 +279,8 @@ class Lanes:
         self._finished.append((job, result))
 
     def _served(self, host: _Host, now: float) -> None:
+        if host.standing.is_down(now):
+            host.recovered_at = time()
         self._ever_served = True
         self._ours = False
         host.standing.served(now)

@@ -217,6 +217,7 @@ def build_score_role(
             metrics=metrics,
             unreadable=unreadable,
             limits=limits,
+            recovered=pipeline.recovered,
         ),
         unreadable=unreadable,
         identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),

@@ -142,6 +142,10 @@ class Pipeline(Generic[Ticket]):
         """How many hosts are asked now and then only."""
         return self._lanes.hosts_down()
 
+    def recovered(self, host: str) -> float:
+        """When a host that was down served again, in Unix time; 0 where it did not."""
+        return self._lanes.recovered(host)
+
     def judge(self, ticket: Ticket, prepared: Prepared) -> None:
         """Take in again what was held, for the model alone: nothing else is inside. Does not block."""
         self._alone.set()

@@ -105,7 +105,9 @@ class Retries:
         unreadable: Unreadable,
         limits: RecordLimits | None = None,
         clock: Callable[[], float] = time.time,
+        recovered: Callable[[str], float] = lambda _: 0.0,
     ) -> None:
+        """Know nothing yet; `recovered` tells when a host that was down served again, 0 where it did not."""
         self._log = log
         self._consumer = consumer
         self.topic = topic
@@ -115,6 +117,7 @@ class Retries:
         self._unreadable = unreadable
         self._limits = limits or RecordLimits()
         self._clock = clock
+        self._recovered = recovered
         # What was decided of events whose batch is not delivered yet: said again, it is the same record.
         self._decided: dict[tuple[str, int, int, int | None], Parked] = {}
         self._partitions: dict[int, _Partition] = {}
@@ -186,12 +189,18 @@ class Retries:
         found = []
         for number, partition in self._partitions.items():
             waiting = partition.read_ahead
-            while waiting and _is_due(waiting[0][1], now_ms):
+            while waiting and self._is_due(*waiting[0], now_ms):
                 record, note = waiting.popleft()
                 parking = note.parking if note else None
                 found.append((record, unparked(record, parking) if parking else None))
             self._pause(number, partition, paused=bool(waiting))
         return found
+
+    def _is_due(self, record: InputRecord, note: Note | None, now_ms: float) -> bool:
+        """Whether its time has come, or its host was down when it was parked and has served since."""
+        if note is None or note.parking is None or note.parking.due_ms <= now_ms:
+            return True
+        return self._recovered(note.host) * 1000 > record.timestamp_ms > 0
 
     def _read_ahead(self) -> None:
         for message in self._consumer.consume(_POLL_RECORDS, 0.0):
@@ -341,10 +350,6 @@ class Retries:
 def _parking(parked: Parked) -> Parking:
     assert parked.parking is not None
     return parked.parking
-
-
-def _is_due(note: Note | None, now_ms: float) -> bool:
-    return note is None or note.parking is None or note.parking.due_ms <= now_ms
 
 
 def _change(outcome: Outcome) -> ImageUploaded | ImageDeleted | None:

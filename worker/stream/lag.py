@@ -53,7 +53,7 @@ class LagProbe:
         self._group = group
         self._metrics = metrics
         self._interval = interval
-        self._shown: dict[int, float] = {}  # partitions, and when they were measured
+        self._shown: set[int] = set()  # partitions
         self._looked: dict[int, tuple[int, int, int]] = {}  # committed, end, and the lag that a look gave
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lag of {group}", daemon=True)
@@ -73,6 +73,7 @@ class LagProbe:
 
         Raises:
             KafkaException: Kafka does not tell.
+            TimeoutError: as that.
 
         """
         partitions = self._partitions()
@@ -106,21 +107,23 @@ class LagProbe:
         while not self._ended.wait(self._interval):
             try:
                 lags = self.measure()
-            except KafkaException as error:
-                logger.debug("the lag of %s is not known: %s", self._group, error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, lag is measured again
+                level = logging.DEBUG if isinstance(error, KafkaException | TimeoutError) else logging.ERROR
+                logger.log(level, "the lag of %s is not known: %r", self._group, error)
                 if time.monotonic() - last > 2 * self._interval + _ASK_SECONDS:
-                    self._forget()  # an old measure would be taken for a new one
+                    self._forget(self._shown)  # an old measure would be taken for a new one
             else:
                 last = time.monotonic()
-                self._shown = dict.fromkeys(lags, last)
+                self._forget(self._shown - lags.keys())
+                self._shown = set(lags)
         self._reader.close()
         self._asker.close()
 
-    def _forget(self) -> None:
-        for number in self._shown:
+    def _forget(self, numbers: set[int]) -> None:
+        for number in numbers:
             self._metrics.poll_lag.remove(self._topic, str(number))
             self._metrics.poll_committed.remove(self._topic, str(number))
-        self._shown = {}
+        self._shown = self._shown - numbers
 
     def _partitions(self) -> list[int]:
         topic = self._admin.list_topics(self._topic, timeout=_ASK_SECONDS).topics[self._topic]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from worker.errors import Rejection
+from worker.errors import Rejection, StoreFailed
 from worker.stream.dead_letter import MESSAGE, REASON, original_headers, shortened, timestamp_header
 from worker.stream.dead_letter import TIMESTAMP as RECORD_TIME
 from worker.stream.kafka import Headers, InputRecord, OutputRecord, Parking
@@ -26,8 +26,11 @@ TYPE = "mekiki.retry.event_type"
 ATTEMPTS = "mekiki.retry.attempts"
 SINCE = "mekiki.retry.since"
 DUE = "mekiki.retry.due"
+HOST = "mekiki.retry.host"
 
-OWN_HEADERS = frozenset({KIND, TOPIC, PARTITION, OFFSET, ENTRY, IMAGE_ID, TYPE, TIME, ATTEMPTS, SINCE, DUE})
+OWN_HEADERS = frozenset(
+    {KIND, TOPIC, PARTITION, OFFSET, ENTRY, IMAGE_ID, TYPE, TIME, ATTEMPTS, SINCE, DUE, HOST}
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -40,11 +43,15 @@ class Moment:
 
 @dataclass(frozen=True)
 class Note:
-    """What a record of the retry topic says of an image; `parking` is None for a mark."""
+    """What a record of the retry topic says of an image; `parking` is None for a mark.
+
+    `host` is the one that failed; empty where that was not noted.
+    """
 
     image_id: str
     moment: Moment
     parking: Parking | None
+    host: str = ""
 
 
 def parked_record(topic: str, record: InputRecord, parking: Parking, why: Rejection) -> OutputRecord:
@@ -59,6 +66,7 @@ def parked_record(topic: str, record: InputRecord, parking: Parking, why: Reject
         (ATTEMPTS, str(parking.attempts).encode()),
         (SINCE, str(parking.since_ms).encode()),
         (DUE, str(parking.due_ms).encode()),
+        (HOST, why.host.encode() if isinstance(why, StoreFailed) else b""),
         (REASON, why.reason.encode()),
         (MESSAGE, shortened(why.detail)),
         *timestamp_header(record),
@@ -83,7 +91,8 @@ def read_note(record: InputRecord) -> Note | None:
         attempts, since, due, _ = (int(_text(headers, name)) for name in (ATTEMPTS, SINCE, DUE, PARTITION))
     except (ValueError, OverflowError):
         return None
-    return Note(image_id, moment, Parking(image_id, _text(headers, TYPE), moment.time, attempts, since, due))
+    parking = Parking(image_id, _text(headers, TYPE), moment.time, attempts, since, due)
+    return Note(image_id, moment, parking, _text(headers, HOST))
 
 
 def unparked(record: InputRecord, parking: Parking) -> InputRecord:

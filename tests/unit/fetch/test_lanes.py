@@ -139,8 +139,11 @@ def test_a_host_that_is_down_is_not_asked_for_each_image_and_is_asked_until_it_s
     assert all(isinstance(result, StoreFailed) for result in out.values())
     assert len(fetches.asked) <= asked + 1
     assert fetches.lanes.waiting() is None
+    assert fetches.lanes.recovered("shop.test") == fetches.lanes.recovered("nobody.test") == 0
+    mended = time.time()
     del fetches.failing["shop.test"]
     until(lambda: fetches.lanes.hosts_down() == 0, "well again")
+    assert fetches.lanes.recovered("shop.test") >= mended
     fetches.submit("shop.test", "after")
     assert fetches.get() == {"after": b"after"}
 

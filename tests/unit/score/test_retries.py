@@ -34,10 +34,11 @@ class Topic:
         self.offset = 0  # committed
         self.position = 0
         self.paused = False
+        self.now_ms = 1
 
     def write(self, out):
         at = len(self.records)
-        self.records.append(InputRecord(out.topic, 0, at, out.key, out.value, out.headers, 1))
+        self.records.append(InputRecord(out.topic, 0, at, out.key, out.value, out.headers, self.now_ms))
 
     # of the reader
     def read(self, _consumer, _partitions, starts):
@@ -88,11 +89,12 @@ class Worker:
     """An owner of partition 0 with a clock of its own."""
 
     def __init__(self, topic, retry_for=3600.0):
-        self.topic, self.now = topic, 10_000.0
+        self.topic, self.now, self.recovered = topic, 10_000.0, {}
         self.metrics, self.limits = Metrics(CollectorRegistry()), RecordLimits(["retry"])
         self.retries = Retries(
             cast(Any, topic), cast(Any, topic), "retry", retry_for, 1.0, self.metrics,
             Unreadable("score", self.metrics, Health(60, ())), self.limits, lambda: self.now,
+            lambda host: self.recovered.get(host, 0.0),
         )  # fmt: skip
         self.retries.take(cast(Any, topic), [TopicPartition("uploads", 0)])
 
@@ -155,6 +157,24 @@ def test_what_is_parked_comes_back_when_it_is_due_with_growing_delays():
         (outcome,) = worker.commit((event, Parked(FAILURE, upload(5)[1])))
     assert delays == pytest.approx([15, 30, 60, 120, 240, 480, 600, 600], rel=0.11)
     assert worker.waiting() == 1
+
+
+def test_what_is_parked_comes_back_as_soon_as_its_host_serves_again():
+    topic = Topic()
+    worker = Worker(topic)
+    topic.now_ms = int(worker.now * 1000)
+    worker.commit(parked(5), parked(6, image_id="other"))
+    worker.recovered = {"shop.test": worker.now - 1, "another.test": worker.now + 1}
+    assert due(worker) == [], "that was before they were parked, or another host"
+    worker.now += 3
+    worker.recovered["shop.test"] = worker.now
+    back = due(worker)
+    assert [event.offset for event in back] == [5, 6]
+    topic.now_ms = int(worker.now * 1000) + 1
+    worker.commit((back[0], Parked(FAILURE, upload(5)[1])), judged(back[1], upload(6, image_id="other")[1]))
+    assert due(worker) == [], "it failed once more since"
+    worker.now += 40
+    assert [event.offset for event in due(worker)] == [5]
 
 
 def test_a_server_that_asks_for_patience_decides_when():
