@@ -40,15 +40,11 @@ _ELSEWHERE = {
     ),
     "worker/labels/commands.py": "tests/integration/test_reviews.py",
     **dict.fromkeys(
-        (
-            *("worker/review/commands.py", "worker/score/review_log.py"),
-            *("worker/stream/log_reader.py", "worker/stream/story.py", "worker/stream/word.py"),
-        ),
+        (*("worker/stream/log_reader.py", "worker/stream/story.py", "worker/stream/word.py"),),
         "a person's word, and what the log says of an image: tests/integration/test_reviews.py",
     ),
     "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
     "worker/rights.py": "asks brokers: tests/helm/test_rights.py",
-    "worker/stream/lag.py": "asks brokers: tests/integration/test_stuck.py",
     "worker/score/objects.py": "what notifications share: test_notifications.py, test_cloud_storage.py",
     "worker/score/validate.py": "what every form shares: test_parse.py",
     "worker/score/parsed.py": "a question to a store: test_notifications.py, test_prepare.py",
