@@ -40,7 +40,10 @@ _ELSEWHERE = {
     ),
     "worker/labels/commands.py": "tests/integration/test_reviews.py",
     **dict.fromkeys(
-        (*("worker/stream/log_reader.py", "worker/stream/story.py", "worker/stream/word.py"),),
+        (
+            "worker/review/commands.py",
+            *("worker/stream/log_reader.py", "worker/stream/story.py", "worker/stream/word.py"),
+        ),
         "a person's word, and what the log says of an image: tests/integration/test_reviews.py",
     ),
     "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
