@@ -29,6 +29,7 @@ from worker.score.role import ASSIGNED, MOVING
 from worker.settings import FetchSettings, HttpSettings, KafkaSettings, Settings, index_group
 from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.lag import ASKING, LOOKING, LagProbe
+from worker.stream.spans import create_spans
 from worker.watchdog import GRACE, Watchdog
 
 BuildFetcher = Callable[[FetchSettings], Fetcher]
@@ -123,11 +124,13 @@ def compose(
     healths: dict[str, Health] = {}
     routers: list[APIRouter] = []
     with ExitStack() as stack:
+        spans = create_spans(settings.otel, "+".join(names))
+        stack.callback(spans.close)
         if SCORE in names:
             fetcher = stack.enter_context(build_fetcher(settings.fetch))
             health = healths[SCORE] = Health(settings.http.liveness_timeout, (ASSIGNED, MOVING))
             roles[SCORE] = build_score_role(
-                SCORE, settings, bundle, metrics, health, fetcher, stack, watchdog.limit
+                SCORE, settings, bundle, metrics, health, fetcher, stack, watchdog.limit, spans
             )
         if INDEX in names:
             if head is None:
@@ -150,6 +153,7 @@ def compose(
                 head.near_duplicate_distance,
                 watchdog.limit,
                 {name: vector.to_array() for name, vector in head.attributes.items()},
+                spans,
             )
             routers.append(router)
         for name, health in healths.items():
@@ -163,7 +167,13 @@ def compose(
         for name in roles:
             topic, group = groups[name]
             stack.enter_context(create_lag_probe(settings.kafka, topic, group, metrics))
-        app = create_app(CombinedHealth(healths), metrics.registry, routers, create_door(settings.http))
         http = settings.http
+        app = create_app(
+            CombinedHealth(healths),
+            metrics.registry,
+            routers,
+            create_door(http),
+            with_exemplars=settings.otel.endpoint is not None,
+        )
         server = stack.enter_context(HttpServer(app, http.host, http.port, http.max_connections))
         yield Process(roles, server.port, watchdog, settings.score.drain_timeout)

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.exposition import choose_encoder
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -27,8 +28,12 @@ def create_app(
     registry: CollectorRegistry,
     routers: Iterable[APIRouter] = (),
     door: Callable[[ASGIApp], ASGIApp] | None = None,
+    with_exemplars: bool = False,
 ) -> FastAPI:
-    """The application of one role; `door` stands in front of it."""
+    """The application of one role; `door` stands in front of it.
+
+    Exemplars are told to whom understands OpenMetrics: Prometheus's own text format has none.
+    """
     app = FastAPI(title="mekiki", docs_url=None, redoc_url=None)
     if door is not None:
         app.add_middleware(door)
@@ -44,8 +49,11 @@ def create_app(
         return serve
 
     @read_only("/metrics", PlainTextResponse, {200: {"description": "In the text format of Prometheus."}})
-    def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    def metrics(request: Request) -> Response:
+        if not with_exemplars:
+            return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        written, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(written(registry), media_type=media_type)
 
     # Not in the thread pool, where a probe would wait behind searches and end a pod that works.
     @read_only("/healthz", JSONResponse, {503: {"description": "The loop stands still."}})

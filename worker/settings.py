@@ -417,6 +417,22 @@ class ConsoleSettings(_Section):
     viewer_group: str = "mekiki-viewer"
 
 
+class OtelSettings(_Section):
+    """Spans for OpenTelemetry; needs mekiki[otel]."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] | None = Field(
+        None,
+        description="of a collector, OTLP over HTTP, such as http://otel-collector:4318/v1/traces; unset: no "
+        "spans",
+    )
+    service_name: str = Field("mekiki", description="more of it by OTEL_RESOURCE_ATTRIBUTES, as ever")
+    ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="of events whose producer says nothing of a trace; else it decides"
+    )
+    headers_file: Path | None = Field(None, description="lines of name=value for each request, such as a key")
+    ca_file: Path | None = Field(None, description="PEM of the collector's authority")
+
+
 class LogSettings(_Section):
     """Log lines go to standard error."""
 
@@ -445,6 +461,7 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     http: HttpSettings = HttpSettings()
     console: ConsoleSettings = ConsoleSettings()
+    otel: OtelSettings = OtelSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

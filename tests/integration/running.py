@@ -60,6 +60,13 @@ class Running:
         """GET from the process's HTTP server: the status and the JSON answer."""
         return http_json(f"{self.url}{path}")
 
+    def open_metrics(self) -> str:
+        """The metrics, as Prometheus asks for them."""
+        headers = {"Accept": "application/openmetrics-text;version=1.0.0"}
+        request = urllib.request.Request(f"{self.url}/metrics", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(answer.read().decode())
+
     def post(self, path: str, body: object) -> tuple[int, Any]:
         """POST a JSON body."""
         return http_json(f"{self.url}{path}", body)

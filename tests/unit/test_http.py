@@ -55,6 +55,26 @@ def test_the_three_addresses():
             HttpServer(app, "127.0.0.1", server.port)
 
 
+OPEN_METRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+
+
+@pytest.mark.parametrize("with_exemplars", [True, False])
+def test_exemplars_are_for_whom_understands_them(with_exemplars):
+    registry = CollectorRegistry()
+    Metrics(registry).commit_latency.observe(0.2, {"trace_id": "4bf9", "span_id": "00f0"})
+    app = create_app(Health(60, ()), registry, with_exemplars=with_exemplars)
+    with HttpServer(app, "127.0.0.1", 0) as server:
+        for accept in (OPEN_METRICS, "text/plain", ""):
+            told = with_exemplars and accept == OPEN_METRICS
+            headers = {"Accept": accept}
+            request = urllib.request.Request(f"http://127.0.0.1:{server.port}/metrics", headers=headers)
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                body, kind = answer.read().decode(), answer.headers["content-type"]
+            assert kind.startswith("application/openmetrics" if told else "text/plain")
+            assert ('# {span_id="00f0",trace_id="4bf9"} 0.2' in body) == told
+            assert 'mekiki_commit_upload_latency_seconds_bucket{le="0.25"} 1.0' in body
+
+
 def test_probes_are_answered_while_every_thread_of_the_server_is_busy():
     router, release, busy = APIRouter(), threading.Event(), threading.Semaphore(0)
 

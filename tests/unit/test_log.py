@@ -2,11 +2,12 @@
 
 import json
 import logging
+import threading
 from datetime import UTC, datetime
 
 import pytest
 
-from worker.log import configure_logging
+from worker.log import about, configure_logging
 from worker.settings import LogSettings
 
 logger = logging.getLogger("worker.somewhere")
@@ -48,6 +49,21 @@ def test_a_json_line_holds_the_exception(capsys):
         logger.exception("a build failed")
     (line,) = lines(capsys)
     assert json.loads(line)["exception"].endswith("OSError: the disk is full")
+
+
+def test_a_json_line_holds_the_ids_of_the_event_at_hand(capsys):
+    configure_logging(LogSettings(format="json"))
+    with about({"image_id": "i1", "event_id": "e1"}):
+        logger.warning("first")
+        with about({"image_id": "i2"}):
+            logger.warning("second")
+        elsewhere = threading.Thread(target=logger.warning, args=("third",))
+        elsewhere.start()
+        elsewhere.join()
+    logger.warning("fourth")
+    told = [json.loads(line) for line in lines(capsys)]
+    ids = [(one.get("image_id"), one.get("event_id")) for one in told]
+    assert ids == [("i1", "e1"), ("i2", None), (None, None), (None, None)]
 
 
 def test_a_text_line_is_for_people(capsys):

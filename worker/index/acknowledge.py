@@ -14,7 +14,7 @@ from worker.metrics import Metrics
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import dead_letter_record
 from worker.stream.kafka import InputRecord, OutputRecord
-from worker.stream.trace_context import trace_headers, with_missing
+from worker.stream.trace_context import dead_letter_trace, trace_headers, with_missing
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Updates:
         except Rejection as rejection:
             self._metrics.index_rejections.labels(rejection.reason.value).inc()
             dead = dead_letter_record(self._topics.index_dead_letter, record, rejection)
-            return replace(dead, headers=with_missing(dead.headers, trace_headers(record)))
+            return replace(dead, headers=with_missing(dead.headers, dead_letter_trace(record)))
         if isinstance(change, OfAnotherSpace):
             self._metrics.index_passed_over.labels(OTHER_SPACE).inc()
             self._tell(change)

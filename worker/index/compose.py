@@ -19,6 +19,7 @@ from worker.stream.guard import Guard
 from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.limit import RejectionLimit
 from worker.stream.movement import Movement
+from worker.stream.spans import Spans
 from worker.stream.topic_identity import TopicIdentity
 from worker.stream.topics import require_compacted
 from worker.watchdog import Limit
@@ -37,6 +38,7 @@ def build_index_role(
     near_duplicate_distance: float,
     limit: Limit,
     attributes: Mapping[str, NDArray[np.float32]] | None = None,
+    spans: Spans | None = None,
 ) -> tuple[IndexRole, APIRouter]:
     """The index role, owner of `index.directory` from now on, and the router of its search API.
 
@@ -68,6 +70,7 @@ def build_index_role(
         distance = index.near_duplicate_distance
     role = IndexRole(
         name=name,
+        spans=spans,
         topic=identity.topic,
         consumer=consumer,
         delivery=delivery,

@@ -23,6 +23,7 @@ from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
 from worker.stream.movement import Movement
+from worker.stream.spans import Spans, exemplar
 from worker.stream.topic_identity import RECREATED, Answer, TopicIdentity
 from worker.stream.unreadable import Unreadable
 from worker.watchdog import Limit, unlimited
@@ -91,6 +92,7 @@ class IndexRole:
         health: Health,
         request_timeout: float,
         limit: Limit = unlimited,
+        spans: Spans | None = None,
     ) -> None:
         self._name = name
         self._topic = topic
@@ -106,6 +108,7 @@ class IndexRole:
         self._health = health
         self._timeout = request_timeout
         self._limit = limit
+        self._spans = spans or Spans()
         self._stopping = threading.Event()
         self._caught_up = threading.Event()
         self._acknowledge_from: dict[int, int] = {}
@@ -208,6 +211,7 @@ class IndexRole:
         if self._identity.look() is Answer.CHANGED:
             self._start_over()
         fresh: list[InputRecord] = []
+        began = time.time_ns()
         records, ends = self._poll()
         # Of one partition, and so of one image, the acknowledged records come before the others.
         for record in records:
@@ -215,7 +219,9 @@ class IndexRole:
                 fresh.append(record)
             else:
                 self._updates.replay(record)
-        outcomes = [outcome for outcome in self._updates.apply_all(fresh) if outcome is not None]
+        fresh = [*self._spans.begin(fresh, began)]
+        with self._spans.batch("index", fresh):
+            outcomes = [outcome for outcome in self._updates.apply_all(fresh) if outcome is not None]
         for record in records:
             self._advance(record.partition, record.offset + 1)
         for partition, end in ends.items():
@@ -283,7 +289,8 @@ class IndexRole:
         offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in ends.items()]
         while True:
             try:
-                self._delivery.deliver(outcomes, offsets, self._consumer)
+                with self._spans.batch("publish", records):
+                    self._delivery.deliver(outcomes, offsets, self._consumer)
             except NotDelivered as error:
                 self._guard.not_delivered(error)
                 if self._stopping.wait(_RETRY_SECONDS):
@@ -296,7 +303,10 @@ class IndexRole:
     def _observe_latency(self, records: list[InputRecord]) -> None:
         now = time.time()
         for record in records:
-            self._metrics.index_latency.observe(max(0.0, now - record.timestamp_ms / 1000))
+            self._metrics.index_latency.observe(max(0.0, now - record.timestamp_ms / 1000), exemplar(record))
+            if record.processing is not None:
+                image_id = (record.key or b"").decode("utf-8", "replace")
+                self._spans.end(record, "acknowledged", {"image_id": image_id})
 
     def _add_new_partitions(self) -> None:
         if time.monotonic() - self._metadata_checked < _METADATA_SECONDS:

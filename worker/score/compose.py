@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from schemas.policy import Policy
 from worker.errors import ConfigurationError
@@ -31,10 +31,11 @@ from worker.score.role import HALT_ADVICE, MOVING, WITHIN_LIMIT, ScoreRole
 from worker.settings import ModelSettings, Settings
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard, turn_seconds
-from worker.stream.kafka import create_admin, create_consumer, to_the_end
+from worker.stream.kafka import InputRecord, create_admin, create_consumer, to_the_end
 from worker.stream.limit import RejectionLimit
 from worker.stream.movement import Movement
 from worker.stream.record_limits import RecordLimits
+from worker.stream.spans import Spans
 from worker.stream.topic_identity import TopicIdentity
 from worker.stream.unreadable import Unreadable
 from worker.watchdog import Limit
@@ -52,8 +53,10 @@ def build_pipeline(
     parks: bool = False,
     is_wanted: Callable[[Ticket], bool] = lambda _: True,
     tags: WatchedTags | None = None,
+    spans: Spans | None = None,
+    record: Callable[[Ticket], InputRecord] | None = None,
 ) -> Pipeline[Ticket]:
-    """The stages from parse to decide; see Pipeline for `is_wanted`.
+    """The stages from parse to decide; see Pipeline for `is_wanted`. `spans` are those of tickets' records.
 
     With `parks`, what its store does not give comes back later.
 
@@ -84,10 +87,15 @@ def build_pipeline(
         fetcher.host,
         with_detail=bundle.manifest.asks_for_detail(),
         repeats=repeats,
+        spans=spans or Spans(),
     )
+    more: dict[str, Any] = {}
+    if spans is not None and record is not None:
+        more["within"] = lambda ticket: spans.within(record(ticket))
+        more["together"] = lambda tickets: spans.batch("judge", map(record, tickets))
     return Pipeline(
         preparer.begin,
-        Judge(bundle, policy, metrics, tags, repeats),
+        Judge(bundle, policy, metrics, tags, repeats, spans or Spans()),
         Lanes(
             LaneLimits(
                 threads=settings.fetch.threads,
@@ -108,6 +116,7 @@ def build_pipeline(
             parks=parks,
         ),
         is_wanted,
+        **more,
     )
 
 
@@ -137,6 +146,7 @@ def build_score_role(
     fetcher: Fetcher,
     stack: ExitStack,
     limit: Limit,
+    spans: Spans,
 ) -> ScoreRole:
     """The score role; `stack` closes its pipeline, the role's `run` its clients.
 
@@ -159,6 +169,8 @@ def build_score_role(
         is_wanted=attrgetter("is_ours"),
         parks=settings.fetch.retry_for > 0,
         tags=tags,
+        spans=spans,
+        record=attrgetter("record"),
     )
     limits = RecordLimits((settings.topics.dead_letter, settings.topics.retry))
     unreadable = Unreadable(name, metrics, health)
@@ -223,6 +235,7 @@ def build_score_role(
         identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),
         settings=settings.score,
         limit=limit,
+        spans=spans,
         turn_seconds=turn_seconds(settings.kafka.request_timeout),
         metrics=metrics,
         health=health,

@@ -1,6 +1,7 @@
 """Judge: what happens to a batch of prepared images: infer, tag, decide."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -19,6 +20,7 @@ from worker.score.decide import decide
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
 from worker.score.repeats import Findings, Repeats
+from worker.stream.spans import Spans
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Judge:
     metrics: Metrics
     tags: WatchedTags | None = None
     repeats: Repeats = field(default_factory=lambda: Repeats(0))
+    spans: Spans = field(default_factory=Spans)
 
     def __call__(self, batch: Sequence[Prepared]) -> list[Verdict]:
         """One verdict an image, in the order of `batch`. The model sees those of which nothing is known.
@@ -52,7 +55,7 @@ class Judge:
 
     def _infer(self, batch: Sequence[Prepared]) -> list[Findings]:
         self.metrics.infer_batch.observe(len(batch))
-        with self.metrics.stage_seconds.labels("infer").time():
+        with self._stage("infer"):
             inference = self.bundle.model.infer(_stacked(batch))
         found = []
         for row, image in enumerate(batch):
@@ -71,7 +74,7 @@ class Judge:
         self, batch: Sequence[Prepared], found: Sequence[Findings]
     ) -> tuple[list[list[Tag]], str | None]:
         """The tags of each image, by the set of tags in use, and its version."""
-        with self.metrics.stage_seconds.labels("tag").time():
+        with self._stage("tag"):
             tagger = self.bundle.tagger if self.tags is None else self.tags.current()
             vectors = [each.tag_vector for each in found if each.tag_vector is not None]
             if tagger is None:
@@ -80,6 +83,9 @@ class Judge:
                 return [[] for _ in batch], tagger.version
             categories = [image.event.category for image in batch]
             return tagger(np.stack(vectors), categories, self.policy.tags), tagger.version
+
+    def _stage(self, name: str) -> AbstractContextManager[object]:
+        return self.spans.stage(name, self.metrics.stage_seconds.labels(name).time())
 
     def _verdict(
         self,

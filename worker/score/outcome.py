@@ -94,3 +94,22 @@ class Several:
 
 
 Outcome = Verdict | Removal | PassedOver | Rejected | Parked
+
+
+def outcome_name(outcome: Outcome) -> str:
+    """What became of an event, in a word or two: a decision, or why there is none."""
+    if isinstance(outcome, Verdict):
+        return outcome.decision
+    if isinstance(outcome, Removal):
+        return "deleted"
+    if isinstance(outcome, PassedOver):
+        return f"passed over: {outcome.reason}"
+    if isinstance(outcome, Parked):
+        return f"parked: {outcome.failure.reason}"
+    return f"rejected: {outcome.rejection.reason}"
+
+
+def outcome_ids(outcome: Outcome) -> dict[str, str]:
+    """`image_id` and `event_id`, where they could be read."""
+    event = None if isinstance(outcome, PassedOver) else outcome.event
+    return {} if event is None else {"image_id": event.image_id, "event_id": event.event_id}

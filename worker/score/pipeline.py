@@ -12,9 +12,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -23,6 +23,7 @@ from typing import Any, Generic, Self, TypeVar
 from worker.errors import Rejection, StageError, StoreFailed
 from worker.fetch.lanes import Lanes
 from worker.fetch.room import Grant
+from worker.log import about
 from worker.score.hanging import HangingWatch
 from worker.score.outcome import Event, Outcome, Parked, Rejected, Several, Verdict
 from worker.score.parsed import Parsed
@@ -34,6 +35,7 @@ Ticket = TypeVar("Ticket")
 logger = logging.getLogger(__name__)
 
 _JOIN_SECONDS = 2.0
+_NOTHING: AbstractContextManager[None] = nullcontext()
 
 # Where files or buffers run out, so many events begin again, so often.
 _AGAIN = 8
@@ -82,8 +84,15 @@ class Pipeline(Generic[Ticket]):
         lanes: Lanes,
         limits: PipelineLimits,
         is_wanted: Callable[[Ticket], bool] = lambda _: True,
+        within: Callable[[Ticket], AbstractContextManager[object]] = lambda _: _NOTHING,
+        together: Callable[[Sequence[Ticket]], AbstractContextManager[object]] = lambda _: _NOTHING,
     ) -> None:
-        """Build the stages. What is not wanted any more when its turn comes never meets the model."""
+        """Build the stages. What is not wanted any more when its turn comes never meets the model.
+
+        Each step of an event runs `within` its ticket, and a batch in the model `together` with its tickets.
+        """
+        self._within = within
+        self._together = together
         self._is_wanted = is_wanted
         self._prepare = prepare
         self._judge = judge
@@ -189,7 +198,11 @@ class Pipeline(Generic[Ticket]):
     ) -> None:
         """Run one step of an event, and pass it on to where it waits for the next."""
         try:
-            with self._watch.running("a stage before the model", self._limits.step_timeout):
+            with (
+                self._watch.running("a stage before the model", self._limits.step_timeout),
+                about(_ids(event)),
+                self._within(ticket),
+            ):
                 step = run()
             if isinstance(step, ToDecode) and step.costly:
                 step, release = self._within_costly_bytes(step, release)
@@ -232,7 +245,7 @@ class Pipeline(Generic[Ticket]):
             self._prepared.put((ticket, step))
         elif isinstance(step, ToFetch):
             fetched = partial(self._fetched, ticket, step, is_new)
-            self._lanes.submit(step.host, lambda grant: step.fetch(grant.take), fetched, counted=is_new)
+            self._lanes.submit(step.host, partial(self._fetch, ticket, step), fetched, counted=is_new)
         elif isinstance(step, ToDecode):
             if release is _nothing and not step.costly and is_new:
                 self._lanes.served_locally()
@@ -240,6 +253,10 @@ class Pipeline(Generic[Ticket]):
             _submit(executor, self._go_on, ticket, step.then, release, is_new, step.event)
         else:
             self._completed.put(Completed(ticket, step))
+
+    def _fetch(self, ticket: Ticket, step: ToFetch, grant: Grant) -> Any:
+        with about(_ids(step.event)), self._within(ticket):
+            return step.fetch(grant.take)
 
     def _fetched(self, ticket: Ticket, step: ToFetch, is_new: bool, result: Any, grant: Grant) -> None:
         """What came of a fetch, told by the thread that fetched."""
@@ -278,7 +295,10 @@ class Pipeline(Generic[Ticket]):
                 if not batch:
                     self._in_model = False
                     continue
-                with self._watch.running("the model (model.timeout)", self._limits.judge_timeout):
+                with (
+                    self._watch.running("the model (model.timeout)", self._limits.judge_timeout),
+                    self._together([ticket for ticket, _ in batch]),
+                ):
                     verdicts = self._judge([prepared for _, prepared in batch])
                 self._in_model = False
                 for (ticket, _), verdict in zip(batch, verdicts, strict=True):
@@ -314,6 +334,10 @@ class Pipeline(Generic[Ticket]):
                 self._alone.clear()
                 break
         return batch
+
+
+def _ids(event: Event | None) -> Mapping[str, object]:
+    return {} if event is None else {"image_id": event.image_id, "event_id": event.event_id}
 
 
 def _nothing() -> None:

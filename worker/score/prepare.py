@@ -25,6 +25,7 @@ from worker.score.outcome import Event, PassedOver, PassOverReason, Removal, Sev
 from worker.score.parsed import Parsed, PerhapsDeleted
 from worker.score.repeats import Findings, Repeats
 from worker.score.reviews import blocked_unseen
+from worker.stream.spans import Spans
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Preparer:
     host: Callable[[ImageReference], str | None] = lambda _: None
     with_detail: bool = False
     repeats: Repeats = field(default_factory=lambda: Repeats(0))
+    spans: Spans = field(default_factory=Spans)
 
     def __call__(self, read: Callable[[], Parsed]) -> Ready:
         """All steps of one event in this thread.
@@ -137,7 +139,7 @@ class Preparer:
         return ToFetch(event, host, partial(self._fetched, event), partial(self._to_decode, event))
 
     def _stage(self, name: str) -> AbstractContextManager[object]:
-        return self.metrics.stage_seconds.labels(name).time()
+        return self.spans.stage(name, self.metrics.stage_seconds.labels(name).time())
 
     def _fetched(self, event: Seen, take_room: TakeRoom) -> bytes | Verdict:
         return _unless_blocked(event, lambda: self._bytes(event, take_room))

@@ -27,7 +27,7 @@ from worker.stream.dead_letter import REASON, dead_letter_record, without_value
 from worker.stream.kafka import Headers, InputRecord, OutputRecord
 from worker.stream.record_limits import RecordLimits
 from worker.stream.retry import parked_record
-from worker.stream.trace_context import trace_headers, with_missing
+from worker.stream.trace_context import dead_letter_trace, trace_headers, with_missing
 
 PREFERENCE = "preference"
 
@@ -92,7 +92,7 @@ class Publisher:
         """A dead letter; and an earlier image of an upload that is rejected must not stay searchable."""
         letter = dead_letter_record(self._topics.dead_letter, record, outcome.rejection)
         # Before it is measured: what was refused must not seem to fit.
-        letter = replace(letter, headers=with_missing(letter.headers, trace_headers(record)))
+        letter = replace(letter, headers=with_missing(letter.headers, dead_letter_trace(record)))
         records = [letter if self._limits.fits(letter) else without_value(letter)]
         if isinstance(outcome.event, ImageUploaded):
             event = outcome.event

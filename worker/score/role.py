@@ -14,11 +14,22 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from schemas.rejection import RejectionReason
 from worker.errors import MekikiError, StageError
 from worker.health import Health
+from worker.log import about
 from worker.metrics import Metrics
 from worker.score.admission import Admission
 from worker.score.ledger import Entry, Finished, Ledger, Partition
 from worker.score.log_watch import LogWatch
-from worker.score.outcome import Outcome, Parked, PassedOver, PassOverReason, Rejected, Removal, Verdict
+from worker.score.outcome import (
+    Outcome,
+    Parked,
+    PassedOver,
+    PassOverReason,
+    Rejected,
+    Removal,
+    Verdict,
+    outcome_ids,
+    outcome_name,
+)
 from worker.score.parsed import Parsed
 from worker.score.pipeline import Pipeline
 from worker.score.retries import Retries
@@ -28,6 +39,7 @@ from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
 from worker.stream.kafka import InputRecord, OutputRecord, input_record
 from worker.stream.movement import Movement
+from worker.stream.spans import Spans, exemplar
 from worker.stream.topic_identity import TopicIdentity
 from worker.stream.unreadable import Unreadable
 from worker.watchdog import Limit, unlimited
@@ -87,6 +99,7 @@ class ScoreRole:
         health: Health,
         limit: Limit = unlimited,
         turn_seconds: float = 300.0,
+        spans: Spans | None = None,
     ) -> None:
         self._name = name
         self._consumer = consumer
@@ -102,6 +115,7 @@ class ScoreRole:
         self._settings = settings
         self._limit = limit
         self._turn_seconds = turn_seconds
+        self._spans = spans or Spans()
         self._metrics = metrics
         self._health = health
         self._ledger = Ledger()
@@ -215,9 +229,11 @@ class ScoreRole:
         self._pause_or_resume()
         self._take_back()
         room = max(1, self._settings.max_in_flight - self._ledger.in_flight)
+        began = time.time_ns()
         messages = self._consumer.consume(min(_POLL_RECORDS, room), _POLL_SECONDS)
         if self._callback_error is not None:
             raise self._callback_error
+        records = []
         for message in messages:
             if (error := message.error()) is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
@@ -229,8 +245,9 @@ class ScoreRole:
                     raise_if_permanent(error, _PERMANENT, "consuming failed")
                 continue
             record = input_record(message)
-            if not self._unreadable.lets_in(record):
-                continue
+            if self._unreadable.lets_in(record):
+                records.append(record)
+        for record in self._spans.begin(records, began):
             is_repeat = self._log_watch.read(record)
             entry = self._ledger.track(record)
             if entry is None:
@@ -245,7 +262,8 @@ class ScoreRole:
         """Take in what was parked and is due."""
         if self._paused:
             return
-        for record, event in self._retries.due():
+        for record, parked in self._retries.due():
+            event = parked and self._spans.begin([parked], time.time_ns())[0]
             entry = self._ledger.track(record, event)
             if entry is None:
                 continue
@@ -324,7 +342,10 @@ class ScoreRole:
         records = [out for record, outcome in entries for out in self._publish(record, outcome)]
         records += self._retries.records()
         try:
-            with self._metrics.stage_seconds.labels("commit").time():
+            with (
+                self._metrics.stage_seconds.labels("commit").time(),
+                self._spans.batch("publish", [record for record, _ in entries]),
+            ):
                 self._delivery.deliver(records, offsets, self._consumer)
         except NotDelivered as error:
             self._guard.not_delivered(error)
@@ -362,9 +383,13 @@ class ScoreRole:
         metrics, now = self._metrics, time.time()
         for record, outcome in entries:
             if record.timestamp_ms > 0 and record.parking is None:
-                metrics.commit_latency.observe(max(0.0, now - record.timestamp_ms / 1000))
+                metrics.commit_latency.observe(max(0.0, now - record.timestamp_ms / 1000), exemplar(record))
+            if record.processing is not None:
+                self._spans.end(record, outcome_name(outcome), outcome_ids(outcome))
             if isinstance(outcome, Rejected):
                 metrics.decide_rejections.labels(outcome.rejection.reason).inc()
+                with about(outcome_ids(outcome)):
+                    logger.debug("%s/%d/%d is rejected: %s", *_place(record), outcome.rejection)
             elif isinstance(outcome, Parked):
                 metrics.retry_parked.labels(outcome.failure.reason).inc()
             elif isinstance(outcome, Removal):
@@ -464,6 +489,10 @@ class ScoreRole:
             if waiting is not None:
                 waiting += max(0, high - read_to)
         self._movement.observe(waiting)
+
+
+def _place(record: InputRecord) -> tuple[str, int, int]:
+    return record.topic, record.partition, record.offset
 
 
 def _rejected(entries: Sequence[tuple[InputRecord, Outcome]]) -> list[bool]:

@@ -5,7 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from operator import methodcaller
@@ -51,12 +51,24 @@ class Parking:
 
 
 @dataclass(frozen=True)
+class Processing:
+    """What becomes of a record, as a span of OpenTelemetry, and its name in a trace: see `spans.py`.
+
+    `parent` and `state` are what outcomes carry as `traceparent` and `tracestate`.
+    """
+
+    span: Any
+    parent: bytes
+    state: bytes
+
+
+@dataclass(frozen=True)
 class InputRecord:
     """A consumed Kafka record. `timestamp_ms` is Unix time in milliseconds, by the topic's own clock.
 
     One of several events of a record is a record of its own, at the same place: `entry` counts them from 0,
     and `value` holds it alone. None: the record holds one event. With `parking` it was parked since, and came
-    back; its place is still that in the log of uploads.
+    back; its place is still that in the log of uploads. `processing` is there where spans are collected.
     """
 
     topic: str
@@ -68,6 +80,7 @@ class InputRecord:
     timestamp_ms: int
     entry: int | None = None
     parking: Parking | None = None
+    processing: Processing | None = field(default=None, compare=False, repr=False)
 
     @property
     def size(self) -> int:

@@ -2,7 +2,7 @@
 
 W3C Trace Context's `traceparent` and `tracestate` come as record headers (OpenTelemetry's convention for
 Kafka) or by CloudEvents' distributed-tracing extension, in binary mode (`ce_traceparent`) or in the value.
-Outcomes carry them in both forms of headers.
+Outcomes carry them in both forms of headers; where spans are collected, the parent is the worker's own.
 """
 
 import re
@@ -19,6 +19,18 @@ _STATE = re.compile(rb"[\t -~]*")
 
 def trace_headers(record: InputRecord) -> Headers:
     """The headers that put an outcome of `record` into its trace; none where it is in none."""
+    if record.processing is not None:
+        return _headers(record.processing.parent, record.processing.state)
+    return producers_trace(record)
+
+
+def dead_letter_trace(record: InputRecord) -> Headers:
+    """Of a dead letter: what the producer said, as it stands among its headers, comes first."""
+    return producers_trace(record) or trace_headers(record)
+
+
+def producers_trace(record: InputRecord) -> Headers:
+    """As `trace_headers`, of the trace that the record came with."""
     given: dict[str, bytes] = {}
     for name, value in record.headers:
         given.setdefault(name.lower(), value or b"")
