@@ -11,7 +11,7 @@ TEST_FLAGS ?=
 # loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console bench-index test-chaos-index
+.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console bench-index test-chaos-index test-minio
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -50,6 +50,11 @@ test-console: $(VENV)/.dev ## the console on a real Kafka, in Chromium where it 
 	@test -f out/axe/node_modules/axe-core/axe.min.js || \
 	    npm install --silent --no-save --prefix out/axe axe-core@4.14.1 || echo "without axe-core"
 	MEKIKI_AXE=out/axe/node_modules/axe-core/axe.min.js $(VENV)/bin/python -m pytest tests/console --timeout 600 -s $(TEST_FLAGS)
+
+test-minio: $(VENV)/.dev ## a private bucket of a real MinIO, which is built once (Go, minutes); MEKIKI_NOTIFICATIONS: how many
+	$(VENV)/bin/uv pip install -q -p $(VENV) -c constraints.txt minio==7.2.20
+	MEKIKI_MINIO=$$(sh tests/minio/install.sh $(HELM_TOOLS)) \
+	    $(VENV)/bin/python -m pytest tests/minio --timeout 900 -s $(TEST_FLAGS)
 
 bench-console: $(VENV)/.dev ## the console's pages over 1,000,000 verdicts
 	$(VENV)/bin/python -m benchmarks.console
