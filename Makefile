@@ -5,13 +5,14 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 VENV := .venv
 TRAIN_VENV := .venv-train
+BENCH_VENVS := .venv-bench
 DEMO_FLAGS ?=
 TEST_FLAGS ?=
 # Files share nothing, and have a Kafka of their own; a file's tests stay together, since they share what is drawn and
 # loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench-tags bench-policy test-console bench-console bench-index test-chaos-index test-minio
+.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-tags bench-policy test-console bench-console bench-index test-chaos-index test-minio
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -59,6 +60,10 @@ test-minio: $(VENV)/.dev ## a private bucket of a real MinIO, which is built onc
 bench-console: $(VENV)/.dev ## the console's pages over 1,000,000 verdicts
 	$(VENV)/bin/python -m benchmarks.console
 
+bench: $(VENV)/.dev $(BENCH_VENVS)/.installed ## images a second, Kafka to Kafka, beside the limit, Quix Streams and Arroyo
+	$(VENV)/bin/python -m benchmarks.pipeline $(BENCH_FLAGS)
+	$(BENCH_VENVS)/plot/bin/python -m benchmarks.pipeline_plot
+
 bench-index: $(VENV)/.dev ## what the index keeps up with, beside bare NGT
 	$(VENV)/bin/python -m benchmarks.index $(BENCH_FLAGS)
 
@@ -102,6 +107,14 @@ $(VENV)/.serve: pyproject.toml constraints.txt $(KERNEL)
 $(VENV)/.dev: pyproject.toml constraints.txt $(KERNEL)
 	$(call install,$(VENV),cpu$(comma)console$(comma)dev)
 	@touch $@ $(VENV)/.serve
+
+# What the pipeline is measured beside wants packages of its own.
+$(BENCH_VENVS)/.installed: $(VENV)/.dev benchmarks/peers/quix.txt benchmarks/peers/arroyo.txt
+	for peer in quix arroyo plot; do $(VENV)/bin/uv venv -q --clear -p $(PYTHON) $(BENCH_VENVS)/$$peer; done
+	$(VENV)/bin/uv pip install -q -p $(BENCH_VENVS)/quix -r benchmarks/peers/quix.txt
+	$(VENV)/bin/uv pip install -q -p $(BENCH_VENVS)/arroyo -r benchmarks/peers/arroyo.txt
+	$(VENV)/bin/uv pip install -q -p $(BENCH_VENVS)/plot -c constraints.txt matplotlib
+	@touch $@
 
 $(TRAIN_VENV)/.train: pyproject.toml constraints.txt
 	$(call install,$(TRAIN_VENV),cpu$(comma)dev$(comma)train)

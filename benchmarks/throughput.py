@@ -123,6 +123,7 @@ def settings_of(bootstrap: str, prefix: str, delivery: str, folder: Path) -> dic
         "MEKIKI_TOPICS": json.dumps(topics),
         "MEKIKI_FETCH__FOLDER": str(folder),
         "MEKIKI_SCORE__DELIVERY": delivery,
+        "MEKIKI_MODEL__REPEATS": "0",  # a few photos stand for many
         "MEKIKI_HTTP__PORT": "0",
         "MEKIKI_LOG__LEVEL": "WARNING",
     }
