@@ -8,7 +8,8 @@ class RejectionReason(StrEnum):
 
     Only faults of the input stand here: a failure of our own stops or delays the worker and never becomes
     a rejection. `fetch.unreadable` is one of a single file, which was tried again while others were read, and
-    `worker.crashed` of a single event, which was alone in two processes in a row when they ended.
+    `worker.crashed` of a single event, which was alone in two processes in a row when they ended;
+    `worker.failed` of a single event that our stages failed with five times, while others got on.
     """
 
     ENVELOPE_NOT_JSON = "envelope.not_json"
@@ -36,3 +37,4 @@ class RejectionReason(StrEnum):
     IMAGE_DECODER_CRASHED = "image.decoder_crashed"
     VECTOR_INVALID = "vector.invalid"
     WORKER_CRASHED = "worker.crashed"
+    WORKER_FAILED = "worker.failed"

@@ -8,10 +8,12 @@ out prepared, and once more after `judge`. The caller bounds how many are inside
 stages are then bounded too.
 """
 
+import heapq
 import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -19,7 +21,10 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+from urllib.parse import urlsplit
 
+from schemas.events import ImageReviewed, ImageUploaded
+from schemas.rejection import RejectionReason
 from worker.errors import Rejection, StageError, StoreFailed
 from worker.fetch.lanes import Lanes
 from worker.fetch.room import Grant
@@ -41,6 +46,12 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 _AGAIN = 8
 _SHORTAGE_SECONDS = 1.0
 
+# After a failure of ours an event begins again after these pauses; of its kind so many others must get on
+# meanwhile for it to be the event's own.
+_PAUSES = (0.5, 1.0, 2.0, 4.0)
+_OTHERS = 3
+_MODEL = "the model"
+
 
 @dataclass(frozen=True)
 class Completed(Generic[Ticket]):
@@ -48,6 +59,14 @@ class Completed(Generic[Ticket]):
 
     ticket: Ticket
     outcome: Outcome | Several | Prepared
+
+
+@dataclass
+class _Failing:
+    """An event that failed by our fault, how often, and how many others of its kind had got on before."""
+
+    others: int
+    times: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +127,11 @@ class Pipeline(Generic[Ticket]):
         self._reads: dict[int, tuple[Ticket, Callable[[], Parsed], bool]] = {}
         self._short: queue.SimpleQueue[tuple[Ticket, BaseException]] = queue.SimpleQueue()
         self._again_at = 0.0
+        # Failures of ours, with their kind; who has any; when who begins again; how many got on, by kind.
+        self._failures: queue.SimpleQueue[tuple[Ticket, Exception, Event | None, str]] = queue.SimpleQueue()
+        self._failing: dict[int, _Failing] = {}
+        self._resumed: list[tuple[float, int]] = []
+        self._got_on: Counter[str] = Counter()
         self._completed: queue.SimpleQueue[Completed[Ticket] | BaseException] = queue.SimpleQueue()
         self._begin = ThreadPoolExecutor(limits.threads, "prepare")
         self._decode = ThreadPoolExecutor(limits.decoding, "decode")
@@ -178,6 +202,7 @@ class Pipeline(Generic[Ticket]):
         """
         self._watch.look()
         self._begin_again()
+        self._heed_failures()
         finished: list[Completed[Ticket]] = []
         try:
             finished.append(_unless_failed(self._completed.get(timeout=timeout)))
@@ -186,6 +211,7 @@ class Pipeline(Generic[Ticket]):
         except queue.Empty:
             for completed in finished:
                 self._reads.pop(id(completed.ticket), None)
+                self._failing.pop(id(completed.ticket), None)
             return finished
 
     def _go_on(
@@ -216,8 +242,37 @@ class Pipeline(Generic[Ticket]):
             release()
             if is_shortage(error):
                 self._short.put((ticket, error))
+            elif isinstance(error, Exception):
+                self._failures.put((ticket, error, event, _kind(event)))
             else:
                 self._completed.put(error)
+
+    def _heed_failures(self) -> None:
+        """Let what failed by our fault begin again after a pause; at last it is the event's fault, or ours.
+
+        The event's own where it alone fails, and others of its kind got on meanwhile.
+        """
+        now = time.monotonic()
+        while not self._failures.empty():
+            ticket, error, event, kind = self._failures.get_nowait()
+            if id(ticket) not in self._reads:  # it was held before the model: the process is judged by it
+                self._completed.put(error)
+                continue
+            failing = self._failing.setdefault(id(ticket), _Failing(self._got_on[kind]))
+            if failing.times < len(_PAUSES):
+                pause = _PAUSES[failing.times]
+                logger.warning("an event failed by our own fault, tried again in %g s: %r", pause, error)
+                heapq.heappush(self._resumed, (now + pause, id(ticket)))
+                failing.times += 1
+            elif len(self._failing) == 1 and self._got_on[kind] >= failing.others + _OTHERS:
+                self._completed.put(Completed(ticket, Rejected(_failed(error, failing.times + 1), event)))
+            else:
+                self._completed.put(error)
+        while self._resumed and self._resumed[0][0] <= now:
+            _, number = heapq.heappop(self._resumed)
+            if number in self._reads:
+                ticket, read, is_new = self._reads[number]
+                self._begin.submit(self._go_on, ticket, partial(self._prepare, read), _nothing, is_new, None)
 
     def _begin_again(self) -> None:
         """Let events for which this machine had nothing left begin again, some at a time, after a pause."""
@@ -241,6 +296,9 @@ class Pipeline(Generic[Ticket]):
         return Rejected(rejection, event)
 
     def _pass_on(self, ticket: Ticket, step: Step, release: Callable[[], None], is_new: bool) -> None:
+        if isinstance(step, Prepared):
+            with self._lock:
+                self._got_on.update((_kind(None), _kind(step.event)))
         if isinstance(step, Prepared) and not self._holding.is_set():
             self._prepared.put((ticket, step))
         elif isinstance(step, ToFetch):
@@ -295,16 +353,30 @@ class Pipeline(Generic[Ticket]):
                 if not batch:
                     self._in_model = False
                     continue
-                with (
-                    self._watch.running("the model (model.timeout)", self._limits.judge_timeout),
-                    self._together([ticket for ticket, _ in batch]),
-                ):
-                    verdicts = self._judge([prepared for _, prepared in batch])
+                self._judge_all(batch)
                 self._in_model = False
-                for (ticket, _), verdict in zip(batch, verdicts, strict=True):
-                    self._completed.put(Completed(ticket, verdict))
         except BaseException as error:  # noqa: BLE001 - raised again by completed()
             self._completed.put(error)
+
+    def _judge_all(self, batch: list[tuple[Ticket, Prepared]]) -> None:
+        """Judge a batch; where that fails, each of its images alone."""
+        try:
+            with (
+                self._watch.running("the model (model.timeout)", self._limits.judge_timeout),
+                self._together([ticket for ticket, _ in batch]),
+            ):
+                verdicts = self._judge([prepared for _, prepared in batch])
+        except Exception as error:  # noqa: BLE001 - looked at by completed()
+            if len(batch) > 1:
+                for one in batch:
+                    self._judge_all([one])
+            else:
+                self._failures.put((batch[0][0], error, batch[0][1].event, _MODEL))
+            return
+        with self._lock:
+            self._got_on[_MODEL] += len(batch)
+        for (ticket, _), verdict in zip(batch, verdicts, strict=True):
+            self._completed.put(Completed(ticket, verdict))
 
     def _wanted(self, batch: list[tuple[Ticket, Prepared]]) -> list[tuple[Ticket, Prepared]]:
         wanted = []
@@ -338,6 +410,27 @@ class Pipeline(Generic[Ticket]):
 
 def _ids(event: Event | None) -> Mapping[str, object]:
     return {} if event is None else {"image_id": event.image_id, "event_id": event.event_id}
+
+
+def _kind(event: Event | None) -> str:
+    """What events have in common that fail together: where their image is from, once that is known."""
+    if not isinstance(event, ImageUploaded | ImageReviewed):
+        return "any"
+    image = event.image
+    if image.object is not None:
+        return image.object.bucket
+    if image.url is not None:
+        return urlsplit(image.url).netloc
+    return "folder" if image.path is not None else "inline"
+
+
+def _failed(error: Exception, times: int) -> Rejection:
+    return Rejection(
+        RejectionReason.WORKER_FAILED,
+        f"our own stages failed {times} times with this event alone, while others like it got on: "
+        f"{type(error).__name__}: {str(error)[:500]}. Keep its bytes for whoever mends that, then send it "
+        "again with `mekiki replay`",
+    )
 
 
 def _nothing() -> None:

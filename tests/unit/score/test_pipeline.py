@@ -18,6 +18,11 @@ from worker.score.prepare import Prepared, ToDecode, ToFetch
 TIME = "2026-01-02T03:04:05Z"
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr("worker.score.pipeline._PAUSES", (0.01, 0.01, 0.02, 0.05))
+
+
 def upload(number):
     return ImageUploaded(event_id=str(number), image_id="i", uploaded_at=TIME, image=ImageReference(path="x"))
 
@@ -104,6 +109,115 @@ def test_a_failure_of_ours_is_raised_and_never_becomes_a_rejection(broken):
         running.submit(0, lambda: upload(0))
         with pytest.raises(StageError, match="disk full"):
             outcomes_of(running, 1)
+
+
+def submit_some(running, first, count=10):
+    for number in range(first, first + count):
+        running.submit(number, lambda number=number: upload(number))
+
+
+def failing_prepare(fails):
+    def run(read):
+        event = read()
+        if fails(int(event.event_id)):
+            raise RuntimeError(f"a bug that {event.event_id} meets")
+        return prepare(lambda: event)
+
+    return run
+
+
+def failing_judge(fails):
+    def run(batch):
+        if any(fails(int(image.event.event_id)) for image in batch):
+            raise RuntimeError("a bug in the model")
+        return judge(batch)
+
+    return run
+
+
+def outcomes_with_traffic(running, wanted, seconds=5.0):
+    """Outcomes while others go on being submitted, until `wanted` has one."""
+    outcomes, number, deadline = {}, 1000, time.monotonic() + seconds
+    while wanted not in outcomes and time.monotonic() < deadline:
+        submit_some(running, number, 2)
+        number += 2
+        outcomes |= {done.ticket: done.outcome for done in running.completed(0.01)}
+    return outcomes
+
+
+@pytest.mark.parametrize("stage", ["prepare", "judge"])
+def test_what_one_event_alone_has_is_tried_again_and_then_its_own(stage):
+    tries = []
+
+    def fails(number):
+        tries.extend([number] * (number == 3))
+        return number == 3
+
+    broken = {"prepare": failing_prepare(fails)} if stage == "prepare" else {"judge": failing_judge(fails)}
+    with pipeline(**broken) as running:
+        submit_some(running, 0)
+        outcomes = outcomes_with_traffic(running, 3)
+    rejected = outcomes.pop(3)
+    assert isinstance(rejected, Rejected)
+    assert rejected.rejection.reason is RejectionReason.WORKER_FAILED
+    assert "a bug" in rejected.rejection.detail
+    assert len(tries) >= 5
+    assert len(outcomes) >= 9
+    assert all(isinstance(outcome, Verdict) for outcome in outcomes.values())
+
+
+@pytest.mark.parametrize("stage", ["prepare", "judge"])
+def test_what_passes_costs_no_event(stage):
+    left = [2]
+
+    def fails(number):
+        left[0] -= number == 3
+        return number == 3 and left[0] >= 0
+
+    broken = {"prepare": failing_prepare(fails)} if stage == "prepare" else {"judge": failing_judge(fails)}
+    with pipeline(**broken) as running:
+        submit_some(running, 0)
+        outcomes = outcomes_of(running, 10)
+    assert len(outcomes) == 10
+    assert all(isinstance(outcome, Verdict) for outcome in outcomes.values())
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        pytest.param(lambda number: number % 2 == 0, id="half of them"),
+        pytest.param(lambda number: number in (3, 4), id="two at once"),
+        pytest.param(lambda number: number < 500 or number > 1002, id="all but two"),
+    ],
+)
+def test_what_several_have_is_ours_and_stops_the_worker(fails):
+    with pipeline(prepare=failing_prepare(fails)) as running:
+        submit_some(running, 0)
+        with pytest.raises(StageError, match="a bug"):
+            outcomes_with_traffic(running, -1)
+
+
+def test_what_only_events_of_another_source_get_past_is_ours():
+    def run(read):
+        event = read()
+        if event.image.path is not None:
+            raise RuntimeError("the folder is not mounted")
+        return prepare(lambda: event)
+
+    def inline(number):
+        image = ImageReference(data="aGVsbG8=")
+        return ImageUploaded(event_id=str(number), image_id="i", uploaded_at=TIME, image=image)
+
+    def staged(read):
+        event = read()
+        return ToDecode(event, False, 0, lambda: run(lambda: event))
+
+    with pipeline(prepare=staged) as running:
+        running.submit(0, lambda: upload(0))
+        for number in range(1, 30):
+            running.submit(number, lambda number=number: inline(number))
+        with pytest.raises(StageError, match="not mounted"):
+            outcomes_of(running, 30)
 
 
 def test_leaving_does_not_wait_for_what_is_inside():
