@@ -2,6 +2,7 @@
 
 import json
 import random
+from copy import deepcopy
 from typing import Any
 
 from tests import events, images
@@ -55,10 +56,10 @@ def mutated_json(value: Any, chance: random.Random) -> Any:
     places = list(_places(value))
     container, key = chance.choice(places) if places else (None, None)
     if container is None:
-        return chance.choice(_ODD)
+        return deepcopy(chance.choice(_ODD))
     match chance.randrange(6):
         case 0 | 1:
-            container[key] = chance.choice(_ODD)
+            container[key] = deepcopy(chance.choice(_ODD))
         case 2:
             del container[key]
         case 3 if isinstance(container, list):
