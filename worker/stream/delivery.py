@@ -41,6 +41,7 @@ _TRY_AGAIN = {
 }
 
 
+_LEAST_SECONDS = 1.0
 _FLUSH_SECONDS = 0.5
 
 
@@ -82,7 +83,7 @@ class ExactlyOnce:
         self._limit = limit
         self._limits = limits or RecordLimits()
         logger.info("waiting for the brokers, %g s at most", timeout)
-        self._retrying("the transactional producer cannot start", lambda: producer.init_transactions(timeout))
+        self._retrying("the transactional producer cannot start", producer.init_transactions)
 
     def deliver(
         self, records: Sequence[OutputRecord], offsets: Sequence[TopicPartition], consumer: Consumer
@@ -94,15 +95,12 @@ class ExactlyOnce:
             produce_all(self._producer, records, failures)
             self._retrying(
                 "offsets cannot join the transaction",
-                lambda: self._producer.send_offsets_to_transaction(
-                    list(offsets), consumer.consumer_group_metadata(), self._timeout
+                lambda seconds: self._producer.send_offsets_to_transaction(
+                    list(offsets), consumer.consumer_group_metadata(), seconds
                 ),
             )
             self._raise_if_refused(failures)
-            self._retrying(
-                "the transaction cannot be committed",
-                lambda: self._producer.commit_transaction(self._timeout),
-            )
+            self._retrying("the transaction cannot be committed", self._producer.commit_transaction)
         except KafkaException as error:
             self._abort(error)
             _refuse_permanent(failures, self._limits)
@@ -138,19 +136,18 @@ class ExactlyOnce:
             ) from cause
         logger.warning("transaction aborted: %s", cause.args[0])
         try:
-            self._retrying(
-                "the transaction cannot be aborted", lambda: self._producer.abort_transaction(self._timeout)
-            )
+            self._retrying("the transaction cannot be aborted", self._producer.abort_transaction)
         except KafkaException as error:
             raise BrokerError(f"the transaction cannot be aborted: {error.args[0]}") from error
 
-    def _retrying(self, what: str, call: Callable[[], None]) -> None:
-        """Repeat `call` while librdkafka says it may be, for `timeout` seconds."""
+    def _retrying(self, what: str, call: Callable[[float], None]) -> None:
+        """Repeat `call`, with the seconds that are left, while librdkafka says it may be, for `timeout`."""
         deadline = time.monotonic() + self._timeout
         while True:
+            left = max(_LEAST_SECONDS, deadline - time.monotonic())
             try:
-                with self._limit(f"to learn whether {what}", self._timeout + GRACE):
-                    return call()
+                with self._limit(f"to learn whether {what}", left + GRACE):
+                    return call(left)
             except KafkaException as error:
                 if not error.args[0].retriable():
                     raise
