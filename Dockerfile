@@ -24,7 +24,7 @@ RUN python3 -m venv --without-pip /opt/mekiki \
  && sed -i 's/^onnxruntime==\(.*\)/&\nonnxruntime-gpu==\1/' constraints.txt \
  && mkdir worker schemas export console \
  && touch worker/__init__.py schemas/__init__.py export/__init__.py console/__init__.py \
- && python3 -m pip --python /opt/mekiki install --no-cache-dir -c constraints.txt '.[codes,formats,console,console-postgres,otel]' $runtime
+ && python3 -m pip --python /opt/mekiki install --no-cache-dir -c constraints.txt '.[codes,formats,console,console-postgres,otel,registry]' $runtime
 COPY worker worker
 COPY schemas schemas
 COPY export export

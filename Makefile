@@ -12,7 +12,7 @@ TEST_FLAGS ?=
 # loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-tags bench-policy test-console bench-console bench-index test-chaos-index test-minio
+.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-tags bench-policy test-console bench-console bench-index test-chaos-index test-minio test-registry
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,10 @@ test-minio: $(VENV)/.dev ## a private bucket of a real MinIO, which is built onc
 	$(VENV)/bin/uv pip install -q -p $(VENV) -c constraints.txt minio==7.2.20
 	MEKIKI_MINIO=$$(sh tests/minio/install.sh $(HELM_TOOLS)) \
 	    $(VENV)/bin/python -m pytest tests/minio --timeout 900 -s $(TEST_FLAGS)
+
+test-registry: $(VENV)/.dev ## Avro and JSON Schema by a real Apicurio Registry (Maven, Java 21 or newer)
+	MEKIKI_REGISTRY=$$(sh tests/registry/install.sh $(HELM_TOOLS)) \
+	    $(VENV)/bin/python -m pytest tests/registry -s $(TEST_FLAGS)
 
 bench-console: $(VENV)/.dev ## the console's pages over 1,000,000 verdicts
 	$(VENV)/bin/python -m benchmarks.console

@@ -1,4 +1,4 @@
-"""Write the JSON Schemas and the AsyncAPI document from the pydantic models.
+"""Write the JSON Schemas, the Avro schemas and the AsyncAPI document from the pydantic models.
 
 `python -m schemas.generate` writes them beside this file; a test holds them to the models.
 """
@@ -11,10 +11,12 @@ import yaml
 from pydantic import BaseModel
 
 from schemas import events
+from schemas.avro_schema import avro_schema
 from schemas.bundle import BundleManifest
 from schemas.policy import Policy
 
 JSON_FOLDER = Path(__file__).parent / "json"
+AVRO_FOLDER = Path(__file__).parent / "avro"
 ASYNCAPI_FILE = Path(__file__).parent / "asyncapi.yaml"
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -221,6 +223,12 @@ def rendered() -> dict[Path, str]:
         + "\n"
         for name, model in MODELS.items()
     }
+    files |= {
+        AVRO_FOLDER / f"{name}.avsc": json.dumps(avro_schema(MODELS[name]), indent=2, ensure_ascii=False)
+        + "\n"
+        for name in (*_INPUTS, *_OUTPUTS)
+        if name != events.REVIEWS  # read and written by workers alone
+    }
     files[ASYNCAPI_FILE] = yaml.safe_dump(asyncapi(), sort_keys=False, allow_unicode=True, width=100)
     return files
 
@@ -228,6 +236,7 @@ def rendered() -> dict[Path, str]:
 def main() -> None:
     """Write every file."""
     JSON_FOLDER.mkdir(exist_ok=True)
+    AVRO_FOLDER.mkdir(exist_ok=True)
     for path, text in rendered().items():
         path.write_text(text, encoding="utf-8")
 

@@ -24,9 +24,11 @@ from worker.score.codes import CodeReader
 from worker.settings import Settings, index_group
 from worker.stream.dead_letter import DEAD_LETTER_HEADER_BYTES
 from worker.stream.kafka import client_properties, create_admin, masked
+from worker.stream.registry import create_registry, written_by_index, written_by_score
 from worker.stream.topics import topics_of
 
 _BROKER_SECONDS = 10.0
+_REGISTRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield _finding("fetch.folder", lambda: _folder(settings))
     yield _finding("index.directory", lambda: _index_directory(settings))
     yield _finding("http", lambda: _port(settings))
+    yield from _schemas(settings)
     try:
         admin = create_admin(settings.kafka)
         metadata = admin.list_topics(timeout=_BROKER_SECONDS)
@@ -62,6 +65,22 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield Finding("broker", True, f"{len(metadata.brokers)} at {settings.kafka.bootstrap_servers}")
     yield from _topics(settings, admin, metadata)
     yield from _rights(settings, admin, metadata)
+
+
+def _schemas(settings: Settings) -> Iterator[Finding]:
+    subject = "schema registry"
+    try:
+        registry = create_registry(settings.kafka.schema_registry, _REGISTRY_SECONDS)
+    except MekikiError as error:
+        yield Finding(subject, False, str(error))
+        return
+    if registry is None:
+        return
+    if settings.kafka.schema_registry.output == "json":
+        yield _finding(subject, registry.answers)
+        return
+    for topic, model in (written_by_score(settings.topics) | written_by_index(settings.topics)).items():
+        yield _finding(subject, lambda topic=topic, model=model: registry.fits(topic, model))  # type: ignore[misc]
 
 
 def _finding(subject: str, look: Callable[[], str]) -> Finding:

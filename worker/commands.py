@@ -116,7 +116,9 @@ def replay(
         INDEX: (topics.index_dead_letter, topics.embedded, read_embedded),
     }[source]
     group = f"{settings.kafka.group}-replay" + (f"-{reason}" if reason else "")
-    consumer = create_consumer(settings.kafka, {"group.id": group, "enable.partition.eof": True})
+    consumer = create_consumer(
+        settings.kafka, {"group.id": group, "enable.partition.eof": True}, as_they_are=True
+    )
     reader = create_consumer(settings.kafka, {"group.id": f"{group}-history", "enable.partition.eof": True})
     timeout = settings.kafka.request_timeout
     delivery = create_delivery(

@@ -29,6 +29,7 @@ from worker.score.role import ASSIGNED, MOVING
 from worker.settings import FetchSettings, HttpSettings, KafkaSettings, Settings, index_group
 from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.lag import ASKING, LOOKING, LagProbe
+from worker.stream.registry import create_registry, written_by_index, written_by_score
 from worker.stream.spans import create_spans
 from worker.watchdog import GRACE, Watchdog
 
@@ -97,8 +98,8 @@ def create_lag_probe(kafka: KafkaSettings, topic: str, group: str, metrics: Metr
     asking = kafka.model_copy(update={"consumer": {**kafka.consumer, **ASKING}})
     return LagProbe(
         create_admin(kafka),
-        create_consumer(kafka, {**LOOKING, "group.id": group}),
-        create_consumer(asking, {"group.id": group}),
+        create_consumer(kafka, {**LOOKING, "group.id": group}, as_they_are=True),
+        create_consumer(asking, {"group.id": group}, as_they_are=True),
         topic,
         group,
         metrics,
@@ -126,11 +127,18 @@ def compose(
     with ExitStack() as stack:
         spans = create_spans(settings.otel, "+".join(names))
         stack.callback(spans.close)
+        registry = create_registry(settings.kafka.schema_registry, settings.kafka.request_timeout)
+        if registry is not None:
+            stack.callback(registry.close)
+            if SCORE in names:
+                registry.prepare(written_by_score(settings.topics))
+            if INDEX in names:
+                registry.prepare(written_by_index(settings.topics))
         if SCORE in names:
             fetcher = stack.enter_context(build_fetcher(settings.fetch))
             health = healths[SCORE] = Health(settings.http.liveness_timeout, (ASSIGNED, MOVING))
             roles[SCORE] = build_score_role(
-                SCORE, settings, bundle, metrics, health, fetcher, stack, watchdog.limit, spans
+                SCORE, settings, bundle, metrics, health, fetcher, stack, watchdog.limit, spans, registry
             )
         if INDEX in names:
             if head is None:
@@ -154,6 +162,7 @@ def compose(
                 watchdog.limit,
                 {name: vector.to_array() for name, vector in head.attributes.items()},
                 spans,
+                registry,
             )
             routers.append(router)
         for name, health in healths.items():

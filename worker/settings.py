@@ -56,6 +56,30 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class SchemaRegistrySettings(_Section):
+    """A registry of schemas (Confluent's, Apicurio, Karapace, Redpanda); needs mekiki[registry]."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] | None = Field(
+        None,
+        description="of Confluent's API, such as http://apicurio:8080/apis/ccompat/v7. Events in its wire "
+        "format, Avro or JSON Schema, are then read; unset: there is none",
+    )
+    output: Literal["json", "json_schema", "avro"] = Field(
+        "json",
+        description="how verdicts, enrichments, vectors and index updates are written: as plain JSON, or in "
+        "the wire format by the schema of the subject <topic>-value",
+    )
+    register_schemas: bool = Field(
+        True, description="at start; false: they must be registered (schemas/avro, schemas/json)"
+    )
+    properties: dict[str, Property] = Field(
+        default_factory=dict, description="of Confluent's client, such as ssl.ca.location"
+    )
+    properties_file: Path | None = Field(
+        None, description="lines of name=value, such as basic.auth.user.info=name:password"
+    )
+
+
 class KafkaSettings(_Section):
     """The broker, and librdkafka's own properties, passed straight through."""
 
@@ -83,6 +107,10 @@ class KafkaSettings(_Section):
     )
     producer: dict[str, Property] = Field(
         default_factory=dict, description="librdkafka properties for producers alone"
+    )
+    schema_registry: SchemaRegistrySettings = Field(
+        SchemaRegistrySettings(),
+        description="a registry of schemas: url, output, register_schemas, properties",
     )
 
 

@@ -211,20 +211,17 @@ def test_kafka_is_reached_on_its_ports_alone() -> None:
     assert ports[1] == [{"port": 9094, "protocol": "TCP"}]
 
 
+@pytest.mark.parametrize("setting", ["otel.endpoint", "kafka.schema_registry.url"])
 @pytest.mark.parametrize(
-    ("endpoint", "port"),
-    [
-        ("http://collector.svc:4318/v1/traces", 4318),
-        ("https://traces.example/v1", 443),
-        ("http://[::1]/", 80),
-    ],
+    ("url", "port"),
+    [("http://there.svc:4318/v1/traces", 4318), ("https://there.example/v1", 443), ("http://[::1]/", 80)],
 )
-def test_the_collector_of_spans_is_reached_where_there_is_one(endpoint: str, port: int) -> None:
+def test_the_collector_and_the_registry_are_reached_where_they_are(setting: str, url: str, port: int) -> None:
     def rules(*arguments: str) -> list[dict[str, object]]:
         policy = of_kind(rendered(*arguments), "NetworkPolicy")["shop-mekiki"]["spec"]
         return list(policy["egress"])
 
-    without, reached = rules(), rules("--set-string", f"settings.otel.endpoint={endpoint}")
+    without, reached = rules(), rules("--set-string", f"settings.{setting}={url}")
     (rule,) = [one for one in reached if one not in without]
     assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
 

@@ -1,7 +1,7 @@
 """What the index role publishes of a record: that it is searchable or deleted, or why it is rejected."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from worker.metrics import Metrics
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import dead_letter_record
 from worker.stream.kafka import InputRecord, OutputRecord
+from worker.stream.registry import Write, as_json
 from worker.stream.trace_context import dead_letter_trace, trace_headers, with_missing
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ class Updates:
     """Applies records to `index` and says what came of each.
 
     Near-duplicates are at most `near_duplicate_count` other images within `near_duplicate_distance`
-    (cosine distance) of a new one, among all that came before it.
+    (cosine distance) of a new one, among all that came before it. `plain` gives the JSON of a value, `write`
+    a topic's form of an acknowledgement.
     """
 
     def __init__(
@@ -37,8 +39,12 @@ class Updates:
         near_duplicate_distance: float,
         near_duplicate_count: int,
         metrics: Metrics,
+        plain: Callable[[bytes], bytes] = bytes,
+        write: Write = as_json,
     ) -> None:
         self._index = index
+        self._plain = plain
+        self._write = write
         self._topics = topics
         self._distance = near_duplicate_distance
         self._count = near_duplicate_count
@@ -100,6 +106,8 @@ class Updates:
             logger.warning("vectors of space %r are passed over: this index holds %r", change.space, mine)
 
     def _parse(self, record: InputRecord) -> Upsert | Delete | OfAnotherSpace:
+        if record.value is not None:
+            record = replace(record, value=self._plain(record.value))
         return parse_change(record, self._index.identity.space, self._index.identity.dim)
 
     def _change(self, changes: Sequence[Upsert | Delete]) -> list[list[Neighbour]]:
@@ -137,5 +145,5 @@ class Updates:
             ),
             indexed_at=datetime.now(UTC),
         )
-        value = event.model_dump_json().encode()
+        value = self._write(self._topics.index_updated, event)
         return OutputRecord(self._topics.index_updated, record.key, value, trace_headers(record))

@@ -19,6 +19,7 @@ from worker.stream.guard import Guard
 from worker.stream.kafka import create_admin, create_consumer
 from worker.stream.limit import RejectionLimit
 from worker.stream.movement import Movement
+from worker.stream.registry import SchemaRegistry, as_json
 from worker.stream.spans import Spans
 from worker.stream.topic_identity import TopicIdentity
 from worker.stream.topics import require_compacted
@@ -39,6 +40,7 @@ def build_index_role(
     limit: Limit,
     attributes: Mapping[str, NDArray[np.float32]] | None = None,
     spans: Spans | None = None,
+    registry: SchemaRegistry | None = None,
 ) -> tuple[IndexRole, APIRouter]:
     """The index role, owner of `index.directory` from now on, and the router of its search API.
 
@@ -61,7 +63,9 @@ def build_index_role(
         delivery = create_delivery(settings.kafka, settings.score.delivery, group, limit)
         admin = create_admin(settings.kafka)
         require_compacted(admin, identity.topic, min(settings.kafka.request_timeout, _COMPACTED_SECONDS))
-        consumer = create_consumer(settings.kafka, {**CONSUMER_PROPERTIES, "group.id": group})
+        consumer = create_consumer(
+            settings.kafka, {**CONSUMER_PROPERTIES, "group.id": group}, as_they_are=True
+        )
     except BaseException:
         backend.close()
         raise
@@ -75,7 +79,15 @@ def build_index_role(
         consumer=consumer,
         delivery=delivery,
         backend=backend,
-        updates=Updates(backend, settings.topics, distance, index.near_duplicate_count, metrics),
+        updates=Updates(
+            backend,
+            settings.topics,
+            distance,
+            index.near_duplicate_count,
+            metrics,
+            bytes if registry is None else registry.plain,
+            as_json if registry is None else registry.write,
+        ),
         guard=Guard(
             role=name,
             limit=RejectionLimit(settings.score.rejection_limit),

@@ -35,6 +35,7 @@ from worker.stream.kafka import InputRecord, create_admin, create_consumer, to_t
 from worker.stream.limit import RejectionLimit
 from worker.stream.movement import Movement
 from worker.stream.record_limits import RecordLimits
+from worker.stream.registry import JSON, SchemaRegistry, as_json
 from worker.stream.spans import Spans
 from worker.stream.topic_identity import TopicIdentity
 from worker.stream.unreadable import Unreadable
@@ -147,6 +148,7 @@ def build_score_role(
     stack: ExitStack,
     limit: Limit,
     spans: Spans,
+    registry: SchemaRegistry | None = None,
 ) -> ScoreRole:
     """The score role; `stack` closes its pipeline, the role's `run` its clients.
 
@@ -177,11 +179,15 @@ def build_score_role(
     return ScoreRole(
         name=name,
         consumer=create_consumer(
-            settings.kafka, {"group.id": settings.kafka.group, "enable.partition.eof": True}
+            settings.kafka, {"group.id": settings.kafka.group, "enable.partition.eof": True}, as_they_are=True
         ),
         topic=settings.topics.uploaded,
         pipeline=stack.enter_context(pipeline),
-        parse=Parser(settings.fetch.asked_at, int(settings.score.max_event_bytes)),
+        parse=Parser(
+            settings.fetch.asked_at,
+            int(settings.score.max_event_bytes),
+            None if registry is None else registry.plain,
+        ),
         publish=Publisher(
             settings.topics,
             bundle.id,
@@ -189,6 +195,8 @@ def build_score_role(
             policy,
             limits,
             [score.name for score in bundle.manifest.scores if score.kind == "preference"],
+            as_json if registry is None else registry.write,
+            JSON if registry is None else registry.content_type,
         ),
         delivery=create_delivery(
             settings.kafka,
@@ -208,7 +216,9 @@ def build_score_role(
         ),
         reviews=Reviews(
             ReviewLog(
-                create_consumer(settings.kafka, to_the_end(f"{settings.kafka.group}-reviews")),
+                create_consumer(
+                    settings.kafka, to_the_end(f"{settings.kafka.group}-reviews"), as_they_are=True
+                ),
                 settings.topics.reviews,
                 settings.kafka.request_timeout + settings.kafka.transaction_timeout,
                 health.beat,
@@ -217,12 +227,16 @@ def build_score_role(
         movement=Movement(health, MOVING, settings.kafka.request_timeout),
         retries=Retries(
             ReviewLog(
-                create_consumer(settings.kafka, to_the_end(f"{settings.kafka.group}-retries")),
+                create_consumer(
+                    settings.kafka, to_the_end(f"{settings.kafka.group}-retries"), as_they_are=True
+                ),
                 settings.topics.retry,
                 settings.kafka.request_timeout + settings.kafka.transaction_timeout,
                 health.beat,
             ),
-            create_consumer(settings.kafka, {"group.id": f"{settings.kafka.group}-retries"}),
+            create_consumer(
+                settings.kafka, {"group.id": f"{settings.kafka.group}-retries"}, as_they_are=True
+            ),
             settings.topics.retry,
             retry_for=settings.fetch.retry_for,
             timeout=settings.kafka.request_timeout,

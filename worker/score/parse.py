@@ -7,7 +7,7 @@ are (`notifications.py`, `cloud_storage.py`, `pubsub.py`), and those inside mess
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from worker.score.cloud_events import (
     from_structured,
     is_cloud_event,
     is_structured,
+    media_type,
     with_data,
 )
 from worker.score.cloud_storage import is_storage_event, storage_event
@@ -32,17 +33,20 @@ from worker.score.validate import Json, invalid, json_value, unknown_type, valid
 from worker.score.wrappers import MAX_EVENTS, converted, unwrapped
 from worker.stream.dead_letter import event_timestamp_ms
 from worker.stream.kafka import UNREADABLE_HEADERS, InputRecord
+from worker.stream.registry import is_wire_format
 
 
 @dataclass(frozen=True)
 class Parser:
     """`object_url` is the URL of an object with {bucket} and {key}, or None where there is none.
 
+    `plain` gives the JSON of a value in the wire format of a schema registry, where there is one.
     A value of more than `max_bytes` is not read: as JSON it would take many times its size in memory.
     """
 
     object_url: str | None
     max_bytes: int = 32_000_000
+    plain: Callable[[bytes], bytes] | None = None
 
     def __call__(self, record: InputRecord) -> Parsed:
         """What `record` says; where it holds several events, one record's value for each.
@@ -82,6 +86,7 @@ class Parser:
         headers = {name.lower(): (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         if UNREADABLE_HEADERS in headers:
             raise invalid(f"the name of a header is not UTF-8: {headers[UNREADABLE_HEADERS]}")
+        record = self._read_by_schema(record, headers.get("content-type", ""))
         structured = is_structured(headers.get("content-type", ""))
         if "ce_specversion" in headers and not (structured and record.value and _is_whole(record.value)):
             return self._cloud_event(from_binary(headers, record.value), record)
@@ -89,6 +94,17 @@ class Parser:
             data = base64.b64encode(record.value or b"").decode("ascii")
             return storage_message({"message": {"attributes": headers, "data": data}}, self.object_url)
         return self._json(converted(json_value(record.value)), record)
+
+    def _read_by_schema(self, record: InputRecord, content_type: str) -> InputRecord:
+        """Images may begin with zeros as well (HEIC, AVIF), and are none of a schema."""
+        if not is_wire_format(record.value) or media_type(content_type).startswith("image/"):
+            return record
+        if self.plain is None:
+            raise Rejection(
+                RejectionReason.ENVELOPE_NOT_JSON,
+                "the value begins as in the wire format of a schema registry: set kafka.schema_registry.url",
+            )
+        return replace(record, value=self.plain(record.value or b""))
 
     def _json(self, body: Any, record: InputRecord) -> Parsed:
         if isinstance(body, list) and body and all(is_cloud_event(event) for event in body):

@@ -26,6 +26,7 @@ from worker.stream.cause import cause_headers
 from worker.stream.dead_letter import REASON, dead_letter_record, without_value
 from worker.stream.kafka import Headers, InputRecord, OutputRecord
 from worker.stream.record_limits import RecordLimits
+from worker.stream.registry import JSON, Write, as_json
 from worker.stream.retry import parked_record
 from worker.stream.trace_context import dead_letter_trace, trace_headers, with_missing
 
@@ -37,7 +38,7 @@ class Publisher:
 
     `space` is that of the bundle's embedding; without one no image is searchable. `limits` is what
     topics take. `preferences` names the bundle's preference heads; `preference` is the one of that name,
-    or the first.
+    or the first. `write` gives a topic's form of an event.
     """
 
     def __init__(
@@ -48,8 +49,12 @@ class Publisher:
         policy: Policy,
         limits: RecordLimits | None = None,
         preferences: Sequence[str] = (PREFERENCE,),
+        write: Write = as_json,
+        content_type: str = JSON,
     ) -> None:
         self._topics = topics
+        self._write = write
+        self._content_type = content_type
         self._limits = limits or RecordLimits()
         self._preferences = preferences
         self._preferred = PREFERENCE if PREFERENCE in preferences else next(iter(preferences), "")
@@ -138,7 +143,10 @@ class Publisher:
             preference=verdict.scores.get(self._preferred),
             preferences=self._several(verdict.scores),
         )
-        records = [_json(self._topics.moderated, moderated), _json(self._topics.enriched, enriched)]
+        records = [
+            self._result(self._topics.moderated, moderated),
+            self._result(self._topics.enriched, enriched),
+        ]
         if verdict.decision != "accept" or verdict.embedding is None or self._space is None:
             # An earlier image of this id must not stay searchable.
             return [*records, self._tombstone(record, event.event_id, event.image_id, event.uploaded_at)]
@@ -149,7 +157,15 @@ class Publisher:
             vector=Vector.from_array(verdict.embedding),
             copy_vector=None if verdict.copy_vector is None else Vector.from_array(verdict.copy_vector),
         )
-        return [*records, _json(self._topics.embedded, embedded)]
+        return [*records, self._result(self._topics.embedded, embedded)]
+
+    def _result(self, topic: str, event: ImageModerated | ImageEnriched | ImageEmbedded) -> OutputRecord:
+        return OutputRecord(
+            topic=topic,
+            key=event.image_id.encode(),
+            value=self._write(topic, event),
+            headers=_headers(str(event.event_id), event.type, self._content_type),
+        )
 
     def _several(self, scores: dict[str, float]) -> dict[str, float]:
         """Every preference by name, where the bundle has more than the one called `preference`."""
@@ -162,26 +178,17 @@ class Publisher:
             topic=self._topics.embedded,
             key=image_id.encode(),
             value=None,
-            headers=_headers(str(derived_event_id(EMBEDDED, cause)), EMBEDDED)
+            headers=_headers(str(derived_event_id(EMBEDDED, cause)), EMBEDDED, JSON)
             + cause_headers(record, cause, time),
         )
 
 
-def _json(topic: str, event: ImageModerated | ImageEnriched | ImageEmbedded) -> OutputRecord:
-    return OutputRecord(
-        topic=topic,
-        key=event.image_id.encode(),
-        value=event.model_dump_json().encode(),
-        headers=_headers(str(event.event_id), event.type),
-    )
-
-
-def _headers(event_id: str, event_type: str) -> Headers:
+def _headers(event_id: str, event_type: str, content_type: str) -> Headers:
     """CloudEvents 1.0, binary mode of the Kafka binding."""
     return (
         ("ce_specversion", b"1.0"),
         ("ce_id", event_id.encode()),
         ("ce_source", b"mekiki/score"),
         ("ce_type", event_type.encode()),
-        ("content-type", b"application/json"),
+        ("content-type", content_type.encode()),
     )

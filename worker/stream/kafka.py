@@ -5,6 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -14,8 +15,9 @@ from typing import Any, cast
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
 
-from worker.errors import BrokerError, ConfigurationError
+from worker.errors import BrokerError, ConfigurationError, Rejection
 from worker.settings import KafkaSettings
+from worker.stream.registry import create_registry, is_wire_format
 
 logger = logging.getLogger(__name__)
 
@@ -195,8 +197,39 @@ def _callbacks() -> dict[str, Any]:
     return {"error_cb": ClientErrors(), "logger": logging.getLogger("librdkafka")}
 
 
-def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int | bool]) -> Consumer:
+class PlainConsumer(Consumer):
+    """A consumer that gives values in the wire format of a schema registry as JSON.
+
+    What cannot be read so stays as it is: whoever reads it says what is wrong.
+    """
+
+    def __init__(self, properties: dict[str, Any], plain: Callable[[bytes], bytes]) -> None:
+        super().__init__(properties)
+        self._plain = plain
+
+    def poll(self, *arguments: Any, **more: Any) -> Message | None:
+        """See Consumer."""
+        message = super().poll(*arguments, **more)
+        return None if message is None else self._read(message)
+
+    def consume(self, *arguments: Any, **more: Any) -> list[Message]:
+        """See Consumer."""
+        return [self._read(message) for message in super().consume(*arguments, **more)]
+
+    def _read(self, message: Message) -> Message:
+        value = None if message.error() else message.value()
+        if is_wire_format(value):
+            with suppress(Rejection):
+                message.set_value(self._plain(cast(bytes, value)))
+        return message
+
+
+def create_consumer(
+    settings: KafkaSettings, properties: Mapping[str, str | int | bool], *, as_they_are: bool = False
+) -> Consumer:
     """A consumer that reads committed records only and commits nothing by itself.
+
+    Where there is a schema registry, values of its wire format come as JSON, unless `as_they_are`.
 
     Raises:
         ConfigurationError: librdkafka refuses a property, or it is one that mekiki sets itself.
@@ -218,7 +251,10 @@ def create_consumer(settings: KafkaSettings, properties: Mapping[str, str | int 
     _refuse_ours("kafka.consumer", settings.consumer, ours)
     if merged.get("group.protocol") == "consumer":  # KIP-848: the broker assigns
         del merged["partition.assignment.strategy"]
+    registry = None if as_they_are else create_registry(settings.schema_registry, settings.request_timeout)
     try:
+        if registry is not None:
+            return PlainConsumer({**merged, **_callbacks()}, registry.plain)
         return Consumer({**merged, **_callbacks()})
     except Exception as error:
         raise ConfigurationError(f"the Kafka consumer's properties are refused: {error}") from error

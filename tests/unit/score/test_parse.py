@@ -245,3 +245,22 @@ def test_a_value_over_the_limit_is_refused_unread():
     with pytest.raises(Rejection) as raised:
         parse(record(b"[" * 100))
     assert raised.value.reason is RejectionReason.ENVELOPE_NOT_JSON
+
+
+def test_a_value_of_a_schema_registry_is_read_by_it():
+    body = json.dumps(OWN).encode()
+    parser = Parser(None, plain=lambda value: value[5:])
+    for headers in ((), [*BINARY, ("content-type", b"application/avro")]):
+        assert parser(record(b"\0\0\0\0\7" + body, headers=headers)).image_id == "i1"
+
+
+def test_without_a_registry_it_says_what_to_set():
+    with pytest.raises(Rejection, match="schema_registry") as raised:
+        parse(b"\0\0\0\0\7{}")
+    assert raised.value.reason == RejectionReason.ENVELOPE_NOT_JSON
+
+
+def test_an_image_that_begins_with_zeros_is_no_value_of_a_registry():
+    headers = [*BINARY, ("ce_subject", b"i9"), ("content-type", b"image/avif")]
+    event = Parser(None, plain=lambda _: b"{}")(record(b"\0\0\0\x1cftypavif", headers=headers))
+    assert base64.b64decode(event.image.data) == b"\0\0\0\x1cftypavif"
