@@ -1,10 +1,11 @@
-"""`mekiki bundle assemble`, `show`, `diff` and `calibrate`."""
+"""`mekiki bundle assemble`, `pull`, `show`, `diff` and `calibrate`."""
 
 import argparse
 from pathlib import Path
 
 from export.bundle.assemble import assemble
 from export.bundle.calibrate import calibrate, write
+from export.bundle.pull import pull
 from export.bundle.show import diff, show
 from export.bundle.take import take
 from export.errors import DatasetError
@@ -23,6 +24,18 @@ def assemble_bundle(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     assemble(found, arguments.name, arguments.version, out, check=not arguments.no_check)
     print(show(out))  # noqa: T201 - the command's result
+    return 0
+
+
+def pull_bundle(arguments: argparse.Namespace) -> int:
+    """Bring a bundle from a store; 0 when it is there.
+
+    Raises:
+        ConfigurationError: the URL is of no store that is known.
+        BundleError: the store does not give it, or it is damaged.
+
+    """
+    print(pull(arguments.url, Path(arguments.folder), arguments.sha256, arguments.ca_file))  # noqa: T201
     return 0
 
 

@@ -68,6 +68,9 @@ class Kafka(_Values):
 class Bundle(_Values):
     """Where the models come from."""
 
+    url: str = ""
+    sha256: str = ""
+    extraEnv: Objects = []
     image: str = ""
     existingClaim: str = ""
     subPath: str = ""

@@ -129,6 +129,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "must be longer than score.drain_timeout (20)",
     ),
     ("two bundles", {"bundle": {"image": "a", "existingClaim": "b"}}, "the models come from one place"),
+    ("three bundles", {"bundle": {"image": "a", "url": "s3://b/c"}}, "the models come from one place"),
     ("certificate without a Secret", {"kafka": {"tls": {"clientCertificate": True}}}, "kafka.tls.secret"),
     ("no pool", {"score": {"pools": {"cpu": None}}}, "score.pools is empty"),
 ]  # fmt: skip
@@ -224,6 +225,31 @@ def test_the_collector_and_the_registry_are_reached_where_they_are(setting: str,
     without, reached = rules(), rules("--set-string", f"settings.{setting}={url}")
     (rule,) = [one for one in reached if one not in without]
     assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
+
+
+def test_a_bundle_of_a_store_is_pulled_before_each_worker_starts() -> None:
+    variable = {"name": "AWS_REGION", "value": "eu-west-1"}
+    given = {"bundle.url": "s3://models/shop", "bundle.sha256": "ab12"}
+    flags = [flag for name, value in given.items() for flag in ("--set", f"{name}={value}")]
+    objects = rendered(*flags, "--set-json", f"bundle.extraEnv=[{json.dumps(variable)}]")
+    workers = [
+        of_kind(objects, "Deployment")["shop-mekiki-score-cpu"],
+        of_kind(objects, "StatefulSet")["shop-mekiki-index"],
+    ]
+    for worker in workers:
+        pod = worker["spec"]["template"]["spec"]
+        (pull,), (main,) = pod["initContainers"], pod["containers"]
+        assert pull["args"] == ["bundle", "pull", "s3://models/shop", "/bundle", "--sha256", "ab12"]
+        assert pull["image"] == main["image"]
+        assert pull["securityContext"] == main["securityContext"]
+        assert variable in pull["env"]
+        assert variable not in main["env"]
+        assert {"name": "bundle", "mountPath": "/bundle", "readOnly": True} in main["volumeMounts"]
+        assert {"name": "bundle", "emptyDir": {}} in pod["volumes"]
+    config = of_kind(objects, "ConfigMap")["shop-mekiki-score-cpu"]["data"]["mekiki.toml"]
+    assert 'bundle = "/bundle"' in config
+    plain = of_kind(rendered(), "Deployment")["shop-mekiki-score-cpu"]["spec"]["template"]["spec"]
+    assert "initContainers" not in plain
 
 
 def test_notes_name_the_next_steps() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from export.bundle.pull import pull
 from tests import images
 from tests.integration.conftest import kafka as kafka  # noqa: PLC0414 - a fixture
 from tests.integration.conftest import workplaces
@@ -22,6 +23,9 @@ from tests.minio.server import MinioServer
 from tests.network_guard import HOST
 from tests.results import Results, place_of_dead_letter, place_of_result, places
 from tests.workplace import Workplace
+from worker.errors import BundleError
+from worker.model.bundle import read_manifest
+from worker.settings import STARTER_BUNDLE
 from worker.stream import cause, dead_letter
 
 NAME, BUCKET = "minio.test", "listings"
@@ -120,3 +124,28 @@ def test_each_notification_has_one_outcome_though_the_credentials_are_rotated(
     last = {record.key: record.value for record in [*results.embedded, *results.removed]}
     alive = {f"{BUCKET}/{key(number)}".encode() for number in set(range(UPLOADS)) - set(gone)}
     assert {name for name, value in last.items() if value is not None} == alive
+
+
+def test_a_bundle_is_pulled_from_a_bucket_by_credentials_of_the_environment(
+    minio: MinioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in STARTER_BUNDLE.iterdir():
+        minio.client.fput_object(
+            bucket_name=BUCKET, object_name=f"bundles/starter/{file.name}", file_path=str(file)
+        )
+    minio.add_reader("puller", "secret-of-puller", BUCKET)
+    environment = {
+        "AWS_ENDPOINT_URL": f"https://{HOST}:{minio.port}",
+        "AWS_ACCESS_KEY_ID": "puller",
+        "AWS_SECRET_ACCESS_KEY": "secret-of-puller",
+        "AWS_REGION": "us-east-1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    url, folder = f"s3://{BUCKET}/bundles/starter", tmp_path / "pulled"
+    manifest, identifier = read_manifest(STARTER_BUNDLE)
+    assert pull(url, folder, ca_file=minio.ca_file) == identifier
+    assert {path.name for path in folder.iterdir()} == {*(f.name for f in manifest.files), "manifest.json"}
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(BundleError, match="cannot be had"):
+        pull(url, tmp_path / "other", ca_file=minio.ca_file)

@@ -3,6 +3,9 @@
 {{- if and .Values.bundle.image .Values.bundle.existingClaim -}}
 {{- fail "bundle.image and bundle.existingClaim are both set: the models come from one place, clear the other" -}}
 {{- end -}}
+{{- if and .Values.bundle.url (or .Values.bundle.image .Values.bundle.existingClaim .Values.bundle.subPath) -}}
+{{- fail "bundle.url is set beside another bundle.*: the models come from one place, clear the others" -}}
+{{- end -}}
 {{- if and .Values.kafka.tls.clientCertificate (not .Values.kafka.tls.secret) -}}
 {{- fail "kafka.tls.clientCertificate needs kafka.tls.secret: name the Secret that holds tls.crt and tls.key" -}}
 {{- end -}}

@@ -95,7 +95,7 @@ readinessProbe:
 {{- if .Values.kafka.tls.secret }}
 - {name: kafka-tls, mountPath: /etc/mekiki/kafka-tls, readOnly: true}
 {{- end }}
-{{- if or .Values.bundle.image .Values.bundle.existingClaim }}
+{{- if or .Values.bundle.image .Values.bundle.existingClaim .Values.bundle.url }}
 - name: bundle
   mountPath: /bundle
   readOnly: true
@@ -131,5 +131,28 @@ readinessProbe:
 {{- with .root.Values.bundle.existingClaim }}
 - name: bundle
   persistentVolumeClaim: {claimName: {{ . }}, readOnly: true}
+{{- end }}
+{{- if .root.Values.bundle.url }}
+- name: bundle
+  emptyDir: {}
+{{- end }}
+{{- end -}}
+
+{{/* Brings the bundle of bundle.url before a worker starts. Arguments: root, image, env, resources. */}}
+{{- define "mekiki.initContainers" -}}
+{{- with .root.Values.bundle.url }}
+initContainers:
+  - name: bundle
+    image: {{ $.image }}
+    imagePullPolicy: {{ $.root.Values.image.pullPolicy }}
+    args: [bundle, pull, {{ . | quote }}, /bundle{{ with $.root.Values.bundle.sha256 }}, --sha256, {{ . | quote }}{{ end }}]
+    {{- with concat $.root.Values.bundle.extraEnv $.env }}
+    env: {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- include "mekiki.containerSecurity" $.root | nindent 4 }}
+    resources: {{- toYaml $.resources | nindent 6 }}
+    volumeMounts:
+      - {name: bundle, mountPath: /bundle}
+      - {name: tmp, mountPath: /tmp}
 {{- end }}
 {{- end -}}

@@ -17,7 +17,7 @@ What the chart owns in the settings: files that it mounts. Everything else is th
 {{- end -}}
 {{- $owned := dict -}}
 {{- if $kafka -}}{{- $_ := set $owned "kafka" $kafka -}}{{- end -}}
-{{- if or .Values.bundle.image .Values.bundle.existingClaim -}}
+{{- if or .Values.bundle.image .Values.bundle.existingClaim .Values.bundle.url -}}
 {{- $_ := set $owned "model" (dict "bundle" "/bundle") -}}
 {{- end -}}
 {{- toYaml $owned -}}
