@@ -25,8 +25,13 @@ def _allocate() -> None:
     held[::4096] = b"x" * len(held[::4096])
 
 
+def _raise() -> None:
+    raise RuntimeError("a bug that this event meets")
+
+
 FAULTS = {
     "abort": os.abort,
+    "raise": _raise,
     "hang": lambda: time.sleep(3600),
     "allocate": _allocate,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),  # as the kernel does that is out of memory

@@ -26,7 +26,11 @@ FAULTS = {
     "prepare:abort": 4,
     "prepare:kill": 4,
     "prepare:hang": 12,  # the thread outlives its partition, and ends more processes
+    "model:raise": 3,
+    "prepare:raise": 4,
 }
+# What raises is tried again in the process, and ends none where others get on meanwhile.
+RAISES = {"model:raise", "prepare:raise", "model:allocate"}
 
 
 @pytest.fixture(scope="module")
@@ -48,4 +52,6 @@ def test_the_event_is_dead_lettered_and_nothing_else_suffers(
     assert counts.keys() == places(found.sent)
     assert mode == "at_least_once" or set(counts.values()) == {1}
     assert {place_of_dead_letter(dead) for dead in found.results.dead} == {found.poison}
-    assert {dead.header(dead_letter.REASON) for dead in found.results.dead} == {b"worker.crashed"}
+    reasons = {dead.header(dead_letter.REASON) for dead in found.results.dead}
+    assert reasons == {b"worker.crashed"} or (fault in RAISES and reasons == {b"worker.failed"})
+    print(f"\n{fault}, {mode}: {len(found.sent)} events, {len(found.ends)} processes ended, {reasons}")

@@ -61,6 +61,17 @@ class Completed(Generic[Ticket]):
     outcome: Outcome | Several | Prepared
 
 
+@dataclass(frozen=True)
+class _Failure(Generic[Ticket]):
+    """That a stage of ours failed with an event, of a kind of which `others` had got on before."""
+
+    ticket: Ticket
+    error: Exception
+    event: Event | None
+    kind: str
+    others: int
+
+
 @dataclass
 class _Failing:
     """An event that failed by our fault, how often, and how many others of its kind had got on before."""
@@ -128,7 +139,7 @@ class Pipeline(Generic[Ticket]):
         self._short: queue.SimpleQueue[tuple[Ticket, BaseException]] = queue.SimpleQueue()
         self._again_at = 0.0
         # Failures of ours, with their kind; who has any; when who begins again; how many got on, by kind.
-        self._failures: queue.SimpleQueue[tuple[Ticket, Exception, Event | None, str]] = queue.SimpleQueue()
+        self._failures: queue.SimpleQueue[_Failure[Ticket]] = queue.SimpleQueue()
         self._failing: dict[int, _Failing] = {}
         self._resumed: list[tuple[float, int]] = []
         self._got_on: Counter[str] = Counter()
@@ -243,7 +254,8 @@ class Pipeline(Generic[Ticket]):
             if is_shortage(error):
                 self._short.put((ticket, error))
             elif isinstance(error, Exception):
-                self._failures.put((ticket, error, event, _kind(event)))
+                kind = _kind(event)
+                self._failures.put(_Failure(ticket, error, event, kind, self._got_on[kind]))
             else:
                 self._completed.put(error)
 
@@ -254,18 +266,21 @@ class Pipeline(Generic[Ticket]):
         """
         now = time.monotonic()
         while not self._failures.empty():
-            ticket, error, event, kind = self._failures.get_nowait()
+            failure = self._failures.get_nowait()
+            ticket, error, kind = failure.ticket, failure.error, failure.kind
             if id(ticket) not in self._reads:  # it was held before the model: the process is judged by it
                 self._completed.put(error)
                 continue
-            failing = self._failing.setdefault(id(ticket), _Failing(self._got_on[kind]))
+            failing = self._failing.setdefault(id(ticket), _Failing(failure.others))
             if failing.times < len(_PAUSES):
                 pause = _PAUSES[failing.times]
                 logger.warning("an event failed by our own fault, tried again in %g s: %r", pause, error)
                 heapq.heappush(self._resumed, (now + pause, id(ticket)))
                 failing.times += 1
             elif len(self._failing) == 1 and self._got_on[kind] >= failing.others + _OTHERS:
-                self._completed.put(Completed(ticket, Rejected(_failed(error, failing.times + 1), event)))
+                self._completed.put(
+                    Completed(ticket, Rejected(_failed(error, failing.times + 1), failure.event))
+                )
             else:
                 self._completed.put(error)
         while self._resumed and self._resumed[0][0] <= now:
@@ -360,6 +375,7 @@ class Pipeline(Generic[Ticket]):
 
     def _judge_all(self, batch: list[tuple[Ticket, Prepared]]) -> None:
         """Judge a batch; where that fails, each of its images alone."""
+        others = self._got_on[_MODEL]
         try:
             with (
                 self._watch.running("the model (model.timeout)", self._limits.judge_timeout),
@@ -370,8 +386,9 @@ class Pipeline(Generic[Ticket]):
             if len(batch) > 1:
                 for one in batch:
                     self._judge_all([one])
-            else:
-                self._failures.put((batch[0][0], error, batch[0][1].event, _MODEL))
+                return
+            ((ticket, prepared),) = batch
+            self._failures.put(_Failure(ticket, error, prepared.event, _MODEL, others))
             return
         with self._lock:
             self._got_on[_MODEL] += len(batch)
