@@ -83,6 +83,8 @@ class ReviewLog:
                 if error.args[0].code() not in _NOT_KNOWN_YET or time.monotonic() > deadline:
                     raise
             time.sleep(_POLL_SECONDS)
+            # The client asks for a topic's partitions once, and believes the answer for minutes.
+            self._consumer.list_topics(self._topic, timeout=self._timeout)
 
     def _end(self, number: int) -> int:
         low, high = self._consumer.get_watermark_offsets(
