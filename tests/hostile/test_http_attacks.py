@@ -1,9 +1,9 @@
 """Clients that want to keep others out: throughout, probes are answered, others search, memory is bounded.
 
-Bounds: resident memory of the process and its decoder under 500 MB at any time; of 20 answers, 19 probes
-under 200 ms and 19 searches of others under 1 s; each probe under 1 s, which Kubernetes gives it. The machine
-of the test may be busy with other work: how much that costs an answer at most is told by a bare server beside
-ours, asked by the same client, and may be added to the latter.
+Bounds: resident memory of the process and its decoder under 500 MB at any time; of 10 answers, 9 probes under
+200 ms and 9 searches of others under 1 s; each probe under 1 s, which Kubernetes gives it. The machine of the
+test may be busy with other work: how much that costs an answer at most is told by a bare server beside ours,
+asked by the same client, and may be added to both bounds of probes.
 """
 
 import base64
@@ -188,6 +188,10 @@ ATTACKS: list[Callable[[Searched, ExitStack], None]] = [
 ]
 
 
+def nine_of_ten(seconds: list[float]) -> float:
+    return statistics.quantiles(seconds, n=10, method="inclusive")[-1]
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_others_are_served_throughout(searched: Searched, attack: Callable[..., None]) -> None:
     with ExitStack() as stack, searched.watched() as seen:
@@ -202,8 +206,8 @@ def test_others_are_served_throughout(searched: Searched, attack: Callable[..., 
     assert not seen.failures, shown
     assert len(seen.probes) > 5, shown
     assert seen.memory < MEMORY, shown
-    assert statistics.quantiles(seen.probes, n=20)[-1] < PROBE, shown
-    assert statistics.quantiles(seen.searches, n=20)[-1] < SEARCH, shown
+    assert nine_of_ten(seen.probes) < PROBE + max(seen.bare), shown
+    assert nine_of_ten(seen.searches) < SEARCH, shown
     assert max(seen.probes) < PROBE_LIMIT + max(seen.bare), shown
 
 
