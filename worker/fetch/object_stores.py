@@ -10,14 +10,15 @@ Whose fault is it, beside what `download.py` says?
 | what happens                                                    | outcome                          |
 |-----------------------------------------------------------------|----------------------------------|
 | a bucket that no store in the settings may read from            | `source.unsupported`             |
-| a key that cannot be signed: with a dot segment, or an empty one | `source.unsupported`             |
-| outside S3                                                       |                                  |
+| a key that cannot be signed: with a dot segment, outside S3 with | `source.unsupported`             |
+| a slash at its end, in Azure without a key with escapes          |                                  |
 | the store does not let us read this object                      | `fetch.http_status`              |
 | no credentials, or ones that the store does not take            | StoreFailed, ours: waited for    |
 | a redirect, or a wrong region                                   | StoreFailed, ours: waited for    |
 """
 
 import configparser
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ from pydantic import ValidationError
 from schemas.events import ImageReference, ObjectReference
 from schemas.rejection import RejectionReason
 from worker.errors import ConfigurationError, Rejection, StoreFailed
+from worker.fetch.azure_signature import is_signed_escaped, signed_anew
 from worker.fetch.download import Downloader, TakeRoom
 from worker.fetch.urls import ImageUrl
 from worker.settings import ObjectStoreSettings
@@ -101,16 +103,9 @@ class ObjectStore:
         from obstore.exceptions import BaseError  # noqa: PLC0415
 
         segments = key.split("/")
-        cannot = {".", ".."} if self._settings.kind == "s3" else {"", ".", ".."}
-        if _CONTROL.search(key) or cannot & {*segments}:
-            slashes = (
-                "" if self._settings.kind == "s3" else "begins or ends with a slash or has two in a row, "
-            )
-            raise Rejection(
-                RejectionReason.SOURCE_UNSUPPORTED,
-                f"the key {key[:200]!r} {slashes}has a segment . or .. or a control character, which cannot "
-                "be signed: rename the object",
-            )
+        ends = key.endswith("/") and self._settings.kind != "s3"
+        if _CONTROL.search(key) or {".", ".."} & {*segments} or ends:
+            raise _unsignable(key, "ends with a slash, or has a segment . or .. or a control character")
         valid = timedelta(seconds=holds)
         try:
             signer = self._signer(bucket)
@@ -118,9 +113,20 @@ class ObjectStore:
                 beginning, key = _split(key)
                 within = obstore.sign(signer, "GET", "x", valid).partition("/x?")[0]
                 signer = self._signer(bucket, f"{within}/{quote(beginning)}")
-            return obstore.sign(signer, "GET", key, valid)
+            url = obstore.sign(signer, "GET", key, valid)
+            return self._azure(url) if self._settings.kind == "azure" and is_signed_escaped(url) else url
         except (BaseError, OSError, ValueError, TypeError) as error:
             raise self.failed(f"nothing can be signed: {str(error)[:300]}") from error
+
+    def _azure(self, url: str) -> str:
+        names = ("account_name", "account_key")
+        given = {name: os.environ.get(f"AZURE_STORAGE_{name.upper()}", "") for name in names}
+        given |= self._settings.properties | _credentials(self._settings)
+        if not given["account_name"] or not given["account_key"]:
+            raise _unsignable(
+                unquote(url.partition("?")[0]), "needs escapes, which only an account_key can sign"
+            )
+        return signed_anew(url, given["account_name"], given["account_key"])
 
     def failed(self, why: str) -> NotTaken:
         """What is of the operator's making, and is waited for."""
@@ -171,21 +177,30 @@ class ObjectStore:
         if settings.kind == "gcs":
             if settings.endpoint:
                 options["base_url"] = settings.endpoint
+            if within:
+                bucket, options["base_url"] = "", within[:-1]
             return GCSStore(bucket, config=options, client_options=client, retry_config=retry)  # type: ignore[arg-type]
         if settings.kind == "azure":
             if settings.endpoint:
                 options["endpoint"] = settings.endpoint
+            if within:
+                bucket, options["endpoint"] = "", within[:-1]
             return AzureStore(bucket, config=options, client_options=client, retry_config=retry)  # type: ignore[arg-type]
+        options |= self._s3_options(bucket)
+        if within:
+            options |= {"endpoint": within, "virtual_hosted_style_request": True}
+        return S3Store(bucket, config=options, client_options=client, retry_config=retry)  # type: ignore[arg-type]
+
+    def _s3_options(self, bucket: str) -> dict[str, Any]:
+        settings = self._settings
+        options: dict[str, Any] = {"virtual_hosted_style_request": not settings.path_style}
         if settings.endpoint:
             options["endpoint"] = settings.endpoint.rstrip("/")
             if not settings.path_style:
                 options["endpoint"] = options["endpoint"].replace("://", f"://{bucket}.", 1)
         if settings.region:
             options["region"] = settings.region
-        options["virtual_hosted_style_request"] = not settings.path_style
-        if within:
-            options |= {"endpoint": within, "virtual_hosted_style_request": True}
-        return S3Store(bucket, config=options, client_options=client, retry_config=retry)  # type: ignore[arg-type]
+        return options
 
 
 class ObjectStores:
@@ -256,10 +271,18 @@ class ObjectStores:
                 ) from error
 
 
+def _unsignable(key: str, why: str) -> Rejection:
+    return Rejection(
+        RejectionReason.SOURCE_UNSUPPORTED,
+        f"the key {key[:200]!r} {why}: it cannot be signed, rename the object",
+    )
+
+
 def _split(key: str) -> tuple[str, str]:
     """A key with empty segments as what stands before its last one, and what is left, which has none.
 
-    obstore drops empty segments, which would be another object; in the URL of a store it keeps them.
+    obstore drops empty segments, which would be another object; in the URL of a store it keeps them. The URL
+    of S3 is then what stands before, for the others without its last slash, and with a bucket of no name.
     """
     if key.endswith("/"):
         return key[:-1], ""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote
 
 import pytest
 import trustme
@@ -19,6 +20,7 @@ from schemas.rejection import RejectionReason
 from tests.connectors import RecordingConnector, TableResolver
 from tests.object_store import SigningStore
 from worker.errors import Rejection, StoreFailed
+from worker.fetch.azure_signature import signed_anew
 from worker.fetch.fetch import Fetcher, build_fetcher
 from worker.fetch.object_stores import ObjectStore
 from worker.settings import FetchSettings, ObjectStoreSettings
@@ -267,8 +269,25 @@ def test_azure_and_google_are_signed_for_with_keys_of_their_own(tmp_path):
     assert url.startswith("https://storage.googleapis.com/listings/a%20b.jpg?")
     assert "X-Goog-Signature=" in url
     for other in (store("azure", credentials_file=azure), store("gcs", credentials_file=google)):
+        for key in ("a//b.jpg", "/b.jpg", "a//b//c.jpg", "a///b.jpg"):
+            assert f"/listings/{key}?" in other.url("listings", key, 60)
         with pytest.raises(Rejection, match="slash"):
-            other.url("listings", "a//b.jpg", 60)
+            other.url("listings", "a/", 60)
+
+
+@pytest.mark.parametrize("key", ["a b.jpg", "目/é.jpg", "a b//c.jpg", "x.jpg"])
+def test_a_blob_is_signed_by_its_name_and_not_as_it_is_escaped(tmp_path, key):
+    secret = base64.b64encode(b"key").decode()
+    azure = tmp_path / "azure"
+    azure.write_text(f"account_name = shop\naccount_key = {secret}\n")
+    url = store("azure", credentials_file=azure).url("listings", key, 60)
+    assert url.startswith(f"https://shop.blob.core.windows.net/listings/{quote(key)}?")
+    signed = parse_qs(url.partition("?")[2])
+    assert signed == parse_qs(signed_anew(url, "shop", secret).partition("?")[2])
+    token = store("azure", properties={"account_name": "shop", "sas_token": "sv=2023-11-03&sig=x"})
+    if key != "x.jpg":
+        with pytest.raises((Rejection, StoreFailed)):
+            token.url("listings", key, 60)
 
 
 def store(kind: str, **more: Any) -> ObjectStore:
