@@ -1,7 +1,7 @@
 """Requests and answers of the search API."""
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,10 @@ from schemas.vector import Vector
 
 MAX_RESULTS = 1000
 MAX_TERMS = 16
+MAX_EXCLUDED = 1000
+MAX_SEARCHES = 100
+# Of one request of several searches: what it may ask for in all.
+MAX_RESULTS_OF_BATCH = 10_000
 
 CosineDistance = Annotated[float, Field(ge=0, le=2, description="cosine distance, 0 to 2")]
 
@@ -19,8 +23,18 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _one_of(*names: str) -> ConfigDict:
+    """In JSON Schema: exactly one of the fields `names` is given, and not null."""
+    given: list[Any] = [
+        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names
+    ]
+    return ConfigDict(json_schema_extra={"oneOf": given})
+
+
 class Term(_Model):
     """What is added to a query or taken off: an attribute of the bundle, or the vector of an image."""
+
+    model_config = _one_of("attribute", "image_id")
 
     attribute: Annotated[str, Field(min_length=1, description="GET /index names them")] | None = None
     image_id: Identifier | None = None
@@ -38,8 +52,11 @@ class SearchRequest(_Model):
 
     Exactly one of `image`, `image_id` and `vector` is given. By `image_id`, the image itself is not
     among the results. Terms of `plus` and `minus` change what is searched by: the query, of length 1, and
-    each term times its weight are added up.
+    each term times its weight are added up. Images of `exclude` are left out, in the index or not, and others
+    take their places.
     """
+
+    model_config = _one_of("image", "image_id", "vector")
 
     image: Annotated[str, Field(description="base64 of an encoded image, such as a JPEG file")] | None = None
     image_id: Identifier | None = None
@@ -48,6 +65,9 @@ class SearchRequest(_Model):
     minus: Annotated[list[Term], Field(max_length=MAX_TERMS)] = []
     k: Annotated[int, Field(ge=1, le=MAX_RESULTS, description="most results")] = 10
     radius: Annotated[CosineDistance, Field(description="results are no farther than this")] | None = None
+    exclude: Annotated[
+        list[Identifier], Field(max_length=MAX_EXCLUDED, description="image ids that are no results")
+    ] = []
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -81,6 +101,27 @@ class SearchResponse(_Model):
     took_ms: Annotated[float, Field(ge=0)]
 
 
+class SearchBatchRequest(_Model):
+    """`POST /search/batch`: several searches by `image_id` or `vector`, answered in one go.
+
+    Their `k` and the numbers of their excluded ids make 10,000 at most, added up.
+    """
+
+    searches: Annotated[list[SearchRequest], Field(min_length=1, max_length=MAX_SEARCHES)]
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        for number, search in enumerate(self.searches):
+            if search.image is not None:
+                raise ValueError(f"search {number} is by image: send it to /search, alone")
+        asked = sum(search.k + len(search.exclude) for search in self.searches)
+        if asked > MAX_RESULTS_OF_BATCH:
+            raise ValueError(
+                f"k and excluded ids add up to {asked}, over {MAX_RESULTS_OF_BATCH}: send several requests"
+            )
+        return self
+
+
 class SearchErrorReason(StrEnum):
     """Why a search was refused, where the image or vector itself is not at fault."""
 
@@ -99,6 +140,13 @@ class SearchError(_Model):
 
     reason: SearchErrorReason | RejectionReason
     detail: str
+
+
+class SearchBatchResponse(_Model):
+    """One answer for each search, in their order; what is wrong with one is told in its place."""
+
+    answers: list[SearchResponse | SearchError]
+    took_ms: Annotated[float, Field(ge=0)]
 
 
 class IndexState(_Model):

@@ -162,6 +162,9 @@ def _add_search(add: Callable[..., argparse.ArgumentParser]) -> None:
             metavar="TERM",
             help="an attribute of the bundle, or image:ID; with a weight as NAME=0.5",
         )
+    search.add_argument(
+        "--exclude", action="append", default=[], metavar="ID", help="an image that is no result; any number"
+    )
     search.add_argument("--k", type=_positive, default=10, metavar="N", help="most results (10)")
     search.add_argument("--url", help="of the index role (http.host and http.port)")
 
@@ -262,7 +265,9 @@ def _duplicates(settings: Settings, options: argparse.Namespace, console: Consol
 def _search(settings: Settings, options: argparse.Namespace, console: Console) -> int:
     from worker.search import ask, build_request  # noqa: PLC0415
 
-    request = build_request(options.image, options.image_id, options.plus, options.minus, options.k)
+    request = build_request(
+        options.image, options.image_id, options.plus, options.minus, options.k, options.exclude
+    )
     answer = ask(options.url or f"http://{settings.http.host}:{settings.http.port}", request)
     for result in answer.results:
         print(f"{result.distance:.4f}\t{result.image_id}")  # noqa: T201 - what the command answers

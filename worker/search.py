@@ -1,6 +1,7 @@
 """Search: ask a running index role, by an image and by what is added to it and taken off."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpcore
@@ -29,7 +30,12 @@ def read_term(text: str) -> Term:
 
 
 def build_request(
-    image: Path | None, image_id: str | None, plus: list[str], minus: list[str], k: int
+    image: Path | None,
+    image_id: str | None,
+    plus: list[str],
+    minus: list[str],
+    k: int,
+    exclude: Sequence[str] = (),
 ) -> SearchRequest:
     """What to ask.
 
@@ -45,6 +51,7 @@ def build_request(
             plus=[read_term(text) for text in plus],
             minus=[read_term(text) for text in minus],
             k=k,
+            exclude=list(exclude),
         )
     except OSError as error:
         raise ConfigurationError(f"--image {image} cannot be read: {error}") from error
@@ -63,7 +70,7 @@ def ask(url: str, request: SearchRequest, timeout: float = 30.0) -> SearchRespon
 
     """
     where = f"{url.rstrip('/')}/search"
-    body = request.model_dump_json(exclude_none=True).encode()
+    body = request.model_dump_json(exclude_defaults=True).encode()
     headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
     limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
     try:

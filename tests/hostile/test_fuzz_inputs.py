@@ -157,20 +157,22 @@ def test_every_search_is_answered_or_refused(app: FastAPI) -> None:
         {"vector": vector, "k": 3},
         {"image_id": "image-1", "radius": 0.5},
         {"image": "aGVsbG8=", "k": 1},
+        {"image_id": "image-1", "exclude": ["image-2", "image-3"]},
     ]
-    seeds = [json.dumps(body).encode() for body in bodies]
+    seeds = [("/search", json.dumps(body).encode()) for body in bodies]
+    seeds.append(("/search/batch", json.dumps({"searches": [bodies[0], bodies[1], bodies[3]]}).encode()))
     with TestClient(app, raise_server_exceptions=True) as client:
         for number, chance in tried("searches"):
-            body = mutated(chance.choice(seeds), chance)
+            path, seed = chance.choice(seeds)
             try:
-                answer = client.post("/search", content=body)
+                answer = client.post(path, content=mutated(seed, chance))
             except Exception as error:
                 raise AssertionError(f"search {number} of seed {SEED}: {error!r}") from error
             assert answer.status_code in {200, 400, 404, 413}, (number, answer.text)
             assert answer.json()
-            outcomes[str(answer.status_code)] += 1
+            outcomes[f"{path} {answer.status_code}"] += 1
     tell("searches", outcomes)
-    assert min(outcomes["200"], outcomes["400"]) > 0
+    assert min(outcomes[f"{path} {status}"] for path, _ in seeds for status in (200, 400)) > 0
 
 
 def test_the_api_keeps_to_its_own_document(app: FastAPI) -> None:
@@ -194,4 +196,5 @@ def test_the_api_keeps_to_its_own_document(app: FastAPI) -> None:
             with suppress(Unsatisfiable):  # what takes no input has no wrong one
                 quick(given(found.ok().as_strategy(generation_mode=mode))(called))()
     tell("requests of the OpenAPI document", outcomes)
-    assert min(outcomes["POST /search 404"], outcomes["POST /search 400"]) > 0, outcomes
+    asked = ("POST /search 404", "POST /search 400", "POST /search/batch 400")
+    assert min(outcomes[each] for each in asked) > 0, outcomes

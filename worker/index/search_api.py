@@ -1,11 +1,11 @@
-"""The search API: POST /search by image, image id or vector, and GET /index."""
+"""The search API: POST /search by image, image id or vector, several at /search/batch, and GET /index."""
 
 import base64
 import binascii
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -16,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 from schemas.rejection import RejectionReason
 from schemas.search import (
     IndexState,
+    SearchBatchRequest,
+    SearchBatchResponse,
     SearchError,
     SearchErrorReason,
     SearchRequest,
@@ -38,10 +40,14 @@ _IMAGES_AT_ONCE = 2
 _LIGHT = 65_536
 _OTHERS_AT_ONCE = 16
 _MOST_OTHERS = 256
+# Requests of several searches: those of one search go on beside them.
+_BATCHES_AT_ONCE = 2
+_MOST_BATCHES = 32
 # Of a query of length 1: what is left of it by rounding alone has no direction.
 _NOTHING_LEFT = 1e-4
 
 Embedder = Callable[[bytes], NDArray[np.float32]]
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class SearchRefused(MekikiError):
@@ -73,30 +79,50 @@ def create_search_router(
     known = attributes or {}
     by_image = Turns(_IMAGES_AT_ONCE, image_searches, max(1, image_searches // 2))
     others = Turns(_OTHERS_AT_ONCE, _MOST_OTHERS, _MOST_OTHERS)
+    batches = Turns(_BATCHES_AT_ONCE, _MOST_BATCHES, _MOST_BATCHES // 2)
     search = _Search(index, embedder, is_ready, metrics, known)
     errors: dict[int | str, dict[str, Any]] = {
         status: {"model": SearchError} for status in (400, 401, 404, 408, 413, 415, 503)
     }
-    body = {"required": True, "content": {"application/json": {"schema": _body_schema()}}}
 
-    @router.post(
-        "/search", response_model=SearchResponse, responses=errors, openapi_extra={"requestBody": body}
-    )
-    async def post_search(request: Request) -> JSONResponse:
+    async def answered(
+        request: Request, model: type[Body], work: Callable[[Body], BaseModel]
+    ) -> JSONResponse:
         try:
             raw = await _bounded_body(request, max_body_bytes)
-            # A search by image costs a hundred times one by id or vector: they have turns of their own.
-            asked = _parse(raw) if len(raw) <= _LIGHT else raw
-            turns = by_image if isinstance(asked, bytes) or asked.image is not None else others
+            asked = _parse(model, raw) if len(raw) <= _LIGHT else raw
             client = request.client.host if request.client else ""
-            return _json(200, await turns.run(client, search, asked))
+            return _json(200, await turns_of(model, asked).run(client, _parsed_first(model, work), asked))
         except NoTurn:
             metrics.search_errors.labels(SearchErrorReason.BUSY.value).inc()
             busy = SearchError(reason=SearchErrorReason.BUSY, detail="too many searches wait: ask again")
             return _json(503, busy, {"Retry-After": "1"})
         except SearchRefused as refused:
-            metrics.search_errors.labels(refused.reason.value).inc()
-            return _json(refused.status, SearchError(reason=refused.reason, detail=refused.detail))
+            return _json(refused.status, _told(refused, metrics))
+
+    def turns_of(model: type[BaseModel], asked: BaseModel | bytes) -> Turns:
+        """A search by image costs a hundred times one by id or vector, and so do many in one request."""
+        if model is SearchBatchRequest:
+            return batches
+        return others if isinstance(asked, SearchRequest) and asked.image is None else by_image
+
+    @router.post(
+        "/search",
+        response_model=SearchResponse,
+        responses=errors,
+        openapi_extra=_body_of(SearchRequest),
+    )
+    async def post_search(request: Request) -> JSONResponse:
+        return await answered(request, SearchRequest, search.one)
+
+    @router.post(
+        "/search/batch",
+        response_model=SearchBatchResponse,
+        responses=errors,
+        openapi_extra=_body_of(SearchBatchRequest),
+    )
+    async def post_search_batch(request: Request) -> JSONResponse:
+        return await answered(request, SearchBatchRequest, search.several)
 
     @router.head("/index", include_in_schema=False)
     @router.get("/index", response_model=IndexState)
@@ -107,7 +133,7 @@ def create_search_router(
 
 
 class _Search:
-    """Answers one request body; called from a thread of the server's pool."""
+    """Answers requests; called from threads of the server's pool."""
 
     def __init__(
         self,
@@ -123,20 +149,48 @@ class _Search:
         self._metrics = metrics
         self._attributes = attributes
 
-    def __call__(self, asked: SearchRequest | bytes) -> SearchResponse:
+    def one(self, request: SearchRequest) -> SearchResponse:
+        """The answer to `request`.
+
+        Raises:
+            SearchRefused: not ready, or the request cannot be answered.
+
+        """
+        self._check_ready()
+        return self._answer(request)
+
+    def several(self, request: SearchBatchRequest) -> SearchBatchResponse:
+        """The answers to `request`, each of a moment of its own.
+
+        Raises:
+            SearchRefused: not ready.
+
+        """
         began = time.perf_counter()
+        self._check_ready()
+        answers = [self._answer_or_refusal(each) for each in request.searches]
+        return SearchBatchResponse(answers=answers, took_ms=(time.perf_counter() - began) * 1000)
+
+    def _check_ready(self) -> None:
         if not self._is_ready():
             raise SearchRefused(
                 503,
                 SearchErrorReason.NOT_READY,
                 "the index is still reading the log; ask again when /readyz says so",
             )
-        request = _parse(asked) if isinstance(asked, bytes) else asked
-        kind = request.kind()
+
+    def _answer_or_refusal(self, request: SearchRequest) -> SearchResponse | SearchError:
+        try:
+            return self._answer(request)
+        except SearchRefused as refused:
+            return _told(refused, self._metrics)
+
+    def _answer(self, request: SearchRequest) -> SearchResponse:
+        began = time.perf_counter()
         snapshot = self._index.snapshot()
         found = self._neighbours(request)
         took = time.perf_counter() - began
-        self._metrics.search_seconds.labels(kind).observe(took)
+        self._metrics.search_seconds.labels(request.kind()).observe(took)
         return SearchResponse(
             results=[SearchResult(image_id=near.image_id, distance=near.distance) for near in found],
             space=self._index.identity.space,
@@ -145,12 +199,17 @@ class _Search:
         )
 
     def _neighbours(self, request: SearchRequest) -> list[Neighbour]:
+        left_out = set(request.exclude)
+        found = self._nearest(request, request.k + len(left_out))
+        return [near for near in found if near.image_id not in left_out][: request.k]
+
+    def _nearest(self, request: SearchRequest, count: int) -> list[Neighbour]:
         if request.image_id is not None:
             vector = self._changed(self._of_image(request.image_id), request)
-            return self._index.neighbours_of(request.image_id, vector, request.k, request.radius)
+            return self._index.neighbours_of(request.image_id, vector, count, request.radius)
         try:
             query = self._changed(self._query(request), request)
-            return self._index.search(query, request.k, request.radius)
+            return self._index.search(query, count, request.radius)
         except Rejection as rejection:
             raise SearchRefused(400, rejection.reason, rejection.detail) from rejection
 
@@ -208,13 +267,26 @@ class _Search:
         return unit_vector(self._embedder(image), dim)
 
 
-def _parse(raw: bytes) -> SearchRequest:
+def _parse(model: type[Body], raw: bytes) -> Body:
     try:
-        return SearchRequest.model_validate_json(raw)
+        return model.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
         raise SearchRefused(400, SearchErrorReason.INVALID_REQUEST, f"{where}: {first['msg']}") from error
+
+
+def _parsed_first(
+    model: type[Body], work: Callable[[Body], BaseModel]
+) -> Callable[[Body | bytes], BaseModel]:
+    """`work`, of a body that may be left to be parsed."""
+    return lambda asked: work(_parse(model, asked) if isinstance(asked, bytes) else asked)
+
+
+def _told(refused: SearchRefused, metrics: Metrics) -> SearchError:
+    """What `refused` says to who asked; counted."""
+    metrics.search_errors.labels(refused.reason.value).inc()
+    return SearchError(reason=refused.reason, detail=refused.detail)
 
 
 async def _bounded_body(request: Request, limit: int) -> bytes:
@@ -245,9 +317,15 @@ def _state(index: IndexBackend, caught_up: bool, attributes: list[str]) -> Index
     )
 
 
-def _body_schema() -> dict[str, Any]:
-    """The request's schema in one piece: OpenAPI has no place for definitions that are put aside."""
-    schema = SearchRequest.model_json_schema()
+def _body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says of a body that is read by `model`."""
+    content = {"application/json": {"schema": _body_schema(model)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _body_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of `model` in one piece: OpenAPI has no place for definitions that are put aside."""
+    schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 
     def inlined(part: Any) -> Any:

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
 from schemas.rejection import RejectionReason
-from schemas.search import IndexState, SearchResponse
+from schemas.search import IndexState, SearchBatchResponse, SearchError, SearchResponse
 from schemas.vector import Vector
 from tests.unit.index.indexing import DIM, IDENTITY, SPACE, axis, open_index, turned
 from worker.errors import Rejection
@@ -176,6 +176,83 @@ def test_refuses_with_a_typed_reason(client, body, status, reason, says):
     assert f'mekiki_search_errors_total{{reason="{reason}"}} 1.0' in client.get("/metrics").text
 
 
+def test_others_take_the_places_of_what_is_excluded(client):
+    by_vector = {"vector": vector(axis(0)), "k": 1}
+    assert ids(client.post("/search", json={**by_vector, "exclude": ["zero"]})) == ["near zero"]
+    twice = ["zero", "zero", "near zero", "never seen"]
+    assert ids(client.post("/search", json={**by_vector, "exclude": twice})) == ["one"]
+    by_id = {"image_id": "zero", "k": 1, "exclude": ["near zero"]}
+    assert ids(client.post("/search", json=by_id)) == ["one"]
+    assert ids(client.post("/search", json={**by_id, "radius": 0.5})) == []
+    assert ids(client.post("/search", json={"image": image(b"\x01"), "k": 1, "exclude": ["one"]})) != ["one"]
+    assert ids(client.post("/search", json={**by_vector, "exclude": ["zero", "near zero", "one"]})) == []
+
+
+def test_pages_by_what_was_shown_never_repeat_while_the_index_changes(tmp_path, ready):
+    with filled(tmp_path) as index:
+        client, shown = client_of(index, ready), []
+        for angle in (0.05, 0.02, 0.01, 0.005):
+            page = {"vector": vector(axis(0)), "k": 1, "exclude": shown}
+            shown += ids(client.post("/search", json=page))
+            index.upsert(f"at {angle}", turned(axis(0), axis(3), angle))
+    assert shown == ["zero", "at 0.05", "at 0.02", "at 0.01"]
+
+
+def batch(client, searches):
+    answer = client.post("/search/batch", json={"searches": searches})
+    assert answer.status_code == 200, answer.text
+    return SearchBatchResponse.model_validate_json(answer.content).answers
+
+
+def test_each_search_of_a_batch_is_answered_as_it_would_be_alone(client):
+    searches = [
+        {"image_id": "zero"},
+        {"vector": vector(9 * axis(1)), "k": 1},
+        {"image_id": "zero", "k": 1, "exclude": ["near zero"]},
+        {"image_id": "zero", "plus": [{"attribute": "other"}], "radius": 0.5},
+    ]
+    alone = [ids(client.post("/search", json=search)) for search in searches]
+    assert [[each.image_id for each in answer.results] for answer in batch(client, searches)] == alone
+
+
+def test_what_is_wrong_with_one_search_of_a_batch_is_told_in_its_place(client):
+    wrong = [
+        {"image_id": "gone"},
+        {"vector": vector(np.zeros(DIM, np.float32))},
+        {"image_id": "zero", "plus": [{"attribute": "red"}]},
+    ]
+    right = {"image_id": "zero", "k": 1}
+    answers = batch(client, [*wrong, right])
+    reasons = [answer.reason for answer in answers if isinstance(answer, SearchError)]
+    assert reasons == ["index.unknown_image", "vector.invalid", "request.unknown_attribute"]
+    assert [near.image_id for near in answers[3].results] == ["near zero"]
+    text = client.get("/metrics").text
+    assert all(f'mekiki_search_errors_total{{reason="{reason}"}} 1.0' in text for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("searches", "says"),
+    [
+        ([], "searches:"),
+        ([{"image_id": "zero", "k": 1}] * 101, "searches:"),
+        ([{"image_id": "zero"}, {"image": "AA=="}], "search 1 is by image"),
+        ([{"image_id": "zero", "k": 1000}] * 11, "over 10000"),
+        ([{"image_id": "zero"}, {"k": 3}], "searches.1: Value error, exactly one"),
+        ([{"image_id": "zero", "exclude": [""]}], "searches.0.exclude.0"),
+    ],
+)
+def test_a_batch_that_asks_for_too_much_or_is_none_is_refused_whole(client, searches, says):
+    answer = client.post("/search/batch", json={"searches": searches})
+    assert (answer.status_code, answer.json()["reason"]) == (400, "request.invalid")
+    assert says in answer.json()["detail"]
+
+
+def test_a_batch_waits_for_the_log(client, ready):
+    ready[0] = False
+    answer = client.post("/search/batch", json={"searches": [{"image_id": "zero"}]})
+    assert (answer.status_code, answer.json()["reason"]) == (503, "index.not_ready")
+
+
 def test_a_body_that_is_not_json(client):
     answer = client.post("/search", content=b"{")
     assert (answer.status_code, answer.json()["reason"]) == (400, "request.invalid")
@@ -202,5 +279,17 @@ def test_index_state(tmp_path, ready):
 def test_the_api_describes_its_body(client):
     search = client.get("/openapi.json").json()["paths"]["/search"]["post"]
     schema = search["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"image", "image_id", "vector", "plus", "minus", "k", "radius"}
+    assert set(schema["properties"]) == {
+        "image",
+        "image_id",
+        "vector",
+        "plus",
+        "minus",
+        "k",
+        "radius",
+        "exclude",
+    }
     assert {"400", "404", "413", "503"} <= set(search["responses"])
+    several = client.get("/openapi.json").json()["paths"]["/search/batch"]["post"]
+    assert "$ref" not in str(several["requestBody"])
+    assert set(several["requestBody"]["content"]["application/json"]["schema"]["properties"]) == {"searches"}
