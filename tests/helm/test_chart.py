@@ -246,6 +246,8 @@ def test_a_bundle_of_a_store_is_pulled_before_each_worker_starts() -> None:
         assert variable not in main["env"]
         assert {"name": "bundle", "mountPath": "/bundle", "readOnly": True} in main["volumeMounts"]
         assert {"name": "bundle", "emptyDir": {}} in pod["volumes"]
+    (checked,) = [pod["spec"] for name, pod in of_kind(objects, "Pod").items() if name.endswith("test-check")]
+    assert checked["initContainers"][0]["args"][:2] == ["bundle", "pull"]
     config = of_kind(objects, "ConfigMap")["shop-mekiki-score-cpu"]["data"]["mekiki.toml"]
     assert 'bundle = "/bundle"' in config
     plain = of_kind(rendered(), "Deployment")["shop-mekiki-score-cpu"]["spec"]["template"]["spec"]
