@@ -1,4 +1,6 @@
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -245,6 +247,29 @@ def test_a_batch_that_asks_for_too_much_or_is_none_is_refused_whole(client, sear
     answer = client.post("/search/batch", json={"searches": searches})
     assert (answer.status_code, answer.json()["reason"]) == (400, "request.invalid")
     assert says in answer.json()["detail"]
+
+
+def test_one_search_goes_on_beside_batches_that_take_long(index):
+    begun, release, held = threading.Semaphore(0), threading.Event(), [True]
+
+    def ready():
+        if held[0]:
+            begun.release()
+            assert release.wait(10)
+        return True
+
+    router = create_search_router(index, embed, ready, Metrics(CollectorRegistry()), LIMIT)
+    app = create_app(Health(60, ()), CollectorRegistry(), [router])
+    asked = {"searches": [{"image_id": "zero"}]}
+    with TestClient(app) as client, ThreadPoolExecutor(3) as others:
+        batches = [others.submit(client.post, "/search/batch", json=asked) for _ in range(2)]
+        assert all(begun.acquire(timeout=10) for _ in batches)
+        third = others.submit(client.post, "/search/batch", json=asked)
+        assert not begun.acquire(timeout=0.1)
+        held[0] = False
+        assert ids(client.post("/search", json={"image_id": "zero"})) == ["near zero", "one"]
+        release.set()
+        assert [one.result(10).status_code for one in (*batches, third)] == [200] * 3
 
 
 def test_a_batch_waits_for_the_log(client, ready):
