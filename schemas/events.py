@@ -15,6 +15,7 @@ MODERATED: Final = "listing.image.moderated.v1"
 ENRICHED: Final = "listing.image.enriched.v1"
 EMBEDDED: Final = "listing.image.embedded.v1"
 REVIEWS: Final = "listing.image.reviews.v1"
+SHADOWED: Final = "listing.image.shadowed.v1"
 INDEX_UPDATED: Final = "listing.index.updated.v1"
 
 # What a person says: `undo` takes an earlier word back, and the policy's decision holds again.
@@ -300,6 +301,37 @@ class ImageEmbedded(_Result):
             exclude_if=_is_none,
         ),
     ] = None
+
+
+class TriedDecision(_Output):
+    """What one bundle, with one policy, says of an image."""
+
+    bundle_id: str
+    policy_sha256: Annotated[str, Field(description="of the policy that was applied, as canonical JSON")]
+    decision: Decision
+    reasons: list[Reason]
+    scores: dict[str, float]
+
+
+class ImageShadowed(_Output):
+    """What another bundle would have decided, beside what was: nothing follows from it.
+
+    Not every image has one, and one may come twice, with the same event id.
+    """
+
+    type: Literal["listing.image.shadowed.v1"] = SHADOWED
+    event_id: UUID
+    image_id: str
+    listing_id: str | None
+    category: str | None
+    image_sha256: Sha256
+    input_event_id: Annotated[str, Field(description="of the upload")]
+    moderated_event_id: Annotated[UUID, Field(description="of the verdict")]
+    uploaded_at: AwareDatetime
+    decided_at: AwareDatetime
+    shadowed_at: AwareDatetime
+    served: Annotated[TriedDecision, Field(description="what was decided by bundle and policy")]
+    shadow: Annotated[TriedDecision, Field(description="what would have been")]
 
 
 class NearDuplicate(_Output):

@@ -28,11 +28,19 @@ MODELS: dict[str, type[BaseModel]] = {
     events.EMBEDDED: events.ImageEmbedded,
     events.INDEX_UPDATED: events.IndexUpdated,
     events.REVIEWS: events.StandingReview,
+    events.SHADOWED: events.ImageShadowed,
     "bundle.manifest": BundleManifest,
     "policy": Policy,
 }
 
-_OUTPUTS = (events.MODERATED, events.ENRICHED, events.EMBEDDED, events.REVIEWS, events.INDEX_UPDATED)
+_OUTPUTS = (
+    events.MODERATED,
+    events.ENRICHED,
+    events.EMBEDDED,
+    events.REVIEWS,
+    events.SHADOWED,
+    events.INDEX_UPDATED,
+)
 _INPUTS = (events.UPLOADED, events.DELETED, events.REVIEWED)
 
 _DEAD_LETTER_HEADERS = {
@@ -170,6 +178,7 @@ def asyncapi() -> dict[str, Any]:
         "enriched": _channel(events.ENRICHED, events.ENRICHED),
         "embedded": _channel(events.EMBEDDED, events.EMBEDDED, "tombstone"),
         "reviews": _channel(events.REVIEWS, events.REVIEWS, "noReview"),
+        "shadowed": _channel(events.SHADOWED, events.SHADOWED),
         "retry": _channel(f"{events.UPLOADED}.retry", "parked"),
         "deadLetter": _channel(f"{events.UPLOADED}.dlq", "rejected"),
         "indexUpdated": _channel(events.INDEX_UPDATED, events.INDEX_UPDATED),
@@ -181,7 +190,7 @@ def asyncapi() -> dict[str, Any]:
         "scoreTriesAgain": _operation("receive", "retry"),
         **{
             f"score{_title(name)}": _operation("send", name)
-            for name in ("moderated", "enriched", "embedded", "reviews", "retry", "deadLetter")
+            for name in ("moderated", "enriched", "embedded", "shadowed", "reviews", "retry", "deadLetter")
         },
         "indexReceives": _operation("receive", "embedded"),
         **{f"index{_title(name)}": _operation("send", name) for name in ("indexUpdated", "indexDeadLetter")},

@@ -63,6 +63,7 @@ def make_settings(bootstrap: str, home: Path, partitions: int) -> Settings:
             "moderated": f"{prefix}.moderated",
             "enriched": f"{prefix}.enriched",
             "embedded": f"{prefix}.embedded",
+            "shadowed": f"{prefix}.shadowed",
             "reviews": f"{prefix}.reviews",
             "dead_letter": f"{prefix}.uploaded.dlq",
             "index_updated": f"{prefix}.index",

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -108,14 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     review.add_argument("image_id", metavar="IMAGE_ID")
     review.add_argument("--reviewer", metavar="NAME", help="who decides (the user's name)")
     review.add_argument("--reason", metavar="TEXT", help="why")
-    policy = commands.add_parser("policy", help="try a policy").add_subparsers(required=True)
-    diff = policy.add_parser("diff", parents=[common], help="what another policy would have decided")
-    diff.set_defaults(command=_policy_diff)
-    diff.add_argument("--policy", type=Path, required=True, metavar="NEW", help="JSON or TOML")
-    diff.add_argument("--since", metavar="WHEN", help="2026-11-01, 7d or 24h (all that the topic holds)")
-    diff.add_argument("--reviewed", action="store_true", help="with precision and recall by people's words")
-    diff.add_argument("--format", choices=("text", "json", "html"), default="text")
-    diff.add_argument("--out", type=Path, metavar="FILE", help="in place of standard output")
+    _add_trials(commands, common)
     labels = commands.add_parser("labels", help="people's words as labels").add_subparsers(required=True)
     export = labels.add_parser("export", parents=[common], help="write what people decided about, labelled")
     export.set_defaults(command=_export_labels)
@@ -130,6 +124,22 @@ def _parser() -> argparse.ArgumentParser:
         needs = "" if name == "bundle" else " (needs the train extra)"
         commands.add_parser(name, help=f"{text}{needs}", add_help=False)
     return parser
+
+
+def _add_trials(commands: Any, common: argparse.ArgumentParser) -> None:
+    policy = commands.add_parser("policy", help="try a policy").add_subparsers(required=True)
+    diff = policy.add_parser("diff", parents=[common], help="what another policy would have decided")
+    diff.set_defaults(command=_policy_diff)
+    diff.add_argument("--policy", type=Path, required=True, metavar="NEW", help="JSON or TOML")
+    diff.add_argument("--since", metavar="WHEN", help="2026-11-01, 7d or 24h (all that the topic holds)")
+    diff.add_argument("--reviewed", action="store_true", help="with precision and recall by people's words")
+    diff.add_argument("--format", choices=("text", "json", "html"), default="text")
+    diff.add_argument("--out", type=Path, metavar="FILE", help="in place of standard output")
+    shadow = commands.add_parser("shadow", help="try a bundle").add_subparsers(required=True)
+    told = shadow.add_parser("report", parents=[common], help="where model.shadow decides otherwise")
+    told.set_defaults(command=_shadow_report)
+    told.add_argument("--since", metavar="WHEN", help="2026-11-01, 7d or 24h (all that the topic holds)")
+    told.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def _add_folder_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -343,6 +353,22 @@ def _policy_diff(settings: Settings, options: argparse.Namespace, console: Conso
                 out.write(html(report, pictures(settings, report)))
     except OSError as error:
         raise ConfigurationError(f"--out {options.out} cannot be written: {error}") from error
+    return 0
+
+
+def _shadow_report(settings: Settings, options: argparse.Namespace, console: Console) -> int:
+    from worker.policy.commands import instant  # noqa: PLC0415
+    from worker.shadow.commands import shadow_report  # noqa: PLC0415
+    from worker.shadow.report import print_text  # noqa: PLC0415
+
+    since = options.since and instant(options.since)
+    with _progress(console) as progress:
+        task = progress.add_task("images", total=None)
+        report = shadow_report(settings, since, lambda count: progress.advance(task, count))
+    if options.format == "text":
+        print_text(report, Console())
+    else:
+        print(report.model_dump_json(indent=2))  # noqa: T201 - what the command answers
     return 0
 
 

@@ -15,6 +15,10 @@ from schemas.rejection import RejectionReason
 _STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LATENCY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 _BATCH_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+# What becomes of an image that a shadow is offered: it waits for nothing, and much may be dropped.
+SHADOW_RESULTS = (
+    "published", "unpublished", "behind", "down", "failed", "late", "crashed", "repeated",
+)  # fmt: skip
 _SCORE = tuple(i / 20 for i in range(1, 21))
 
 
@@ -29,6 +33,7 @@ class Metrics:
         self._add_stores(registry)
         self._add_models(registry)
         self._add_decide(registry)
+        self._add_shadow(registry)
         self._add_commit(registry)
         self._add_index(registry)
 
@@ -196,6 +201,32 @@ class Metrics:
 
         self.decide_passed_over = Counter(
             "mekiki_decide_passed_over", "Events that change no image.", ["reason"], registry=registry
+        )
+
+    def _add_shadow(self, registry: CollectorRegistry) -> None:
+        # shadow: a second bundle that is tried on the stream; what it would have decided.
+        self.shadow_info = Gauge(
+            "mekiki_shadow_bundle_info", "The bundle that is tried. Always 1.", ["bundle"], registry=registry
+        )
+        self.shadow_up = Gauge("mekiki_shadow_up_ratio", "1 while the shadow runs.", registry=registry)
+        self.shadow_images = Counter(
+            "mekiki_shadow_images", "Images offered to the shadow.", ["result"], registry=registry
+        )
+        for result in SHADOW_RESULTS:
+            self.shadow_images.labels(result)
+        self.shadow_ends = Counter(
+            "mekiki_shadow_deaths", "Shadows that ended or did not start.", ["reason"], registry=registry
+        )
+        for reason in ("late", "crashed", "refused", "failed"):
+            self.shadow_ends.labels(reason)
+        self.shadow_decisions = Counter(
+            "mekiki_shadow_decisions", "Images by both decisions.", ["served", "decision"], registry=registry
+        )
+        self.shadow_disagreements = Counter(
+            "mekiki_shadow_disagreements",
+            "Scores that would have led elsewhere.",
+            ["score", "direction"],
+            registry=registry,
         )
 
     def _add_commit(self, registry: CollectorRegistry) -> None:

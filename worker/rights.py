@@ -41,6 +41,7 @@ def topic_rights(admin: AdminClient, settings: Settings, topics: list[str]) -> I
         names.reviews: {READ: "", WRITE: ""},
         names.moderated: {WRITE: ""},
         names.enriched: {WRITE: ""},
+        names.shadowed: {WRITE: "model.shadow", READ: "mekiki shadow report"},
         names.index_updated: {WRITE: ""},
         names.dead_letter: {WRITE: "", READ: "mekiki replay"},
         names.index_dead_letter: {WRITE: "", READ: "mekiki replay"},

@@ -125,6 +125,7 @@ class TopicSettings(_Section):
     moderated: str = events.MODERATED
     enriched: str = events.ENRICHED
     embedded: str = events.EMBEDDED
+    shadowed: str = Field(events.SHADOWED, description="what the bundle of model.shadow would have decided")
     reviews: str = Field(events.REVIEWS, description="compacted; as many partitions as the uploaded topic")
     retry: str = Field(
         default_factory=_retry_topic,
@@ -274,6 +275,29 @@ class CodeSettings(_Section):
     )
 
 
+class ShadowSettings(_Section):
+    """A second bundle that is tried on the stream: nothing waits for it, and nothing follows from it."""
+
+    bundle: Path = Field(description="the directory of the bundle that is tried")
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="of the images, by their ids: the same ones always, and all of them in a larger share",
+    )
+    policy_file: Path | None = Field(
+        None, description="its policy as JSON; unset: the one that would hold if its bundle served"
+    )
+    threads: Count = Field(1, description="of ONNX Runtime")
+    nice: Annotated[int, Field(ge=0, le=19)] = Field(
+        10, description="how far its process gives way to others on a busy CPU"
+    )
+    waiting: Count = Field(256, description="images, with their pixels, that may wait for it")
+    timeout: Seconds = Field(10.0, description="seconds for one batch, after which its process is ended")
+    memory: Bytes = Field(
+        ByteSize(2_000_000_000),
+        description="bytes that its process may take beside what it has once warm",
+    )
+
+
 class ModelSettings(_Section):
     """The bundle and how it runs."""
 
@@ -301,6 +325,12 @@ class ModelSettings(_Section):
         10_000,
         description="images whose scores and vectors are kept, some 4 kB each: an upload of the same bytes "
         "is neither decoded nor put through the model again; 0: none",
+    )
+
+    shadow: ShadowSettings | None = Field(
+        None,
+        description="bundle, share, policy_file, threads, nice, waiting, timeout and memory of a second "
+        "bundle that is tried on the stream. docs/operations.md",
     )
 
     @model_validator(mode="after")

@@ -208,6 +208,31 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Of model.tags. Refused: damaged, or of other vectors; the set before goes on serving.",
         ),
         Panel(
+            "Shadow: images tried and dropped",
+            "ops",
+            (
+                Query(_rate("mekiki_shadow_images_total", "result"), "{{result}}"),
+                Query("count by (bundle) (mekiki_shadow_bundle_info{OF})", "workers that try {{bundle}}"),
+                Query("sum (mekiki_shadow_up_ratio{OF})", "shadows that run"),
+                Query(_rate("mekiki_shadow_deaths_total", "reason"), "ended, {{reason}}"),
+            ),
+            "Of model.shadow. What it has no time for is behind; nothing waits for it.",
+        ),
+        Panel(
+            "Shadow: what it would decide otherwise",
+            "ops",
+            (
+                Query(
+                    _rate("mekiki_shadow_decisions_total", "served, decision"),
+                    "{{served}}, and it says {{decision}}",
+                ),
+                Query(
+                    _rate("mekiki_shadow_disagreements_total", "score, direction"), "{{score}} {{direction}}"
+                ),
+            ),
+            "Both decisions on the same images, and the scores that lead elsewhere: stricter or laxer.",
+        ),
+        Panel(
             "Decoders ended over an image",
             "ops",
             (Query(_rate("mekiki_decode_deaths_total", "reason"), "{{reason}}"),),

@@ -81,6 +81,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.review": (*_ROOMS, "worker.score"),
     "worker.labels": (*_ROOMS, "worker.score", "worker.review"),
     "worker.policy": (*_ROOMS, "worker.score", "worker.review"),
+    "worker.shadow": _ROOMS,
     # The commands, and what they are composed of.
     "worker": ("schemas", "worker", "console"),
     "export": ("schemas", "worker.model", "worker.errors", "worker.settings", "worker.duplicates"),

@@ -6,17 +6,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from worker.metrics import Metrics
 
-STAGES = "build|health|poll|stage|fetch|retry|decode|codes|infer|tag|decide|commit|index|search"
+STAGES = "build|health|poll|stage|fetch|retry|decode|codes|infer|tag|decide|shadow|commit|index|search"
 UNITS = "info|seconds|records|events|ratio|partitions|bytes|images|vectors|hosts"
 COUNTED = (
     "read|decisions|reviewed|bins|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"
-    "errors|deaths|unclean_ends|sets|parked"
+    "errors|deaths|unclean_ends|sets|parked|disagreements"
 )
 NAME = re.compile(rf"mekiki_({STAGES})_([a-z]+_)*({UNITS}|{COUNTED})")
 # Each of these has a small, closed set of values in a deployment. Never an image, an event or a URL.
 LABELS = {
     *("role", "version", "bundle", "provider", "topic", "partition", "stage", "format"),
     *("decision", "score", "reason", "result", "state", "kind", "bin"),
+    *("served", "direction"),
 }
 
 

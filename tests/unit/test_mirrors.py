@@ -46,6 +46,13 @@ _ELSEWHERE = {
         ),
         "a person's word, and what the log says of an image: tests/integration/test_reviews.py",
     ),
+    **dict.fromkeys(
+        (
+            *("worker/model/shadow_child.py", "worker/model/shadow_process.py", "worker/score/candidate.py"),
+            *("worker/stream/best_effort.py", "worker/shadow/commands.py"),
+        ),
+        "a shadow's process, and what it says: tests/integration/test_shadow.py",
+    ),
     "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
     "worker/rights.py": "asks brokers: tests/helm/test_rights.py",
     "worker/score/objects.py": "what notifications share: test_notifications.py, test_cloud_storage.py",

@@ -1,34 +1,41 @@
 """Builds the score role from the settings: the one place where its real parts meet."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from schemas.bundle import ImageInput
 from schemas.policy import Policy
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, MekikiError
 from worker.fetch.fetch import Fetcher
 from worker.fetch.lanes import LaneLimits, Lanes
 from worker.health import Health
 from worker.metrics import Metrics
-from worker.model.bundle import Bundle, load_policy, load_tags
+from worker.model import shadow_process
+from worker.model.bundle import Bundle, load_policy, load_tags, read_manifest
 from worker.model.decoders import DecoderPool, create_decoders, image_limits
 from worker.model.watched_tags import WatchedTags
+from worker.score.candidate import start_candidate
 from worker.score.codes import CodeReader
+from worker.score.decide import policy_sha256
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
 from worker.score.outcome import PassOverReason
 from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline, PipelineLimits
 from worker.score.prepare import Preparer
-from worker.score.publish import Publisher
+from worker.score.publish import Publisher, ShadowPublisher
 from worker.score.repeats import Repeats
 from worker.score.retries import Retries
 from worker.score.review_log import ReviewLog
 from worker.score.reviews import Reviews
 from worker.score.role import HALT_ADVICE, MOVING, WITHIN_LIMIT, ScoreRole
-from worker.settings import ModelSettings, Settings
+from worker.score.shadow import Shadow, ShadowLimits
+from worker.settings import ModelSettings, Settings, ShadowSettings
+from worker.stream.best_effort import create_best_effort
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard, turn_seconds
 from worker.stream.kafka import InputRecord, create_admin, create_consumer, to_the_end
@@ -44,6 +51,25 @@ from worker.watchdog import Limit
 Ticket = TypeVar("Ticket")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What images are decoded to: sizes, those of the serving bundle first, and whether with detail."""
+
+    inputs: Sequence[ImageInput]
+    with_detail: bool
+
+
+def wanted(bundle: Bundle, shadow: ShadowSettings | None) -> Wanted:
+    """What the serving bundle takes, and behind it what only the shadow does."""
+    inputs, detail = list(bundle.manifest.image_inputs()), bundle.manifest.asks_for_detail()
+    if shadow is not None:
+        with suppress(MekikiError):  # it says so itself once it starts
+            manifest, _ = read_manifest(shadow.bundle)
+            inputs += [each for each in manifest.image_inputs() if each not in inputs]
+            detail = detail or manifest.asks_for_detail()
+    return Wanted(inputs, detail)
+
+
 def build_pipeline(
     settings: Settings,
     bundle: Bundle,
@@ -56,6 +82,8 @@ def build_pipeline(
     tags: WatchedTags | None = None,
     spans: Spans | None = None,
     record: Callable[[Ticket], InputRecord] | None = None,
+    decoded: Wanted | None = None,
+    shadow: Shadow | None = None,
 ) -> Pipeline[Ticket]:
     """The stages from parse to decide; see Pipeline for `is_wanted`. `spans` are those of tickets' records.
 
@@ -76,27 +104,28 @@ def build_pipeline(
             metrics.decide_bins.labels(score, number)  # shown from the start, as 0
     for reason in PassOverReason:
         metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
-    repeats = Repeats(settings.model.repeats)
+    repeats, decoded = Repeats(settings.model.repeats), decoded or wanted(bundle, None)
     preparer = Preparer(
         fetcher.fetch,
-        bundle.manifest.image_inputs(),
+        decoded.inputs,
         image_limits(settings.decode),
         metrics,
         decoders.try_decode,
         read_codes,
         fetcher.look,
         fetcher.host,
-        with_detail=bundle.manifest.asks_for_detail(),
+        with_detail=decoded.with_detail,
         repeats=repeats,
         spans=spans or Spans(),
     )
+    offer: dict[str, Any] = {} if shadow is None else {"offer": shadow.offer}
     more: dict[str, Any] = {}
     if spans is not None and record is not None:
         more["within"] = lambda ticket: spans.within(record(ticket))
         more["together"] = lambda tickets: spans.batch("judge", map(record, tickets))
     return Pipeline(
         preparer.begin,
-        Judge(bundle, policy, metrics, tags, repeats, spans or Spans()),
+        Judge(bundle, policy, metrics, tags, repeats, spans or Spans(), **offer),
         Lanes(
             LaneLimits(
                 threads=settings.fetch.threads,
@@ -118,6 +147,37 @@ def build_pipeline(
         ),
         is_wanted,
         **more,
+    )
+
+
+def build_shadow(
+    settings: Settings,
+    shadow: ShadowSettings,
+    bundle: Bundle,
+    policy: Policy,
+    decoded: Wanted,
+    metrics: Metrics,
+    stack: ExitStack,
+) -> Shadow:
+    """The shadow of `model.shadow`, which `stack` ends.
+
+    Raises:
+        ConfigurationError: librdkafka refuses a property.
+
+    """
+    best_effort = create_best_effort(settings.kafka)
+    stack.callback(best_effort.close)
+    return stack.enter_context(
+        Shadow(
+            lambda: start_candidate(
+                settings, shadow, decoded.inputs, decoded.with_detail, shadow_process.LOAD
+            ),
+            (bundle.id, policy_sha256(policy)),
+            ShadowPublisher(settings.topics.shadowed, best_effort),
+            ShadowLimits(shadow.share, shadow.waiting, settings.model.batch_size),
+            metrics,
+            Repeats(settings.model.repeats),
+        )
     )
 
 
@@ -161,6 +221,10 @@ def build_score_role(
     decoders = stack.enter_context(create_decoders(settings.decode, note_death=metrics.note_decoder_death))
     if (tags := build_tags(settings.model, bundle, metrics)) is not None:
         stack.enter_context(tags)
+    chosen = settings.model.shadow
+    decoded, shadow = wanted(bundle, chosen), None
+    if chosen is not None:
+        shadow = build_shadow(settings, chosen, bundle, policy, decoded, metrics, stack)
     pipeline: Pipeline[Entry] = build_pipeline(
         settings,
         bundle,
@@ -173,6 +237,8 @@ def build_score_role(
         tags=tags,
         spans=spans,
         record=attrgetter("record"),
+        decoded=decoded,
+        shadow=shadow,
     )
     limits = RecordLimits((settings.topics.dead_letter, settings.topics.retry))
     unreadable = Unreadable(name, metrics, health)

@@ -1,6 +1,6 @@
 """Judge: what happens to a batch of prepared images: infer, tag, decide."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +33,8 @@ class Judge:
     tags: WatchedTags | None = None
     repeats: Repeats = field(default_factory=lambda: Repeats(0))
     spans: Spans = field(default_factory=Spans)
+    # Told what was judged, and never in the way.
+    offer: Callable[[Sequence[Prepared], Sequence[Verdict]], None] = lambda _, __: None
 
     def __call__(self, batch: Sequence[Prepared]) -> list[Verdict]:
         """One verdict an image, in the order of `batch`. The model sees those of which nothing is known.
@@ -43,10 +45,12 @@ class Judge:
         """
         found = self._found(batch)
         tags, version = self._tags(batch, found)
-        return [
+        verdicts = [
             self._verdict(image, findings, its_tags, version)
             for image, findings, its_tags in zip(batch, found, tags, strict=True)
         ]
+        self.offer(batch, verdicts)
+        return verdicts
 
     def _found(self, batch: Sequence[Prepared]) -> list[Findings]:
         fresh = [image for image in batch if image.known is None]

@@ -1,6 +1,6 @@
 """Publish: an outcome to the records that carry it, one on each output topic or one dead letter."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from schemas.events import (
     ImageEnriched,
     ImageModerated,
     ImageReviewed,
+    ImageShadowed,
     ImageUploaded,
     InputPosition,
     derived_event_id,
@@ -22,6 +23,7 @@ from worker.score.decide import policy_sha256
 from worker.score.outcome import Outcome, Parked, PassedOver, Rejected, Removal, Verdict
 from worker.score.reviews import standing_record, standing_review
 from worker.settings import TopicSettings
+from worker.stream.best_effort import BestEffort
 from worker.stream.cause import cause_headers
 from worker.stream.dead_letter import REASON, dead_letter_record, without_value
 from worker.stream.kafka import Headers, InputRecord, OutputRecord
@@ -181,6 +183,23 @@ class Publisher:
             headers=_headers(str(derived_event_id(EMBEDDED, cause)), EMBEDDED, JSON)
             + cause_headers(record, cause, time),
         )
+
+
+class ShadowPublisher:
+    """Publishes what a shadow says as plain JSON, by `best_effort`: see `worker.score.shadow.Send`."""
+
+    def __init__(self, topic: str, best_effort: BestEffort) -> None:
+        self._topic, self._best_effort = topic, best_effort
+
+    def __call__(self, event: ImageShadowed, told: Callable[[bool], None]) -> None:
+        """See Send."""
+        headers = _headers(str(event.event_id), event.type, JSON)
+        value = event.model_dump_json().encode()
+        self._best_effort.send(OutputRecord(self._topic, event.image_id.encode(), value, headers), told)
+
+    def turn(self) -> None:
+        """See Send."""
+        self._best_effort.turn()
 
 
 def _headers(event_id: str, event_type: str, content_type: str) -> Headers:

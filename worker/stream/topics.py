@@ -41,6 +41,7 @@ def topics_of(settings: Settings) -> list[Topic]:
         Topic(names.moderated),
         Topic(names.enriched),
         Topic(names.embedded, {"cleanup.policy": "compact"}),
+        Topic(names.shadowed),
         Topic(names.reviews, {"cleanup.policy": "compact"}),
         Topic(names.retry, {"max.message.bytes": _DEAD_LETTER_MAX_BYTES}),
         Topic(names.dead_letter, {"max.message.bytes": _DEAD_LETTER_MAX_BYTES}),

@@ -1,0 +1,94 @@
+"""Candidate: the bundle of `model.shadow` in its process, as the shadow asks it."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from schemas.bundle import BundleManifest, ImageInput
+from schemas.policy import Policy
+from worker.errors import BundleError
+from worker.model.bundle import load_policy, read_manifest
+from worker.model.infer import ImageBatch
+from worker.model.shadow_child import Start
+from worker.model.shadow_process import LOAD, ShadowProcess
+from worker.score.decide import policy_sha256
+from worker.score.prepare import Prepared
+from worker.settings import Settings, ShadowSettings
+
+
+class RunningCandidate:
+    """See `worker.score.shadow.Candidate`; `places` says which of an image's pixels each input takes."""
+
+    def __init__(self, process: ShadowProcess, policy: Policy, places: Sequence[int]) -> None:
+        self.bundle_id, self.policy = process.bundle_id, policy
+        self.policy_sha256 = policy_sha256(policy)
+        self._process, self._places = process, places
+
+    def scores(self, batch: Sequence[Prepared]) -> list[dict[str, float]]:
+        """See Candidate."""
+        told = self._process.infer(
+            ImageBatch(
+                [np.stack([image.pixels[place] for image in batch]) for place in self._places],
+                {
+                    measure: np.array([image.measured[measure] for image in batch], np.float32)
+                    for measure in batch[0].measured
+                },
+            )
+        )
+        return [{name: values[row] for name, values in told.items()} for row in range(len(batch))]
+
+    def end(self) -> int:
+        """See Candidate."""
+        return self._process.end()
+
+
+def start_candidate(
+    settings: Settings,
+    shadow: ShadowSettings,
+    inputs: Sequence[ImageInput],
+    with_detail: bool,
+    function: str = LOAD,
+) -> RunningCandidate:
+    """Load the bundle of `shadow`; `inputs` are the sizes that images are decoded to.
+
+    Raises:
+        BundleError: it is missing, damaged, does not run, or needs what images are not decoded to.
+        ConfigurationError: its policy does not fit it.
+        ShadowEnded: its process ended while it loaded.
+
+    """
+    manifest, identifier = read_manifest(shadow.bundle)
+    policy = shadow_policy(settings, shadow, manifest)
+    wanted = manifest.image_inputs()
+    if not set(wanted) <= set(inputs) or (manifest.asks_for_detail() and not with_detail):
+        raise BundleError(
+            f"{identifier} came to model.shadow.bundle while the worker ran, and needs sizes or measures "
+            "that images are not decoded to: restart the worker"
+        )
+    start = Start(
+        bundle=shadow.bundle.absolute(),
+        provider=settings.model.provider,
+        threads=shadow.threads,
+        nice=shadow.nice,
+        memory=int(shadow.memory),
+        parent=os.getpid(),
+    )
+    process = ShadowProcess(start, shadow.timeout, function)
+    if process.bundle_id != identifier:
+        process.end()
+        raise BundleError(f"{shadow.bundle} became another bundle while it was loaded: {process.bundle_id}")
+    return RunningCandidate(process, policy, [list(inputs).index(each) for each in wanted])
+
+
+def shadow_policy(settings: Settings, shadow: ShadowSettings, manifest: BundleManifest) -> Policy:
+    """The shadow's own policy, else the one that would hold if its bundle served.
+
+    Raises:
+        ConfigurationError: it does not fit the bundle.
+
+    """
+    if shadow.policy_file is not None:
+        update = {"policy": None, "policy_file": shadow.policy_file}
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update=update)})
+    return load_policy(settings, manifest)

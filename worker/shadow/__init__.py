@@ -1,0 +1,1 @@
+"""What a shadow said, as a report."""
