@@ -12,7 +12,7 @@ TEST_FLAGS ?=
 # loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-tags bench-policy test-console bench-console bench-index test-chaos-index test-minio test-registry
+.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-tags bench-policy bench-shadow test-console bench-console bench-index test-chaos-index test-minio test-registry
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -73,6 +73,9 @@ bench-index: $(VENV)/.dev ## what the index keeps up with, beside bare NGT
 
 bench-policy: $(VENV)/.dev ## mekiki policy diff over 1,000,000 verdicts on a real Kafka
 	$(VENV)/bin/python -m benchmarks.policy_diff
+
+bench-shadow: $(VENV)/.dev ## what a shadow at 100 % costs the stream, on a real Kafka
+	$(VENV)/bin/python -m benchmarks.shadow
 
 lint: $(VENV)/.dev ## ruff
 	$(VENV)/bin/ruff check .
