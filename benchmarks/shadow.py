@@ -62,13 +62,13 @@ def main() -> None:
             for number in range(options.rounds):
                 alone = measured(server.bootstrap, f"a{number}.", paths, options.events, None)
                 both = measured(server.bootstrap, f"b{number}.", paths, options.events, options.nice)
-                falls.append(1 - both.rate / alone.rate)
+                fall = 1 - both.rate / alone.rate
+                falls.append(fall)
+                each = f"{alone.worker_ms:.2f} ms of CPU each"
                 print(
-                    f"round {number + 1}: alone {alone.rate:.0f} images/s, {alone.worker_ms:.2f} ms of CPU each"
-                )
-                print(
-                    f"  with a shadow {both.rate:.0f} images/s ({-falls[-1]:+.1%}), {both.worker_ms:.2f} ms and "
-                    f"its own {both.shadow_ms:.2f} ms, {both.share:.1%} of all; it tried {both.tried}",
+                    f"round {number + 1}: alone {alone.rate:.0f} images/s, {each};\n"
+                    f"  with a shadow {both.rate:.0f} images/s ({-fall:+.1%}), {both.worker_ms:.2f} ms and "
+                    f"its own {both.shadow_ms:.2f} ms,\n  {both.share:.1%} of all; it tried {both.tried}",
                     flush=True,
                 )
         finally:
