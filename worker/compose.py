@@ -67,7 +67,7 @@ def create_metrics(role: str, bundle: Bundle) -> Metrics:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     metrics = Metrics(registry)
-    metrics.build_info.labels(role, version("mekiki"), bundle.id, bundle.model.provider).set(1)
+    metrics.set_build(role, version("mekiki"), bundle.id, bundle.model.provider)
     return metrics
 
 

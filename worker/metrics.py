@@ -5,6 +5,7 @@ of values. A `Metrics` object belongs to one registry, so that tests and two rol
 do not meet.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -27,6 +28,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self._build = ("", "", "")
         self._add_program(registry)
         self._add_poll(registry)
         self._add_fetch_and_decode(registry)
@@ -36,6 +38,26 @@ class Metrics:
         self._add_shadow(registry)
         self._add_commit(registry)
         self._add_index(registry)
+
+    def set_build(self, role: str, version: str, bundle: str, provider: str) -> None:
+        """Tell which program and models run."""
+        self._build = (role, version, provider)
+        self.build_info.clear()
+        self.build_info.labels(role, version, bundle, provider).set(1)
+
+    def set_bundle(self, bundle: str, reference: Mapping[str, Sequence[float]]) -> None:
+        """Tell that another bundle serves, and how its scores were spread."""
+        role, version, provider = self._build
+        self.set_build(role, version, bundle, provider)
+        self.set_reference(reference)
+
+    def set_reference(self, reference: Mapping[str, Sequence[float]]) -> None:
+        """Tell how the scores of the bundle that serves were spread, in bins."""
+        self.decide_reference.clear()
+        for score, shares in reference.items():
+            for number, share in enumerate(shares):
+                self.decide_reference.labels(score, number).set(share)
+                self.decide_bins.labels(score, number)  # shown from the start, as 0
 
     def note_decoder_death(self, reason: str) -> None:
         """Count a decoder process that ended over an image: late, cpu or crashed."""
@@ -154,6 +176,10 @@ class Metrics:
 
         self.infer_repeats = Counter(
             "mekiki_infer_repeated_images", "Images of bytes that were judged before.", registry=registry
+        )
+
+        self.infer_bundles = Counter(
+            "mekiki_infer_bundles", "Bundles that came while running.", ["result"], registry=registry
         )
 
         # tag: the set of tags in use, and sets that came to take its place.

@@ -302,6 +302,11 @@ class ModelSettings(_Section):
     """The bundle and how it runs."""
 
     bundle: Path = Field(STARTER_BUNDLE, description="the bundle's directory")
+    bundle_interval: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="seconds between two looks whether another bundle stands there (by a rename, or a link), "
+        "which takes its place between two batches; 0: a restart does",
+    )
     provider: Literal["cpu", "cuda", "tensorrt", "openvino"] = Field(
         "cpu", description="ONNX Runtime execution provider; it is used, or start-up fails"
     )

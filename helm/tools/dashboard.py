@@ -199,6 +199,15 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Of bytes that were judged lately (model.repeats): neither decoded nor put through the model.",
         ),
         Panel(
+            "Bundles taken and refused",
+            "short",
+            (
+                Query("sum by (result) (increase(mekiki_infer_bundles_total{OF}[1h]))", "{{result}}"),
+                Query("count by (bundle) (mekiki_build_info{OF})", "workers on {{bundle}}"),
+            ),
+            "Of model.bundle, where model.bundle_interval is set. Refused: the bundle before goes on serving.",
+        ),
+        Panel(
             "Tag sets taken and refused",
             "short",
             (

@@ -21,6 +21,7 @@ from worker.model.bundle import load_bundle
 from worker.model.decode import ImageLimits, decode
 from worker.score.judge import Judge
 from worker.score.prepare import Prepared
+from worker.score.served import served
 from worker.settings import ModelSettings
 
 IMAGES = Path(__file__).parents[2] / "worker" / "demo" / "assets"
@@ -43,7 +44,8 @@ def judged() -> Golden:
     (size,) = bundle.manifest.image_inputs()
     paths = sorted(path for path in IMAGES.rglob("*") if path.suffix in _SUFFIXES)
     prepared = [_prepared(path, size.height, size.width) for path in paths]
-    judge = Judge(bundle, bundle.manifest.policy, Metrics(CollectorRegistry()))
+    serving = served(bundle, bundle.manifest.policy)
+    judge = Judge(lambda: serving, Metrics(CollectorRegistry()))
     verdicts = [v for start in range(0, len(prepared), 32) for v in judge(prepared[start : start + 32])]
     names = sorted(verdicts[0].scores)
     text = {

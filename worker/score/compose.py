@@ -5,6 +5,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, TypeVar
 
 from schemas.bundle import ImageInput
@@ -15,12 +16,11 @@ from worker.fetch.lanes import LaneLimits, Lanes
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.model import shadow_process
-from worker.model.bundle import Bundle, load_policy, load_tags, read_manifest
+from worker.model.bundle import Bundle, load_bundle, load_policy, load_tags, read_manifest
 from worker.model.decoders import DecoderPool, create_decoders, image_limits
 from worker.model.watched_tags import WatchedTags
 from worker.score.candidate import start_candidate
 from worker.score.codes import CodeReader
-from worker.score.decide import policy_sha256
 from worker.score.judge import Judge
 from worker.score.ledger import Entry
 from worker.score.outcome import PassOverReason
@@ -33,7 +33,9 @@ from worker.score.retries import Retries
 from worker.score.review_log import ReviewLog
 from worker.score.reviews import Reviews
 from worker.score.role import HALT_ADVICE, MOVING, WITHIN_LIMIT, ScoreRole
+from worker.score.served import Served, refuse_unlike, served
 from worker.score.shadow import Shadow, ShadowLimits
+from worker.score.watched_bundle import WatchedBundle
 from worker.settings import ModelSettings, Settings, ShadowSettings
 from worker.stream.best_effort import create_best_effort
 from worker.stream.delivery import create_delivery
@@ -70,6 +72,14 @@ def wanted(bundle: Bundle, shadow: ShadowSettings | None) -> Wanted:
     return Wanted(inputs, detail)
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A bundle that is replaced while the worker runs, and what is known of files by it."""
+
+    bundle: WatchedBundle
+    repeats: Repeats
+
+
 def build_pipeline(
     settings: Settings,
     bundle: Bundle,
@@ -84,6 +94,7 @@ def build_pipeline(
     record: Callable[[Ticket], InputRecord] | None = None,
     decoded: Wanted | None = None,
     shadow: Shadow | None = None,
+    watched: Watched | None = None,
 ) -> Pipeline[Ticket]:
     """The stages from parse to decide; see Pipeline for `is_wanted`. `spans` are those of tickets' records.
 
@@ -98,13 +109,13 @@ def build_pipeline(
         read_codes = CodeReader(settings.codes)
         for name in settings.codes.formats:
             metrics.codes_read.labels(name)  # shown from the start, as 0
-    for score, shares in bundle.manifest.reference.items():
-        for number, share in enumerate(shares):
-            metrics.decide_reference.labels(score, number).set(share)
-            metrics.decide_bins.labels(score, number)  # shown from the start, as 0
+    metrics.set_reference(bundle.manifest.reference)
     for reason in PassOverReason:
         metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
-    repeats, decoded = Repeats(settings.model.repeats), decoded or wanted(bundle, None)
+    decoded = decoded or wanted(bundle, None)
+    serving = served(bundle, policy, decoded.inputs)
+    current = (lambda: serving) if watched is None else watched.bundle.current
+    repeats = Repeats(settings.model.repeats) if watched is None else watched.repeats
     preparer = Preparer(
         fetcher.fetch,
         decoded.inputs,
@@ -125,7 +136,7 @@ def build_pipeline(
         more["together"] = lambda tickets: spans.batch("judge", map(record, tickets))
     return Pipeline(
         preparer.begin,
-        Judge(bundle, policy, metrics, tags, repeats, spans or Spans(), **offer),
+        Judge(current, metrics, tags, repeats, spans or Spans(), **offer),
         Lanes(
             LaneLimits(
                 threads=settings.fetch.threads,
@@ -153,8 +164,6 @@ def build_pipeline(
 def build_shadow(
     settings: Settings,
     shadow: ShadowSettings,
-    bundle: Bundle,
-    policy: Policy,
     decoded: Wanted,
     metrics: Metrics,
     stack: ExitStack,
@@ -172,13 +181,40 @@ def build_shadow(
             lambda: start_candidate(
                 settings, shadow, decoded.inputs, decoded.with_detail, shadow_process.LOAD
             ),
-            (bundle.id, policy_sha256(policy)),
             ShadowPublisher(settings.topics.shadowed, best_effort),
             ShadowLimits(shadow.share, shadow.waiting, settings.model.batch_size),
             metrics,
             Repeats(settings.model.repeats),
         )
     )
+
+
+def build_watched(
+    settings: Settings, bundle: Bundle, policy: Policy, decoded: Wanted, metrics: Metrics, stack: ExitStack
+) -> Watched | None:
+    """What looks for another bundle in `model.bundle`, which `stack` ends; None where nothing is to."""
+    if not settings.model.bundle_interval:
+        return None
+    repeats = Repeats(settings.model.repeats)
+
+    def load(directory: Path) -> Served:
+        other = load_bundle(settings.model.model_copy(update={"bundle": directory}))
+        refuse_unlike(bundle, other, decoded.with_detail, settings.model.tags is not None)
+        return served(other, load_policy(settings, other.manifest), decoded.inputs)
+
+    def taken(other: Bundle) -> None:
+        repeats.clear()
+        metrics.set_bundle(other.id, other.manifest.reference)
+
+    watched = WatchedBundle(
+        served(bundle, policy, decoded.inputs),
+        settings.model.bundle,
+        load,
+        settings.model.bundle_interval,
+        metrics,
+        taken,
+    )
+    return Watched(stack.enter_context(watched), repeats)
 
 
 def build_tags(settings: ModelSettings, bundle: Bundle, metrics: Metrics) -> WatchedTags | None:
@@ -224,7 +260,7 @@ def build_score_role(
     chosen = settings.model.shadow
     decoded, shadow = wanted(bundle, chosen), None
     if chosen is not None:
-        shadow = build_shadow(settings, chosen, bundle, policy, decoded, metrics, stack)
+        shadow = build_shadow(settings, chosen, decoded, metrics, stack)
     pipeline: Pipeline[Entry] = build_pipeline(
         settings,
         bundle,
@@ -239,6 +275,7 @@ def build_score_role(
         record=attrgetter("record"),
         decoded=decoded,
         shadow=shadow,
+        watched=build_watched(settings, bundle, policy, decoded, metrics, stack),
     )
     limits = RecordLimits((settings.topics.dead_letter, settings.topics.retry))
     unreadable = Unreadable(name, metrics, health)

@@ -10,25 +10,24 @@ from numpy.typing import NDArray
 
 from schemas.bundle import score_bin
 from schemas.events import Tag
-from schemas.policy import Policy
 from worker.metrics import Metrics
-from worker.model.bundle import Bundle
 from worker.model.infer import ImageBatch
+from worker.model.tag import Tagger
 from worker.model.watched_tags import WatchedTags
 from worker.score.code_links import code_scores
 from worker.score.decide import decide
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
 from worker.score.repeats import Findings, Repeats
+from worker.score.served import Served
 from worker.stream.spans import Spans
 
 
 @dataclass(frozen=True)
 class Judge:
-    """The model, the tag forest and the policy. Owned by one thread."""
+    """What serves now: the model, the tag forest and the policy. Owned by one thread."""
 
-    bundle: Bundle
-    policy: Policy
+    current: Callable[[], Served]
     metrics: Metrics
     tags: WatchedTags | None = None
     repeats: Repeats = field(default_factory=lambda: Repeats(0))
@@ -43,24 +42,27 @@ class Judge:
             StageError: a model failed.
 
         """
-        found = self._found(batch)
-        tags, version = self._tags(batch, found)
+        served = self.current()
+        found = self._found(served, batch)
+        # Files that were judged before came without pixels, and keep the bundle that judged them.
+        by = [findings.by or served for findings in found]
+        tags = self._tags(by, batch, found)
         verdicts = [
-            self._verdict(image, findings, its_tags, version)
-            for image, findings, its_tags in zip(batch, found, tags, strict=True)
+            self._verdict(its, image, findings, its_tags, version)
+            for its, image, findings, (its_tags, version) in zip(by, batch, found, tags, strict=True)
         ]
         self.offer(batch, verdicts)
         return verdicts
 
-    def _found(self, batch: Sequence[Prepared]) -> list[Findings]:
+    def _found(self, served: Served, batch: Sequence[Prepared]) -> list[Findings]:
         fresh = [image for image in batch if image.known is None]
-        found = iter(self._infer(fresh) if fresh else ())
+        found = iter(self._infer(served, fresh) if fresh else ())
         return [image.known or next(found) for image in batch]
 
-    def _infer(self, batch: Sequence[Prepared]) -> list[Findings]:
+    def _infer(self, served: Served, batch: Sequence[Prepared]) -> list[Findings]:
         self.metrics.infer_batch.observe(len(batch))
         with self._stage("infer"):
-            inference = self.bundle.model.infer(_stacked(batch))
+            inference = served.bundle.model.infer(_stacked(batch, served.places))
         found = []
         for row, image in enumerate(batch):
             findings = Findings(
@@ -69,37 +71,40 @@ class Judge:
                 _row(inference.embeddings, row),
                 _row(inference.copies, row),
                 _row(inference.tag_vectors, row),
+                served,
             )
             self.repeats.keep(image.image_sha256, findings)
             found.append(findings)
         return found
 
     def _tags(
-        self, batch: Sequence[Prepared], found: Sequence[Findings]
-    ) -> tuple[list[list[Tag]], str | None]:
+        self, by: Sequence[Served], batch: Sequence[Prepared], found: Sequence[Findings]
+    ) -> list[tuple[list[Tag], str | None]]:
         """The tags of each image, by the set of tags in use, and its version."""
+        tags: list[tuple[list[Tag], str | None]] = [([], None)] * len(batch)
         with self._stage("tag"):
-            tagger = self.bundle.tagger if self.tags is None else self.tags.current()
-            vectors = [each.tag_vector for each in found if each.tag_vector is not None]
-            if tagger is None:
-                return [[] for _ in batch], None
-            if len(vectors) < len(batch):
-                return [[] for _ in batch], tagger.version
-            categories = [image.event.category for image in batch]
-            return tagger(np.stack(vectors), categories, self.policy.tags), tagger.version
+            watched = None if self.tags is None else self.tags.current()
+            for served in {id(each): each for each in by}.values():
+                rows = [row for row, each in enumerate(by) if each is served]
+                tagger = watched or served.bundle.tagger
+                its = _tagged(tagger, served, [batch[row] for row in rows], [found[row] for row in rows])
+                for row, told in zip(rows, its, strict=True):
+                    tags[row] = told
+        return tags
 
     def _stage(self, name: str) -> AbstractContextManager[object]:
         return self.spans.stage(name, self.metrics.stage_seconds.labels(name).time())
 
     def _verdict(
         self,
+        served: Served,
         image: Prepared,
         findings: Findings,
         tags: list[Tag],
         tags_version: str | None,
     ) -> Verdict:
-        scores = {**findings.scores, **code_scores(self.policy, image.codes)}
-        decision, reasons = decide(self.policy, image.event.category, scores)
+        scores = {**findings.scores, **code_scores(served.policy, image.codes)}
+        decision, reasons = decide(served.policy, image.event.category, scores)
         self.metrics.decide_decisions.labels(decision).inc()
         for name, value in scores.items():
             self.metrics.decide_scores.labels(name).observe(value)
@@ -116,6 +121,7 @@ class Judge:
             copy_vector=findings.copy_vector,
             decided_at=datetime.now(UTC),
             codes=image.codes,
+            attribution=served.attribution,
         )
 
 
@@ -124,10 +130,23 @@ def _row(vectors: NDArray[np.float32] | None, row: int) -> NDArray[np.float32] |
     return None if vectors is None else vectors[row].copy()
 
 
-def _stacked(batch: Sequence[Prepared]) -> ImageBatch:
-    """Each input's pixels, and each measure, of all images of the batch."""
+def _tagged(
+    tagger: Tagger | None, served: Served, batch: Sequence[Prepared], found: Sequence[Findings]
+) -> list[tuple[list[Tag], str | None]]:
+    if tagger is None:
+        return [([], None)] * len(batch)
+    vectors = [each.tag_vector for each in found if each.tag_vector is not None]
+    if len(vectors) < len(batch):
+        return [([], tagger.version)] * len(batch)
+    categories = [image.event.category for image in batch]
+    tags = tagger(np.stack(vectors), categories, served.policy.tags)
+    return [(its, tagger.version) for its in tags]
+
+
+def _stacked(batch: Sequence[Prepared], places: Sequence[int]) -> ImageBatch:
+    """The pixels of each input of the bundle, and each measure, of all images of the batch."""
     return ImageBatch(
-        [np.stack(pixels) for pixels in zip(*(image.pixels for image in batch), strict=True)],
+        [np.stack([image.pixels[place] for image in batch]) for place in places],
         {
             measure: np.array([image.measured[measure] for image in batch], np.float32)
             for measure in batch[0].measured

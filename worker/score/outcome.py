@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from schemas.events import Code, ImageDeleted, ImageReviewed, ImageUploaded, Review, Tag
 from schemas.policy import Decision, Reason
 from worker.errors import Rejection, StoreFailed
+from worker.score.served import Attribution
 from worker.stream.kafka import Parking
 
 # What a record tells of one image. A deletion that is parked is one that its store is asked about.
@@ -22,7 +23,7 @@ class Verdict:
     """An image was judged. `embedding` is float32 [dim], of unit length; `codes` come the largest first.
 
     Where the bundle has no embedding, `embedding` is None; `copy_vector` likewise. With `review` a person
-    decided, else the policy.
+    decided, else the policy. `attribution` is None where nothing was judged.
     """
 
     event: ImageUploaded | ImageReviewed
@@ -37,6 +38,7 @@ class Verdict:
     tags_version: str | None = None
     review: Review | None = None
     copy_vector: NDArray[np.float32] | None = None
+    attribution: Attribution | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from schemas.vector import Vector
 from worker.score.decide import policy_sha256
 from worker.score.outcome import Outcome, Parked, PassedOver, Rejected, Removal, Verdict
 from worker.score.reviews import standing_record, standing_review
+from worker.score.served import Attribution
 from worker.settings import TopicSettings
 from worker.stream.best_effort import BestEffort
 from worker.stream.cause import cause_headers
@@ -38,7 +39,8 @@ PREFERENCE = "preference"
 class Publisher:
     """Turns outcomes into records. The same input event gives the same event ids, always.
 
-    `space` is that of the bundle's embedding; without one no image is searchable. `limits` is what
+    A verdict says itself what it came from; where nothing was judged, bundle and policy of the start stand
+    on it. `space` is that of the bundle's embedding; without one no image is searchable. `limits` is what
     topics take. `preferences` names the bundle's preference heads; `preference` is the one of that name,
     or the first. `write` gives a topic's form of an event.
     """
@@ -58,11 +60,7 @@ class Publisher:
         self._write = write
         self._content_type = content_type
         self._limits = limits or RecordLimits()
-        self._preferences = preferences
-        self._preferred = PREFERENCE if PREFERENCE in preferences else next(iter(preferences), "")
-        self._bundle_id = bundle_id
-        self._space = space
-        self._policy_sha256 = policy_sha256(policy)
+        self._first = Attribution(bundle_id, space, policy_sha256(policy), preferences)
 
     def __call__(self, record: InputRecord, outcome: Outcome) -> list[OutputRecord]:
         """The records that make `outcome` of `record` known, in the trace of `record`."""
@@ -109,11 +107,11 @@ class Publisher:
         return records
 
     def _verdict(self, record: InputRecord, verdict: Verdict) -> list[OutputRecord]:
-        event = verdict.event
+        event, by = verdict.event, verdict.attribution or self._first
         common = {
             "image_id": event.image_id,
             "listing_id": event.listing_id,
-            "bundle_id": self._bundle_id,
+            "bundle_id": by.bundle_id,
             "image_sha256": verdict.image_sha256,
             "input": InputPosition(
                 event_id=event.event_id,
@@ -132,7 +130,7 @@ class Publisher:
             reasons=verdict.reasons,
             scores=verdict.scores,
             category=event.category,
-            policy_sha256=self._policy_sha256,
+            policy_sha256=by.policy_sha256,
             codes=list(verdict.codes),
             decided_by="person" if verdict.review else "policy",
             review=verdict.review,
@@ -142,20 +140,20 @@ class Publisher:
             event_id=derived_event_id(ENRICHED, event.event_id),
             tags=verdict.tags,
             tags_version=verdict.tags_version,
-            preference=verdict.scores.get(self._preferred),
-            preferences=self._several(verdict.scores),
+            preference=verdict.scores.get(_preferred(by.preferences)),
+            preferences=_several(by.preferences, verdict.scores),
         )
         records = [
             self._result(self._topics.moderated, moderated),
             self._result(self._topics.enriched, enriched),
         ]
-        if verdict.decision != "accept" or verdict.embedding is None or self._space is None:
+        if verdict.decision != "accept" or verdict.embedding is None or by.space is None:
             # An earlier image of this id must not stay searchable.
             return [*records, self._tombstone(record, event.event_id, event.image_id, event.uploaded_at)]
         embedded = ImageEmbedded(
             **common,
             event_id=derived_event_id(EMBEDDED, event.event_id),
-            space=self._space,
+            space=by.space,
             vector=Vector.from_array(verdict.embedding),
             copy_vector=None if verdict.copy_vector is None else Vector.from_array(verdict.copy_vector),
         )
@@ -169,12 +167,6 @@ class Publisher:
             headers=_headers(str(event.event_id), event.type, self._content_type),
         )
 
-    def _several(self, scores: dict[str, float]) -> dict[str, float]:
-        """Every preference by name, where the bundle has more than the one called `preference`."""
-        if set(self._preferences) <= {PREFERENCE}:
-            return {}
-        return {name: scores[name] for name in self._preferences if name in scores}
-
     def _tombstone(self, record: InputRecord, cause: str, image_id: str, time: datetime) -> OutputRecord:
         return OutputRecord(
             topic=self._topics.embedded,
@@ -183,6 +175,17 @@ class Publisher:
             headers=_headers(str(derived_event_id(EMBEDDED, cause)), EMBEDDED, JSON)
             + cause_headers(record, cause, time),
         )
+
+
+def _preferred(preferences: Sequence[str]) -> str:
+    return PREFERENCE if PREFERENCE in preferences else next(iter(preferences), "")
+
+
+def _several(preferences: Sequence[str], scores: dict[str, float]) -> dict[str, float]:
+    """Every preference by name, where the bundle has more than the one called `preference`."""
+    if set(preferences) <= {PREFERENCE}:
+        return {}
+    return {name: scores[name] for name in preferences if name in scores}
 
 
 class ShadowPublisher:

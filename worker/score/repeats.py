@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.events import Code
+from worker.score.served import Served
 
 
 @dataclass(frozen=True)
 class Findings:
     """What a bundle gives of a file, before category and policy: scores by name, float32 vectors [dim].
 
-    None stands where the bundle has no such head.
+    None stands where the bundle has no such head. `by` is what it was found with.
     """
 
     codes: Sequence[Code]
@@ -23,12 +24,13 @@ class Findings:
     embedding: NDArray[np.float32] | None
     copy_vector: NDArray[np.float32] | None
     tag_vector: NDArray[np.float32] | None
+    by: Served | None = None
 
 
 class Repeats:
     """The findings of the last `capacity` files, by the SHA-256 of their bytes. Thread-safe.
 
-    It belongs to one bundle and one way of reading codes: with another, make another.
+    It belongs to one bundle and one way of reading codes: with another, clear it.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -54,3 +56,8 @@ class Repeats:
             self._kept.move_to_end(image_sha256)
             while len(self._kept) > self._capacity:
                 self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all: another bundle serves."""
+        with self._lock:
+            self._kept.clear()

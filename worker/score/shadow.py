@@ -96,12 +96,11 @@ class Send(Protocol):
 
 
 class Shadow:
-    """Runs what `start` gives; use as a context manager. `served` is the bundle that decides for real."""
+    """Runs what `start` gives; use as a context manager."""
 
     def __init__(
         self,
         start: Callable[[], Candidate],
-        served: tuple[str, str],
         send: Send,
         limits: ShadowLimits,
         metrics: Metrics,
@@ -111,14 +110,13 @@ class Shadow:
 
         Args:
             start: loads the bundle that is tried; raises MekikiError where it cannot be. Takes seconds.
-            served: id of the bundle and digest of the policy whose decisions hold.
             send: publishes an event.
             limits: what is tried, and how much of it may wait.
             metrics: where all is counted.
             repeats: what was found in files before; of the shadow alone.
 
         """
-        self._start, self._served, self._send = start, served, send
+        self._start, self._send = start, send
         self._limits, self._metrics, self._repeats = limits, metrics, repeats
         self._waiting: deque[_Offered] = deque()
         self._changed = threading.Condition()
@@ -245,7 +243,7 @@ class Shadow:
             self._tell(candidate, offered, scores)
 
     def _tell(self, candidate: Candidate, offered: _Offered, scores: dict[str, float]) -> None:
-        event = shadowed_event(candidate, self._served, offered.image, offered.verdict, scores)
+        event = shadowed_event(candidate, offered.image, offered.verdict, scores)
         self._metrics.shadow_decisions.labels(event.served.decision, event.shadow.decision).inc()
         for score, direction in disagreements(event.served.reasons, event.shadow.reasons):
             self._metrics.shadow_disagreements.labels(score, direction).inc()
@@ -286,12 +284,13 @@ def _effects(reasons: Iterable[Reason]) -> dict[str, int]:
 
 def shadowed_event(
     candidate: Candidate,
-    served: tuple[str, str],
     image: Prepared,
     verdict: Verdict,
     scores: dict[str, float],
 ) -> ImageShadowed:
     """Both decisions on one image: the same input, bundle and policy give the same event id."""
+    by = verdict.attribution
+    assert by is not None, "the judge says what judged"
     event, policy, digest = image.event, candidate.policy, candidate.policy_sha256
     all_scores = {**scores, **code_scores(policy, image.codes)}
     decision, reasons = decide(policy, event.category, all_scores)
@@ -307,8 +306,8 @@ def shadowed_event(
         decided_at=verdict.decided_at,
         shadowed_at=datetime.now(UTC),
         served=TriedDecision(
-            bundle_id=served[0],
-            policy_sha256=served[1],
+            bundle_id=by.bundle_id,
+            policy_sha256=by.policy_sha256,
             decision=verdict.decision,
             reasons=verdict.reasons,
             scores=verdict.scores,

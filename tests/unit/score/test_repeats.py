@@ -17,6 +17,7 @@ from worker.model.decode import ImageLimits, decode_inputs
 from worker.score.judge import Judge
 from worker.score.prepare import Prepared, Preparer
 from worker.score.repeats import Findings, Repeats
+from worker.score.served import served
 from worker.settings import ModelSettings
 
 FOUND = Findings((), {"text": 0.25}, None, None, None)
@@ -47,7 +48,8 @@ class Stages:
             Metrics(CollectorRegistry()), Repeats(capacity), 0, 0,
         )  # fmt: skip
         self.data = images.jpeg(7)
-        self._judge = Judge(bundle, policy or bundle.manifest.policy, self.metrics, repeats=self.repeats)
+        serving = served(bundle, policy or bundle.manifest.policy)
+        self._judge = Judge(lambda: serving, self.metrics, repeats=self.repeats)
         self._prepare = Preparer(
             lambda _: self.data, bundle.manifest.image_inputs(), ImageLimits(), self.metrics, self._decode,
             with_detail=bundle.manifest.asks_for_detail(), repeats=self.repeats,

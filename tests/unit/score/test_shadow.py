@@ -15,6 +15,7 @@ from worker.model.shadow_process import ShadowEnded
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
 from worker.score.repeats import Findings, Repeats
+from worker.score.served import Attribution
 from worker.score.shadow import Shadow, ShadowLimits, disagreements
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -58,7 +59,7 @@ class Bench:
         self.registry, self.sent, self.starts = CollectorRegistry(), Sent(), list(starts)
         limits = ShadowLimits(share, waiting, 4, first_pause=0.01)
         metrics, repeats = Metrics(self.registry), Repeats(100)
-        self.shadow = Shadow(self.start, ("served-1", "a" * 64), self.sent, limits, metrics, repeats)
+        self.shadow = Shadow(self.start, self.sent, limits, metrics, repeats)
 
     def start(self):
         found = self.starts.pop(0) if len(self.starts) > 1 else self.starts[0]
@@ -95,7 +96,10 @@ def offered(*names, known=None):
         )
         for name in names
     ]
-    return images, [Verdict(i.event, "b" * 64, "accept", [], {"text": 0.1}, [], None, NOW) for i in images]
+    by = Attribution("served-1", None, "a" * 64, ())
+    return images, [
+        Verdict(i.event, "b" * 64, "accept", [], {"text": 0.1}, [], None, NOW, attribution=by) for i in images
+    ]
 
 
 def test_both_decisions_go_out():

@@ -1,0 +1,73 @@
+"""Another bundle while the worker runs, on a real Kafka: no restart, no rebalance, each event once."""
+
+import json
+import shutil
+from pathlib import Path
+
+from tests.integration.test_shadow import metric
+from tests.integration.test_tag_sets import EVENTS_A_SECOND, stream
+from tests.kafka.client import wait_until
+from tests.results import Results, body, place_of_result, places
+from tests.workplace import Workplace
+from worker.model.bundle import read_manifest
+from worker.settings import STARTER_BUNDLE
+
+
+def bundle(folder: Path, version: str) -> Path:
+    """The starter bundle under another version, so with an id of its own."""
+    shutil.copytree(STARTER_BUNDLE, folder)
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": version}))
+    return folder
+
+
+def lead(link: Path, to: Path) -> None:
+    new = link.with_name("new")
+    new.symlink_to(to)
+    new.replace(link)
+
+
+def test_a_bundle_is_swapped_between_two_batches_and_a_damaged_one_refused(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    link, topics = tmp_path / "current", workplace.settings.topics
+    lead(link, bundle(tmp_path / "one", "1.0.0"))
+    first = read_manifest(link)[1]
+    # Also what was judged before the swap and comes again after it, without pixels, has one bundle on it.
+    settings = workplace.changed(model={"bundle": link, "bundle_interval": 0.3, "repeats": 100})
+
+    def told() -> list[str]:
+        return [body(record)["bundle_id"] for record in workplace.broker.read(topics.moderated)]
+
+    with workplace.running("score", settings=settings) as worker:
+        worker.wait_until_ready()
+        assigned = metric(worker, "mekiki_poll_assigned_partitions")
+        with stream(workplace) as sent:
+            wait_until(lambda: len(told()) > EVENTS_A_SECOND, "a second of events", pause=0.5)
+            damaged = bundle(tmp_path / "damaged", "1.5.0")
+            with (damaged / "tags.forest").open("r+b") as file:
+                file.truncate(1000)
+            lead(link, damaged)
+            refused = 'mekiki_infer_bundles_total{result="refused"}'
+            wait_until(lambda: metric(worker, refused) == 1, "the refusal")
+            assert set(told()) == {first}
+            lead(link, bundle(tmp_path / "two", "2.0.0"))
+            second = read_manifest(link)[1]
+            wait_until(lambda: second in told(), "the other bundle", timeout=30, pause=0.2)
+            so_far = len(sent)
+            wait_until(lambda: len(sent) > so_far + EVENTS_A_SECOND, "another second of events")
+        workplace.broker.wait_until_done(settings.kafka.group, topics.uploaded)
+        assert metric(worker, 'mekiki_infer_bundles_total{result="taken"}') == 1
+        assert metric(worker, f'mekiki_build_info{{bundle="{second}"') == 1
+        assert metric(worker, f'mekiki_build_info{{bundle="{first}"') == 0
+        assert metric(worker, "mekiki_poll_assigned_partitions") == assigned
+        assert metric(worker, "mekiki_infer_repeated_images_total") > 0
+    results = Results.read(workplace.broker, topics)
+    assert results.outcomes() == dict.fromkeys(places(sent), 1)
+    # In a partition the bundle changes once, and every topic says the same one of an event.
+    verdicts = {place_of_result(record): body(record)["bundle_id"] for record in results.moderated}
+    for partition in (0, 1):
+        ids = [verdicts[place] for place in sorted(verdicts) if place[0] == partition]
+        assert ids == sorted(ids, key=[first, second].index)
+    for record in (*results.enriched, *results.embedded):
+        assert body(record)["bundle_id"] == verdicts[place_of_result(record)]
