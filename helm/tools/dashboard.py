@@ -205,7 +205,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 Query("sum by (result) (increase(mekiki_infer_bundles_total{OF}[1h]))", "{{result}}"),
                 Query("count by (bundle) (mekiki_build_info{OF})", "workers on {{bundle}}"),
             ),
-            "Of model.bundle, where model.bundle_interval is set. Refused: the bundle before goes on serving.",
+            "Of model.bundle, with model.bundle_interval. Refused: the bundle before goes on serving.",
         ),
         Panel(
             "Tag sets taken and refused",
