@@ -34,7 +34,7 @@ def hangs(start: Start) -> tuple[str, InferScores]:
 
 
 def allocates(start: Start) -> tuple[str, InferScores]:
-    return _at_second_batch(start, lambda: np.ones(int(start.memory), np.uint8))
+    return _at_second_batch(start, lambda: np.ones(2 * start.memory, np.uint8))
 
 
 def fails(start: Start) -> tuple[str, InferScores]:
