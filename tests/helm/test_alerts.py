@@ -66,12 +66,19 @@ OLDEST_TOO = "mekiki_retry_oldest_timestamp_seconds{" + OF + ',instance="b"}'
 HALTED = "mekiki_commit_halted_ratio{" + OF + "}"
 
 TAG_SETS = "mekiki_tag_sets_total{" + OF + ',result="refused"}'
+BUNDLES = "mekiki_infer_bundles_total{" + OF + ',result="refused"}'
+SHADOWS = "mekiki_shadow_deaths_total{" + OF + ',reason="crashed"}'
 
 CASES = [
     Case("MekikiTagSetRefused", "a damaged set came", True, "12m", {TAG_SETS: "0x10 1x40"}),
     Case("MekikiTagSetRefused", "as a worker started", True, "12m", {TAG_SETS: "_x10 1x40"}),
     Case("MekikiTagSetRefused", "sets are taken", False, "12m",
          {TAG_SETS: "0x40", TAG_SETS.replace("refused", "taken"): "0x10 1x40"}),
+    Case("MekikiBundleRefused", "a damaged bundle came", True, "12m", {BUNDLES: "0x10 1x40"}),
+    Case("MekikiBundleRefused", "bundles are taken", False, "12m",
+         {BUNDLES: "0x40", BUNDLES.replace("refused", "taken"): "0x10 1x40"}),
+    Case("MekikiShadowFails", "it crashes again and again", True, "40m", {SHADOWS: "0x5 0+1x60"}),
+    Case("MekikiShadowFails", "it crashed once", False, "40m", {SHADOWS: "0x10 1x60"}),
     Case("MekikiLagGrows", "more and more waits", True, "30m", {LAG: "0+200x60"},
          {"topic": "listing.image.uploaded.v1"}),
     Case("MekikiLagGrows", "much waits, and it shrinks", False, "30m", {LAG: "50000-500x60"}),
