@@ -230,6 +230,15 @@ class Metrics:
         )
 
     def _add_shadow(self, registry: CollectorRegistry) -> None:
+        # canary: a second bundle that decides about a share of the images.
+        self.canary_info = Gauge(
+            "mekiki_canary_bundle_info", "The bundle of the canary. Always 1.", ["bundle"], registry=registry
+        )
+        self.canary_decisions = Counter(
+            "mekiki_canary_decisions", "Images by the canary's decision.", ["decision"], registry=registry
+        )
+        for decision in get_args(Decision):
+            self.canary_decisions.labels(decision)
         # shadow: a second bundle that is tried on the stream; what it would have decided.
         self.shadow_info = Gauge(
             "mekiki_shadow_bundle_info", "The bundle that is tried. Always 1.", ["bundle"], registry=registry

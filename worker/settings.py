@@ -298,6 +298,19 @@ class ShadowSettings(_Section):
     )
 
 
+class CanarySettings(_Section):
+    """A second bundle that decides for real about a share of the images."""
+
+    bundle: Path = Field(description="the directory of the bundle")
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05,
+        description="of the images, by their ids, as of a shadow",
+    )
+    policy_file: Path | None = Field(
+        None, description="its policy as JSON; unset: model.policy, else the bundle's own"
+    )
+
+
 class ModelSettings(_Section):
     """The bundle and how it runs."""
 
@@ -332,6 +345,11 @@ class ModelSettings(_Section):
         "is neither decoded nor put through the model again; 0: none",
     )
 
+    canary: CanarySettings | None = Field(
+        None,
+        description="bundle, share and policy_file of a second bundle that decides for real about a share of "
+        "the images. docs/operations.md",
+    )
     shadow: ShadowSettings | None = Field(
         None,
         description="bundle, share, policy_file, threads, nice, waiting, timeout and memory of a second "

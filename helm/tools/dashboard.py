@@ -217,6 +217,15 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Of model.tags. Refused: damaged, or of other vectors; the set before goes on serving.",
         ),
         Panel(
+            "Canary: its decisions",
+            "ops",
+            (
+                Query(_rate("mekiki_canary_decisions_total", "decision"), "{{decision}}"),
+                Query("count by (bundle) (mekiki_canary_bundle_info{OF})", "workers with {{bundle}}"),
+            ),
+            "Of model.canary, which decides about its share of the images; they are among all decisions.",
+        ),
+        Panel(
             "Shadow: images tried and dropped",
             "ops",
             (

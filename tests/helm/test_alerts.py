@@ -67,6 +67,7 @@ HALTED = "mekiki_commit_halted_ratio{" + OF + "}"
 
 TAG_SETS = "mekiki_tag_sets_total{" + OF + ',result="refused"}'
 BUNDLES = "mekiki_infer_bundles_total{" + OF + ',result="refused"}'
+CANARY = "mekiki_canary_decisions_total{" + OF + ',decision="%s"}'
 SHADOWS = "mekiki_shadow_deaths_total{" + OF + ',reason="crashed"}'
 
 CASES = [
@@ -77,6 +78,10 @@ CASES = [
     Case("MekikiBundleRefused", "a damaged bundle came", True, "12m", {BUNDLES: "0x10 1x40"}),
     Case("MekikiBundleRefused", "bundles are taken", False, "12m",
          {BUNDLES: "0x40", BUNDLES.replace("refused", "taken"): "0x10 1x40"}),
+    Case("MekikiCanaryDiffers", "it blocks far more", True, "50m",
+         {CANARY % "block": "0+20x60", CANARY % "accept": "0+20x60", BLOCK: "0+20x60", ACCEPT: "0+400x60"}),
+    Case("MekikiCanaryDiffers", "it blocks as many", False, "50m",
+         {CANARY % "block": "0+1x60", CANARY % "accept": "0+20x60", BLOCK: "0+20x60", ACCEPT: "0+400x60"}),
     Case("MekikiShadowFails", "it crashes again and again", True, "40m", {SHADOWS: "0x5 0+1x60"}),
     Case("MekikiShadowFails", "it crashed once", False, "40m", {SHADOWS: "0x10 1x60"}),
     Case("MekikiLagGrows", "more and more waits", True, "30m", {LAG: "0+200x60"},

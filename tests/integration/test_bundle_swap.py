@@ -1,15 +1,17 @@
-"""Another bundle while the worker runs, on a real Kafka: no restart, no rebalance, each event once."""
+"""Another bundle, on a real Kafka: in the place of the first while the worker runs, or for a share of images."""
 
 import json
 import shutil
 from pathlib import Path
 
+from tests import events, images
 from tests.integration.test_shadow import metric
 from tests.integration.test_tag_sets import EVENTS_A_SECOND, stream
 from tests.kafka.client import wait_until
 from tests.results import Results, body, place_of_result, places
 from tests.workplace import Workplace
 from worker.model.bundle import read_manifest
+from worker.score.share import CANARY, in_share
 from worker.settings import STARTER_BUNDLE
 
 
@@ -71,3 +73,30 @@ def test_a_bundle_is_swapped_between_two_batches_and_a_damaged_one_refused(
         assert ids == sorted(ids, key=[first, second].index)
     for record in (*results.enriched, *results.embedded):
         assert body(record)["bundle_id"] == verdicts[place_of_result(record)]
+
+
+def test_a_canary_decides_about_its_share_of_the_images(workplace: Workplace, tmp_path: Path) -> None:
+    policy = tmp_path / "strict.json"
+    policy.write_text(json.dumps({"thresholds": {"text": {"review": 0.0}}}), encoding="utf-8")
+    canary = {"bundle": bundle(tmp_path / "next", "2.0.0"), "share": 0.4, "policy_file": policy}
+    # Each file is shown by two images, of which the canary may have one, both or none.
+    settings = workplace.changed(model={"canary": canary, "repeats": 100})
+    data = [images.encoded(images.photo(number, 64, 64)) for number in range(6)]
+    names = [f"image-{number}" for number in range(60)]
+    with workplace.running("score", settings=settings) as worker:
+        worker.wait_until_ready()
+        for part in (names[:30], names[30:]):
+            records = [events.uploaded_bytes(name, data[int(name[6:]) % 6]) for name in part]
+            workplace.broker.send(settings.topics.uploaded, records)
+            workplace.broker.wait_until_done(settings.kafka.group, settings.topics.uploaded)
+        assert metric(worker, "mekiki_infer_repeated_images_total") > 10
+        its = {name for name in names if in_share(name, 0.4, CANARY)}
+        assert metric(worker, 'mekiki_canary_decisions_total{decision="review"}') == len(its)
+    ids = {True: read_manifest(canary["bundle"])[1], False: read_manifest(STARTER_BUNDLE)[1]}
+    results = Results.read(workplace.broker, settings.topics)
+    assert len(results.moderated) == len(names)
+    for record in results.moderated:
+        told = body(record)
+        is_its = told["image_id"] in its
+        assert told["bundle_id"] == ids[is_its]
+        assert told["decision"] == ("review" if is_its else "accept")

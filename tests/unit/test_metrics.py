@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from worker.metrics import Metrics
 
-STAGES = "build|health|poll|stage|fetch|retry|decode|codes|infer|tag|decide|shadow|commit|index|search"
+STAGES = "build|health|poll|stage|fetch|retry|decode|codes|infer|tag|decide|canary|shadow|commit|index|search"
 UNITS = "info|seconds|records|events|ratio|partitions|bytes|images|vectors|hosts"
 COUNTED = (
     "read|decisions|reviewed|bins|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"

@@ -114,3 +114,16 @@ def load_policy(settings: Settings, manifest: BundleManifest) -> Policy:
     if unknown := named - known - CODE_SCORES:
         raise ConfigurationError(f"the policy names {sorted(unknown)}; the bundle gives {sorted(known)}")
     return policy
+
+
+def trial_policy(settings: Settings, file: Path | None, manifest: BundleManifest) -> Policy:
+    """The policy in `file`, else the one that would hold if the bundle of `manifest` served alone.
+
+    Raises:
+        ConfigurationError: as of load_policy.
+
+    """
+    if file is not None:
+        update = {"policy": None, "policy_file": file}
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update=update)})
+    return load_policy(settings, manifest)

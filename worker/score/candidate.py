@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from schemas.bundle import BundleManifest, ImageInput
+from schemas.bundle import ImageInput
 from schemas.policy import Policy
 from worker.errors import BundleError
-from worker.model.bundle import load_policy, read_manifest
+from worker.model.bundle import read_manifest, trial_policy
 from worker.model.infer import ImageBatch
 from worker.model.shadow_child import Start
 from worker.model.shadow_process import LOAD, ShadowProcess
@@ -59,7 +59,7 @@ def start_candidate(
 
     """
     manifest, identifier = read_manifest(shadow.bundle)
-    policy = shadow_policy(settings, shadow, manifest)
+    policy = trial_policy(settings, shadow.policy_file, manifest)
     wanted = manifest.image_inputs()
     if not set(wanted) <= set(inputs) or (manifest.asks_for_detail() and not with_detail):
         raise BundleError(
@@ -79,16 +79,3 @@ def start_candidate(
         process.end()
         raise BundleError(f"{shadow.bundle} became another bundle while it was loaded: {process.bundle_id}")
     return RunningCandidate(process, policy, [list(inputs).index(each) for each in wanted])
-
-
-def shadow_policy(settings: Settings, shadow: ShadowSettings, manifest: BundleManifest) -> Policy:
-    """The shadow's own policy, else the one that would hold if its bundle served.
-
-    Raises:
-        ConfigurationError: it does not fit the bundle.
-
-    """
-    if shadow.policy_file is not None:
-        update = {"policy": None, "policy_file": shadow.policy_file}
-        settings = settings.model_copy(update={"model": settings.model.model_copy(update=update)})
-    return load_policy(settings, manifest)

@@ -1,6 +1,6 @@
 """Builds the score role from the settings: the one place where its real parts meet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from schemas.bundle import ImageInput
+from schemas.bundle import BundleManifest, ImageInput
 from schemas.policy import Policy
 from worker.errors import ConfigurationError, MekikiError
 from worker.fetch.fetch import Fetcher
@@ -16,7 +16,7 @@ from worker.fetch.lanes import LaneLimits, Lanes
 from worker.health import Health
 from worker.metrics import Metrics
 from worker.model import shadow_process
-from worker.model.bundle import Bundle, load_bundle, load_policy, load_tags, read_manifest
+from worker.model.bundle import Bundle, load_bundle, load_policy, load_tags, read_manifest, trial_policy
 from worker.model.decoders import DecoderPool, create_decoders, image_limits
 from worker.model.watched_tags import WatchedTags
 from worker.score.candidate import start_candidate
@@ -33,7 +33,7 @@ from worker.score.retries import Retries
 from worker.score.review_log import ReviewLog
 from worker.score.reviews import Reviews
 from worker.score.role import HALT_ADVICE, MOVING, WITHIN_LIMIT, ScoreRole
-from worker.score.served import Served, refuse_unlike, served
+from worker.score.served import Canary, Served, file_key, refuse_unlike, served
 from worker.score.shadow import Shadow, ShadowLimits
 from worker.score.watched_bundle import WatchedBundle
 from worker.settings import ModelSettings, Settings, ShadowSettings
@@ -61,15 +61,27 @@ class Wanted:
     with_detail: bool
 
 
-def wanted(bundle: Bundle, shadow: ShadowSettings | None) -> Wanted:
-    """What the serving bundle takes, and behind it what only the shadow does."""
+def wanted(bundle: Bundle, others: Sequence[BundleManifest] = ()) -> Wanted:
+    """What the serving bundle takes, and behind it what only others do."""
     inputs, detail = list(bundle.manifest.image_inputs()), bundle.manifest.asks_for_detail()
-    if shadow is not None:
-        with suppress(MekikiError):  # it says so itself once it starts
-            manifest, _ = read_manifest(shadow.bundle)
-            inputs += [each for each in manifest.image_inputs() if each not in inputs]
-            detail = detail or manifest.asks_for_detail()
+    for manifest in others:
+        inputs += [each for each in manifest.image_inputs() if each not in inputs]
+        detail = detail or manifest.asks_for_detail()
     return Wanted(inputs, detail)
+
+
+def tried_manifests(settings: ModelSettings) -> Iterator[BundleManifest]:
+    """Of the canary, and of the shadow as far as it can be read: it says itself why not once it starts.
+
+    Raises:
+        BundleError: the canary's cannot be read.
+
+    """
+    if settings.canary is not None:
+        yield read_manifest(settings.canary.bundle)[0]
+    if settings.shadow is not None:
+        with suppress(MekikiError):
+            yield read_manifest(settings.shadow.bundle)[0]
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,7 @@ def build_pipeline(
     decoded: Wanted | None = None,
     shadow: Shadow | None = None,
     watched: Watched | None = None,
+    canary: Canary | None = None,
 ) -> Pipeline[Ticket]:
     """The stages from parse to decide; see Pipeline for `is_wanted`. `spans` are those of tickets' records.
 
@@ -112,7 +125,7 @@ def build_pipeline(
     metrics.set_reference(bundle.manifest.reference)
     for reason in PassOverReason:
         metrics.decide_passed_over.labels(reason)  # shown from the start, as 0
-    decoded = decoded or wanted(bundle, None)
+    decoded = decoded or wanted(bundle)
     serving = served(bundle, policy, decoded.inputs)
     current = (lambda: serving) if watched is None else watched.bundle.current
     repeats = Repeats(settings.model.repeats) if watched is None else watched.repeats
@@ -127,6 +140,7 @@ def build_pipeline(
         fetcher.host,
         with_detail=decoded.with_detail,
         repeats=repeats,
+        file_key=partial(file_key, canary),
         spans=spans or Spans(),
     )
     offer: dict[str, Any] = {} if shadow is None else {"offer": shadow.offer}
@@ -136,7 +150,7 @@ def build_pipeline(
         more["together"] = lambda tickets: spans.batch("judge", map(record, tickets))
     return Pipeline(
         preparer.begin,
-        Judge(current, metrics, tags, repeats, spans or Spans(), **offer),
+        Judge(current, metrics, tags, repeats, spans or Spans(), canary, **offer),
         Lanes(
             LaneLimits(
                 threads=settings.fetch.threads,
@@ -187,6 +201,24 @@ def build_shadow(
             Repeats(settings.model.repeats),
         )
     )
+
+
+def build_canary(settings: Settings, bundle: Bundle, decoded: Wanted, metrics: Metrics) -> Canary | None:
+    """The bundle of `model.canary`, loaded and warm, or None.
+
+    Raises:
+        BundleError: it does not run, or lies in another space than the bundle that serves the rest.
+        ConfigurationError: its policy does not fit it.
+
+    """
+    canary = settings.model.canary
+    if canary is None:
+        return None
+    other = load_bundle(settings.model.model_copy(update={"bundle": canary.bundle}))
+    refuse_unlike(bundle, other, decoded.with_detail, settings.model.tags is not None)
+    policy = trial_policy(settings, canary.policy_file, other.manifest)
+    metrics.canary_info.labels(other.id).set(1)
+    return Canary(served(other, policy, decoded.inputs), canary.share)
 
 
 def build_watched(
@@ -257,8 +289,8 @@ def build_score_role(
     decoders = stack.enter_context(create_decoders(settings.decode, note_death=metrics.note_decoder_death))
     if (tags := build_tags(settings.model, bundle, metrics)) is not None:
         stack.enter_context(tags)
-    chosen = settings.model.shadow
-    decoded, shadow = wanted(bundle, chosen), None
+    chosen, shadow = settings.model.shadow, None
+    decoded = wanted(bundle, list(tried_manifests(settings.model)))
     if chosen is not None:
         shadow = build_shadow(settings, chosen, decoded, metrics, stack)
     pipeline: Pipeline[Entry] = build_pipeline(
@@ -276,6 +308,7 @@ def build_score_role(
         decoded=decoded,
         shadow=shadow,
         watched=build_watched(settings, bundle, policy, decoded, metrics, stack),
+        canary=build_canary(settings, bundle, decoded, metrics),
     )
     limits = RecordLimits((settings.topics.dead_letter, settings.topics.retry))
     unreadable = Unreadable(name, metrics, health)

@@ -1,6 +1,6 @@
 """Judge: what happens to a batch of prepared images: infer, tag, decide."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from worker.score.decide import decide
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
 from worker.score.repeats import Findings, Repeats
-from worker.score.served import Served
+from worker.score.served import Canary, Served, file_key
 from worker.stream.spans import Spans
 
 
@@ -32,6 +32,7 @@ class Judge:
     tags: WatchedTags | None = None
     repeats: Repeats = field(default_factory=lambda: Repeats(0))
     spans: Spans = field(default_factory=Spans)
+    canary: Canary | None = None
     # Told what was judged, and never in the way.
     offer: Callable[[Sequence[Prepared], Sequence[Verdict]], None] = lambda _, __: None
 
@@ -43,9 +44,10 @@ class Judge:
 
         """
         served = self.current()
-        found = self._found(served, batch)
+        chosen = [self._chosen(served, image) for image in batch]
+        found = self._found(chosen, batch)
         # Files that were judged before came without pixels, and keep the bundle that judged them.
-        by = [findings.by or served for findings in found]
+        by = [findings.by or each for findings, each in zip(found, chosen, strict=True)]
         tags = self._tags(by, batch, found)
         verdicts = [
             self._verdict(its, image, findings, its_tags, version)
@@ -54,10 +56,16 @@ class Judge:
         self.offer(batch, verdicts)
         return verdicts
 
-    def _found(self, served: Served, batch: Sequence[Prepared]) -> list[Findings]:
-        fresh = [image for image in batch if image.known is None]
-        found = iter(self._infer(served, fresh) if fresh else ())
-        return [image.known or next(found) for image in batch]
+    def _chosen(self, served: Served, image: Prepared) -> Served:
+        is_canary = self.canary is not None and self.canary.decides(image.event.image_id)
+        return self.canary.served if self.canary is not None and is_canary else served
+
+    def _found(self, chosen: Sequence[Served], batch: Sequence[Prepared]) -> list[Findings]:
+        found = [image.known for image in batch]
+        for served, rows in _groups(chosen, [row for row, each in enumerate(found) if each is None]):
+            for row, findings in zip(rows, self._infer(served, [batch[row] for row in rows]), strict=True):
+                found[row] = findings
+        return [findings for findings in found if findings is not None]
 
     def _infer(self, served: Served, batch: Sequence[Prepared]) -> list[Findings]:
         self.metrics.infer_batch.observe(len(batch))
@@ -73,7 +81,7 @@ class Judge:
                 _row(inference.tag_vectors, row),
                 served,
             )
-            self.repeats.keep(image.image_sha256, findings)
+            self.repeats.keep(file_key(self.canary, image.event.image_id, image.image_sha256), findings)
             found.append(findings)
         return found
 
@@ -84,8 +92,7 @@ class Judge:
         tags: list[tuple[list[Tag], str | None]] = [([], None)] * len(batch)
         with self._stage("tag"):
             watched = None if self.tags is None else self.tags.current()
-            for served in {id(each): each for each in by}.values():
-                rows = [row for row, each in enumerate(by) if each is served]
+            for served, rows in _groups(by, range(len(batch))):
                 tagger = watched or served.bundle.tagger
                 its = _tagged(tagger, served, [batch[row] for row in rows], [found[row] for row in rows])
                 for row, told in zip(rows, its, strict=True):
@@ -106,6 +113,8 @@ class Judge:
         scores = {**findings.scores, **code_scores(served.policy, image.codes)}
         decision, reasons = decide(served.policy, image.event.category, scores)
         self.metrics.decide_decisions.labels(decision).inc()
+        if self.canary is not None and served is self.canary.served:
+            self.metrics.canary_decisions.labels(decision).inc()
         for name, value in scores.items():
             self.metrics.decide_scores.labels(name).observe(value)
             self.metrics.decide_bins.labels(name, score_bin(value)).inc()
@@ -123,6 +132,14 @@ class Judge:
             codes=image.codes,
             attribution=served.attribution,
         )
+
+
+def _groups(by: Sequence[Served], rows: Iterable[int]) -> list[tuple[Served, list[int]]]:
+    """Of `rows` those of each bundle."""
+    groups: dict[int, tuple[Served, list[int]]] = {}
+    for row in rows:
+        groups.setdefault(id(by[row]), (by[row], []))[1].append(row)
+    return list(groups.values())
 
 
 def _row(vectors: NDArray[np.float32] | None, row: int) -> NDArray[np.float32] | None:

@@ -85,7 +85,7 @@ class Preparer:
     `host` says whom an image is asked of, None where the event holds it.
     `decode` is `worker.model.decode.decode_inputs`, or what takes its place in other processes: it may give
     the bytes of room that it needs instead, and gets them as `room` when it is asked again. It is not asked
-    for what `repeats` knows.
+    for what `repeats` knows by the `file_key` of an image's id and digest.
     """
 
     fetch: Callable[..., bytes]
@@ -98,6 +98,7 @@ class Preparer:
     host: Callable[[ImageReference], str | None] = lambda _: None
     with_detail: bool = False
     repeats: Repeats = field(default_factory=lambda: Repeats(0))
+    file_key: Callable[[str, str], str] = lambda _, image_sha256: image_sha256
     spans: Spans = field(default_factory=Spans)
 
     def __call__(self, read: Callable[[], Parsed]) -> Ready:
@@ -160,7 +161,7 @@ class Preparer:
 
     def _decode(self, event: Seen, data: bytes, room: int) -> Step:
         image_sha256 = hashlib.sha256(data).hexdigest()
-        if (known := self.repeats.find(image_sha256)) is not None:
+        if (known := self.repeats.find(self.file_key(event.image_id, image_sha256))) is not None:
             self.metrics.infer_repeats.inc()
             return Prepared(event, image_sha256, (), known.codes, known=known)
         side = self.read_codes.max_side if self.read_codes else None

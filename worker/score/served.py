@@ -8,6 +8,7 @@ from schemas.policy import Policy
 from worker.errors import BundleError
 from worker.model.bundle import Bundle
 from worker.score.decide import policy_sha256
+from worker.score.share import CANARY, in_share
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,23 @@ class Served:
     policy: Policy
     attribution: Attribution
     places: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What decides about a share of the images in place of the bundle that serves the rest."""
+
+    served: Served
+    share: float
+
+    def decides(self, image_id: str) -> bool:
+        """Whether this image is of the share."""
+        return in_share(image_id, self.share, CANARY)
+
+
+def file_key(canary: Canary | None, image_id: str, image_sha256: str) -> str:
+    """By what the findings in a file are known again: each of the two bundles has its own."""
+    return f"canary {image_sha256}" if canary and canary.decides(image_id) else image_sha256
 
 
 def served(bundle: Bundle, policy: Policy, decoded: Sequence[ImageInput] | None = None) -> Served:

@@ -32,11 +32,9 @@ from worker.score.decide import decide
 from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
 from worker.score.repeats import Findings, Repeats
-from worker.score.share import in_share
+from worker.score.share import SHADOW, in_share
 
 logger = logging.getLogger(__name__)
-
-TRIAL = "shadow"
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
@@ -151,7 +149,7 @@ class Shadow:
             logger.exception("what was judged is not offered to the shadow")
 
     def _is_tried(self, event: ImageUploaded | ImageReviewed) -> bool:
-        return isinstance(event, ImageUploaded) and in_share(event.image_id, self._limits.share, TRIAL)
+        return isinstance(event, ImageUploaded) and in_share(event.image_id, self._limits.share, SHADOW)
 
     def _offered(self, image: Prepared, verdict: Verdict) -> str | None:
         """Why the image is dropped; None where it waits now."""

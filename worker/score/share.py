@@ -4,6 +4,9 @@ import hashlib
 
 _ALL = 1 << 64
 
+CANARY = "canary"
+SHADOW = "shadow"
+
 
 def in_share(image_id: str, share: float, trial: str) -> bool:
     """Whether `image_id` is of the `share`, 0 to 1, of images that `trial` sees.

@@ -6,7 +6,7 @@ import pytest
 
 from worker.errors import BundleError
 from worker.model.bundle import read_manifest
-from worker.score.served import refuse_unlike, served
+from worker.score.served import Canary, file_key, refuse_unlike, served
 from worker.settings import STARTER_BUNDLE
 
 MANIFEST, IDENTIFIER = read_manifest(STARTER_BUNDLE)
@@ -53,3 +53,12 @@ def test_what_others_rest_on_stays(heads, told):
 
 def test_one_of_the_same_space_is_taken():
     refuse_unlike(bundle(), bundle("next"), with_detail=False, own_tags=True)
+
+
+def test_a_canary_decides_about_its_share_and_knows_files_by_itself():
+    canary = Canary(served(bundle("next"), MANIFEST.policy), 0.5)
+    names = [f"image-{number}" for number in range(200)]
+    its = {name for name in names if canary.decides(name)}
+    assert 70 < len(its) < 130
+    assert {name for name in names if file_key(canary, name, "d") != "d"} == its
+    assert {file_key(None, name, "d") for name in names} == {"d"}
