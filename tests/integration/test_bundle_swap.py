@@ -1,4 +1,4 @@
-"""Another bundle, on a real Kafka: in the place of the first while the worker runs, or for a share of images."""
+"""Another bundle, on a real Kafka: in place of the first while the worker runs, or for a share of images."""
 
 import json
 import shutil
