@@ -236,7 +236,7 @@ def rendered() -> dict[Path, str]:
         AVRO_FOLDER / f"{name}.avsc": json.dumps(avro_schema(MODELS[name]), indent=2, ensure_ascii=False)
         + "\n"
         for name in (*_INPUTS, *_OUTPUTS)
-        if name != events.REVIEWS  # read and written by workers alone
+        if name not in (events.REVIEWS, events.SHADOWED)  # always plain JSON
     }
     files[ASYNCAPI_FILE] = yaml.safe_dump(asyncapi(), sort_keys=False, allow_unicode=True, width=100)
     return files
