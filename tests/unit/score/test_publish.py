@@ -27,6 +27,7 @@ from tests.unit.records import record
 from worker.errors import Rejection
 from worker.score.outcome import PassedOver, PassOverReason, Rejected, Removal, Verdict
 from worker.score.publish import Publisher
+from worker.score.served import Attribution
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import ENTRY, TIMESTAMP, dead_letter_record
 from worker.stream.record_limits import RecordLimits
@@ -45,6 +46,19 @@ def verdict(decision):
 def by_topic(records):
     assert len({out.topic for out in records}) == len(records)
     return {out.topic: out for out in records}
+
+
+def test_a_verdict_says_what_judged_it():
+    by = Attribution("next-2-def", "space-2", "f" * 64, ("quality",))
+    out = by_topic(PUBLISH(record(), replace(verdict("accept"), attribution=by)))
+    moderated = ImageModerated.model_validate_json(out[TOPICS.moderated].value)
+    enriched = ImageEnriched.model_validate_json(out[TOPICS.enriched].value)
+    embedded = ImageEmbedded.model_validate_json(out[TOPICS.embedded].value)
+    assert {each.bundle_id for each in (moderated, enriched, embedded)} == {"next-2-def"}
+    assert (moderated.policy_sha256, embedded.space, enriched.preference) == ("f" * 64, "space-2", None)
+    nothing = replace(by, space=None)
+    out = by_topic(PUBLISH(record(), replace(verdict("accept"), attribution=nothing)))
+    assert out[TOPICS.embedded].value is None
 
 
 def test_an_accepted_image_gives_one_result_on_each_output_topic():
