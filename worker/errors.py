@@ -17,7 +17,7 @@ MekikiError
 ├── ChangedMeanwhile         fetch: a file was swapped or written while it was read; it is read again
 ├── NoRoom                   fetch: memory is taken up; the image is fetched when there is some
 ├── DecoderDied              model: a decoder child ended with an image in its hands
-├── ShadowEnded              model: the process of a bundle that is tried ended, or did not answer; it is dropped and counted
+├── ShadowEnded              model: the process of a bundle that is tried ended; it is dropped and counted
 ├── RoomAskedFor             model: a decoder child asks for memory; no Exception, which decoding would catch
 ├── NotTaken                 fetch: an object store does not take our credentials; it is waited for
 ├── NoAnswer                 fetch: an image's server failed for now, and is asked again
