@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -18,10 +19,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from worker.errors import ConfigurationError, MekikiError
-from worker.model.bundle import load_bundle, load_policy
+from worker.model.bundle import load_bundle, load_policy, trial_policy
 from worker.rights import group_rights, is_forbidden, topic_rights, transaction_rights
 from worker.score.codes import CodeReader
-from worker.settings import Settings, index_group
+from worker.settings import CanarySettings, Settings, ShadowSettings, index_group
 from worker.stream.dead_letter import DEAD_LETTER_HEADER_BYTES
 from worker.stream.kafka import client_properties, create_admin, masked
 from worker.stream.registry import create_registry, written_by_index, written_by_score
@@ -44,6 +45,9 @@ def check(settings: Settings) -> Iterator[Finding]:
     """Look at everything that `settings` need; what depends on something broken is left out."""
     yield Finding("configuration", True, f"kafka: {masked(client_properties(settings.kafka))}")
     yield _finding("bundle and policy", lambda: _bundle(settings))
+    for name, tried in (("model.canary", settings.model.canary), ("model.shadow", settings.model.shadow)):
+        if tried is not None:
+            yield _finding(name, partial(_tried, settings, tried))
     if settings.codes.enabled:
         yield _finding("codes", lambda: _codes(settings))
     if settings.fetch.folder is not None:
@@ -97,6 +101,12 @@ def _bundle(settings: Settings) -> str:
         name: threshold.model_dump(exclude_none=True) for name, threshold in policy.thresholds.items()
     }
     return f"{bundle.id} on {bundle.model.provider}, thresholds {thresholds}"
+
+
+def _tried(settings: Settings, tried: CanarySettings | ShadowSettings) -> str:
+    bundle = load_bundle(settings.model.model_copy(update={"bundle": tried.bundle}))
+    trial_policy(settings, tried.policy_file, bundle.manifest)
+    return f"{bundle.id} for {tried.share:.0%} of the images"
 
 
 def _codes(settings: Settings) -> str:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from worker.check import Finding, check
-from worker.settings import Settings
+from worker.settings import STARTER_BUNDLE, Settings
 
 
 def finding(subject: str, **codes: object) -> Finding:
@@ -25,3 +25,15 @@ def test_a_missing_library_is_found_before_the_start(monkeypatch: pytest.MonkeyP
     found = finding("codes", enabled=True)
     assert not found.holds
     assert "install mekiki[codes]" in found.detail
+
+
+@pytest.mark.parametrize("name", ["canary", "shadow"])
+def test_a_bundle_that_is_tried_is_checked(name: str) -> None:
+    def told(bundle: object) -> Finding:
+        settings = Settings.model_validate({"model": {name: {"bundle": bundle, "share": 0.25}}})
+        return next(found for found in check(settings) if found.subject == f"model.{name}")
+
+    assert told(STARTER_BUNDLE).detail.endswith(" for 25% of the images")
+    missing = told("/nowhere")
+    assert not missing.holds
+    assert "there is no bundle in /nowhere" in missing.detail
