@@ -296,10 +296,10 @@ def test_the_header_has_a_deadline_of_its_own(path: str) -> None:
 
 
 def test_a_body_may_take_longer_than_the_header() -> None:
-    with HostileServer(address=SERVER, drip_seconds=0.0003) as own:
+    with HostileServer(address=SERVER, drip_seconds=0.0008) as own:
         started = time.monotonic()
-        assert downloader(timeout=5.0, first_byte_timeout=0.1).download(own.url("/drip")) == b"x" * 1000
-        assert time.monotonic() - started > 0.2
+        assert downloader(timeout=10.0, first_byte_timeout=0.5).download(own.url("/drip")) == b"x" * 1000
+        assert time.monotonic() - started > 0.5
 
 
 @pytest.mark.parametrize(
@@ -633,7 +633,8 @@ def test_a_want_of_this_machine_is_not_blamed_on_the_image(code: int) -> None:
     connector = RecordingConnector(OSError(code, "simulated"))
     with pytest.raises(StageError, match="this machine"):
         downloader(connector=connector, retries=2, timeout=0.5).download("http://8.8.8.8/a.jpg")
-    assert len(connector.attempts) == (1 if code in {errno.EADDRNOTAVAIL, errno.ENETDOWN} else 3)
+    is_waited_for = code not in {errno.EADDRNOTAVAIL, errno.ENETDOWN}
+    assert (len(connector.attempts) > 1) is is_waited_for
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
