@@ -82,10 +82,16 @@ def _folder(path: Path) -> Path:
 
 
 def upload(broker: Broker, number: int, photos: list[bytes]) -> None:
-    """One round of uploads, numbered: photos, near-copies of them, broken ones, a deletion."""
+    """One round of uploads, numbered: photos, broken ones, a deletion.
+
+    All photos but the first, and a copy of it, have bytes that never came before.
+    """
+    comment = str(number).encode()
+    segment = b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment
     records: list[Record] = []
     for position, photo in enumerate(photos):
-        records.append(events.uploaded_bytes(f"image-{number}-{position}", photo))
+        fresh = photo[:2] + segment + photo[2:] if position else photo
+        records.append(events.uploaded_bytes(f"image-{number}-{position}", fresh))
     records.append(events.uploaded_bytes(f"copy-{number}", photos[0]))
     records.append(events.uploaded_bytes(f"text-{number}", b"<html>not an image</html>"))
     records.append(Record(b"no JSON", f"broken-{number}".encode()))
