@@ -100,7 +100,7 @@ def load_sources(data: Path, cache: Path, recipe: Recipe) -> Sources:
     edited = edited_pixels(
         cache, f"edits-{recipe.edits}", trained, partial(random_edits, count=recipe.edits), SEED_EDITS
     )
-    held_edits = {}
+    held_edits: dict[str, NDArray[np.uint8]] = {}
     for split in ("calibration", "test"):
         paths = [photo.path for photo in photos[f"clothing-{split}"]]
         held_edits[split] = edited_pixels(cache, f"every-edit-{split}", paths, every_edit, SEED_EDITS)
