@@ -17,7 +17,6 @@ Shared machines drift: ratios are taken within a round, and their medians are to
 import argparse
 import json
 import os
-import pickle
 import platform
 import random
 import statistics
@@ -95,11 +94,12 @@ def main() -> None:
     with bench(flags) as place:
         rounds = [measured_round(place, ways, number) for number in range(flags.runs)]
         result = summary(rounds, place, flags)
+        flags.out.parent.mkdir(exist_ok=True)
+        flags.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         if flags.half_load:
             rate = result["ways"]["exactly_once"]["images_per_second"] / 2
             result["half_load"] = half_load(place, rate, flags.half_load)
     print(table(result))
-    flags.out.parent.mkdir(exist_ok=True)
     flags.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
@@ -295,12 +295,20 @@ def cpu_seconds(process: psutil.Process) -> dict[str, float]:
 def half_load(place: Bench, rate: float, seconds: float) -> dict[str, float]:
     """Seconds from upload to a verdict that is read, while `rate` images a second arrive: p50 and p99."""
     prefix = "half."
-    place = Bench(place.bootstrap, place.folder, int(rate * seconds), place.environments, None)
+    events = min(int(rate * seconds), place.events)
+    place = Bench(place.bootstrap, place.folder, events, place.environments, None)
     environment = worker_environment(place, prefix, "exactly_once", ROOT) | {"MEKIKI_MODEL__REPEATS": "0"}
     worker = [sys.executable, "-m", "worker.cli"]
     subprocess.run([*worker, "topics", "create"], env={**os.environ, **environment}, cwd=ROOT, check=True)
     process = subprocess.Popen([*worker, "score"], env={**os.environ, **environment}, cwd=ROOT)
-    code = "import sys, pickle, benchmarks.pipeline as b; b.publish(*pickle.load(sys.stdin.buffer))"
+    code = (
+        "import json, sys; from pathlib import Path; from benchmarks.pipeline import Bench, publish; "
+        "told = json.loads(sys.argv[1]); folder = Path(told['folder']); "
+        "publish(Bench(told['bootstrap'], folder, told['events'], folder, None), 'half.', 0.0, told['rate'])"
+    )
+    told = {
+        "bootstrap": place.bootstrap, "folder": str(place.folder), "events": place.events, "rate": rate,
+    }  # fmt: skip
     publisher = None
     consumer = Consumer(
         {
@@ -313,12 +321,11 @@ def half_load(place: Bench, rate: float, seconds: float) -> dict[str, float]:
     consumer.subscribe([f"{prefix}moderated"])
     try:
         time.sleep(10)  # until it serves
-        publisher = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, cwd=ROOT)
-        assert publisher.stdin is not None
-        pickle.dump((place, prefix, 0.0, rate), publisher.stdin)
-        publisher.stdin.close()
+        publisher = subprocess.Popen([sys.executable, "-c", code, json.dumps(told)], cwd=ROOT)
         late: list[float] = []
         while len(late) < place.events:
+            if publisher.poll():
+                raise RuntimeError("the publisher failed")
             for message in consumer.consume(100, 0.02):
                 uploaded = datetime.fromisoformat(json.loads(message.value() or b"")["uploaded_at"])
                 late.append((datetime.now(UTC) - uploaded).total_seconds())
