@@ -26,7 +26,7 @@ OURS, THEIRS, LIMIT = "#2a6f97", "#b0b7bf", "#e0a030"
 
 
 def main() -> None:
-    """Write pipeline.svg beside the figures."""
+    """Write pipeline.png beside the figures."""
     result = json.loads((RESULTS / "pipeline.json").read_text(encoding="utf-8"))
     ways = {way: result["ways"][way] for way in reversed(NAMES) if way in result["ways"]}
     names = [NAMES[way] for way in ways]
@@ -45,7 +45,6 @@ def main() -> None:
         axis.xaxis.set_visible(False)
         axis.tick_params(left=False)
     figure.tight_layout()
-    figure.savefig(RESULTS / "pipeline.svg")
     figure.savefig(RESULTS / "pipeline.png", dpi=110)
 
 
