@@ -31,6 +31,7 @@ _ELSEWHERE = {
         (f"worker/model/forest/{name}.py" for name in ("answers", "bits", "compiled", "jit")),
         "kernels: tests/unit/model/forest/test_evaluate.py; tests/integration/test_jit.py of numba's",
     ),
+    "worker/model/replaceable.py": "test_watched_tags.py, test_watched_bundle.py",
     "worker/model/tag_rules.py": "tests/unit/model/test_tag.py, of both kinds of tags",
     "worker/model/decoder.py": "a child process: tests/hostile/test_decoders.py",
     "worker/model/decoders.py": "starts processes: tests/hostile/test_decoders.py",
