@@ -32,7 +32,6 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from schemas.events import ImageDeleted, ImageReference, ImageReviewed, ImageUploaded
-from schemas.policy import Policy
 from schemas.vector import Vector
 from tests.hostile.inputs_fuzzed import envelopes, mutated, record_of
 from tests.unit.index.indexing import DIM, axis, open_index
@@ -47,6 +46,7 @@ from worker.score.outcome import PassedOver, Rejected, Several
 from worker.score.parse import Parser
 from worker.score.parsed import PerhapsDeleted
 from worker.score.publish import Publisher
+from worker.score.served import Attribution
 from worker.settings import STARTER_BUNDLE, FetchSettings, TopicSettings
 from worker.stream.retry import read_note
 
@@ -83,7 +83,7 @@ def tell(kind: str, outcomes: Counter[str]) -> None:
 def test_every_envelope_is_read_or_rejected_and_published() -> None:
     seeds, outcomes = envelopes(), Counter[str]()
     parse = Parser("https://store.test/{bucket}/{key}")
-    publish = Publisher(TopicSettings(), "bundle", "space", Policy())
+    publish = Publisher(TopicSettings(), Attribution("bundle", "space", "policy", []))
     fetcher = build_fetcher(FetchSettings())
     for number, chance in tried("envelopes"):
         value, headers = chance.choice(seeds)

@@ -3,17 +3,14 @@
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
 from schemas.bundle import ImageInput
 from schemas.policy import Policy
 from worker.errors import BundleError
 from worker.model.bundle import read_manifest, trial_policy
-from worker.model.infer import ImageBatch
 from worker.model.shadow_child import Start
 from worker.model.shadow_process import LOAD, ShadowProcess
 from worker.score.decide import policy_sha256
-from worker.score.prepare import Prepared
+from worker.score.prepare import Prepared, stacked
 from worker.settings import Settings, ShadowSettings
 
 
@@ -27,15 +24,7 @@ class RunningCandidate:
 
     def scores(self, batch: Sequence[Prepared]) -> list[dict[str, float]]:
         """See Candidate."""
-        told = self._process.infer(
-            ImageBatch(
-                [np.stack([image.pixels[place] for image in batch]) for place in self._places],
-                {
-                    measure: np.array([image.measured[measure] for image in batch], np.float32)
-                    for measure in batch[0].measured
-                },
-            )
-        )
+        told = self._process.infer(stacked(batch, self._places))
         return [{name: values[row] for name, values in told.items()} for row in range(len(batch))]
 
     def end(self) -> int:

@@ -33,7 +33,7 @@ from worker.score.retries import Retries
 from worker.score.review_log import ReviewLog
 from worker.score.reviews import Reviews
 from worker.score.role import HALT_ADVICE, MOVING, WITHIN_LIMIT, ScoreRole
-from worker.score.served import Canary, Served, file_key, refuse_unlike, served
+from worker.score.served import Canary, Served, attribution, file_key, refuse_unlike, served
 from worker.score.shadow import Shadow, ShadowLimits
 from worker.score.watched_bundle import WatchedBundle
 from worker.settings import ModelSettings, Settings, ShadowSettings
@@ -285,7 +285,7 @@ def build_score_role(
         BrokerError: no broker answers.
 
     """
-    policy, head = load_policy(settings, bundle.manifest), bundle.manifest.embedding
+    policy = load_policy(settings, bundle.manifest)
     decoders = stack.enter_context(create_decoders(settings.decode, note_death=metrics.note_decoder_death))
     if (tags := build_tags(settings.model, bundle, metrics)) is not None:
         stack.enter_context(tags)
@@ -326,11 +326,8 @@ def build_score_role(
         ),
         publish=Publisher(
             settings.topics,
-            bundle.id,
-            head.space if head else None,
-            policy,
+            attribution(bundle, policy),
             limits,
-            [score.name for score in bundle.manifest.scores if score.kind == "preference"],
             as_json if registry is None else registry.write,
             JSON if registry is None else registry.content_type,
         ),

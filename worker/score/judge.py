@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from schemas.bundle import score_bin
 from schemas.events import Tag
 from worker.metrics import Metrics
-from worker.model.infer import ImageBatch
 from worker.model.tag import Tagger
 from worker.model.watched_tags import WatchedTags
 from worker.score.code_links import code_scores
 from worker.score.decide import decide
 from worker.score.outcome import Verdict
-from worker.score.prepare import Prepared
+from worker.score.prepare import Prepared, stacked
 from worker.score.repeats import Findings, Repeats
 from worker.score.served import Canary, Served, file_key
 from worker.stream.spans import Spans
@@ -70,7 +69,7 @@ class Judge:
     def _infer(self, served: Served, batch: Sequence[Prepared]) -> list[Findings]:
         self.metrics.infer_batch.observe(len(batch))
         with self._stage("infer"):
-            inference = served.bundle.model.infer(_stacked(batch, served.places))
+            inference = served.bundle.model.infer(stacked(batch, served.places))
         found = []
         for row, image in enumerate(batch):
             findings = Findings(
@@ -158,14 +157,3 @@ def _tagged(
     categories = [image.event.category for image in batch]
     tags = tagger(np.stack(vectors), categories, served.policy.tags)
     return [(its, tagger.version) for its in tags]
-
-
-def _stacked(batch: Sequence[Prepared], places: Sequence[int]) -> ImageBatch:
-    """The pixels of each input of the bundle, and each measure, of all images of the batch."""
-    return ImageBatch(
-        [np.stack([image.pixels[place] for image in batch]) for place in places],
-        {
-            measure: np.array([image.measured[measure] for image in batch], np.float32)
-            for measure in batch[0].measured
-        },
-    )

@@ -20,6 +20,7 @@ from worker.errors import Rejection, StageError
 from worker.fetch.download import TakeRoom
 from worker.metrics import Metrics
 from worker.model.decode import DecodedImage, ImageLimits, decode_inputs
+from worker.model.infer import ImageBatch
 from worker.score.codes import CodeReader
 from worker.score.outcome import Event, PassedOver, PassOverReason, Removal, Several, Verdict
 from worker.score.parsed import Parsed, PerhapsDeleted
@@ -42,6 +43,17 @@ class Prepared:
     codes: Sequence[Code] = ()
     measured: Mapping[Measure, float] = field(default_factory=dict)
     known: Findings | None = None
+
+
+def stacked(batch: Sequence[Prepared], places: Sequence[int]) -> ImageBatch:
+    """A batch for a bundle: `places` says which of an image's pixels each of its inputs takes."""
+    return ImageBatch(
+        [np.stack([image.pixels[place] for image in batch]) for place in places],
+        {
+            measure: np.array([image.measured[measure] for image in batch], np.float32)
+            for measure in batch[0].measured
+        },
+    )
 
 
 Seen = ImageUploaded | ImageReviewed

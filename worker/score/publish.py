@@ -17,9 +17,7 @@ from schemas.events import (
     InputPosition,
     derived_event_id,
 )
-from schemas.policy import Policy
 from schemas.vector import Vector
-from worker.score.decide import policy_sha256
 from worker.score.outcome import Outcome, Parked, PassedOver, Rejected, Removal, Verdict
 from worker.score.reviews import standing_record, standing_review
 from worker.score.served import Attribution
@@ -39,20 +37,16 @@ PREFERENCE = "preference"
 class Publisher:
     """Turns outcomes into records. The same input event gives the same event ids, always.
 
-    A verdict says itself what it came from; where nothing was judged, bundle and policy of the start stand
-    on it. `space` is that of the bundle's embedding; without one no image is searchable. `limits` is what
-    topics take. `preferences` names the bundle's preference heads; `preference` is the one of that name,
-    or the first. `write` gives a topic's form of an event.
+    A verdict says itself what it came from; where nothing was judged, `first` stands on it: bundle and policy
+    of the start. Without a space no image is searchable; the event's `preference` is the head of that name,
+    or the first. `limits` is what topics take. `write` gives a topic's form of an event.
     """
 
     def __init__(
         self,
         topics: TopicSettings,
-        bundle_id: str,
-        space: str | None,
-        policy: Policy,
+        first: Attribution,
         limits: RecordLimits | None = None,
-        preferences: Sequence[str] = (PREFERENCE,),
         write: Write = as_json,
         content_type: str = JSON,
     ) -> None:
@@ -60,7 +54,7 @@ class Publisher:
         self._write = write
         self._content_type = content_type
         self._limits = limits or RecordLimits()
-        self._first = Attribution(bundle_id, space, policy_sha256(policy), preferences)
+        self._first = first
 
     def __call__(self, record: InputRecord, outcome: Outcome) -> list[OutputRecord]:
         """The records that make `outcome` of `record` known, in the trace of `record`."""

@@ -48,6 +48,17 @@ def file_key(canary: Canary | None, image_id: str, image_sha256: str) -> str:
     return f"canary {image_sha256}" if canary and canary.decides(image_id) else image_sha256
 
 
+def attribution(bundle: Bundle, policy: Policy) -> Attribution:
+    """What verdicts of `bundle` with `policy` say of where they came from."""
+    head = bundle.manifest.embedding
+    return Attribution(
+        bundle.id,
+        head.space if head else None,
+        policy_sha256(policy),
+        [score.name for score in bundle.manifest.scores if score.kind == "preference"],
+    )
+
+
 def served(bundle: Bundle, policy: Policy, decoded: Sequence[ImageInput] | None = None) -> Served:
     """`bundle` with `policy`; `decoded` are the sizes that images are decoded to, by default its own.
 
@@ -55,17 +66,11 @@ def served(bundle: Bundle, policy: Policy, decoded: Sequence[ImageInput] | None 
         BundleError: it takes others.
 
     """
-    inputs, head = bundle.manifest.image_inputs(), bundle.manifest.embedding
+    inputs = bundle.manifest.image_inputs()
     sizes = list(inputs if decoded is None else decoded)
     if not set(inputs) <= set(sizes):
         raise BundleError(f"{bundle.id} takes sizes that images are not decoded to: restart the worker")
-    attribution = Attribution(
-        bundle.id,
-        head.space if head else None,
-        policy_sha256(policy),
-        [score.name for score in bundle.manifest.scores if score.kind == "preference"],
-    )
-    return Served(bundle, policy, attribution, [sizes.index(each) for each in inputs])
+    return Served(bundle, policy, attribution(bundle, policy), [sizes.index(each) for each in inputs])
 
 
 def refuse_unlike(now: Bundle, other: Bundle, with_detail: bool, own_tags: bool) -> None:

@@ -8,7 +8,6 @@ from typing import Any, cast
 import pytest
 
 from schemas.events import DELETED, ImageDeleted
-from schemas.policy import Policy
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
 from worker.errors import Rejection
@@ -18,6 +17,7 @@ from worker.replay.replay import REPLAYS, Replay
 from worker.score.outcome import Removal
 from worker.score.parse import Parser
 from worker.score.publish import Publisher
+from worker.score.served import Attribution
 from worker.settings import TopicSettings
 from worker.stream.cause import POSITION, TIME
 from worker.stream.dead_letter import EVENT_ID, TIMESTAMP, dead_letter_record
@@ -163,7 +163,7 @@ def test_the_time_of_a_tombstone_is_that_of_its_cause() -> None:
     deleted = ImageDeleted(
         type=DELETED, event_id="d", image_id="i", deleted_at=datetime(2026, 11, 21, tzinfo=UTC)
     )
-    publish = Publisher(TopicSettings(), "b", "s", Policy(thresholds={}))
+    publish = Publisher(TopicSettings(), Attribution("b", "s", "p", []))
     (tombstone,) = publish(record(offset=7, entry=2), Removal(deleted))
     read = record(None, key=tombstone.key, headers=tombstone.headers)
     assert [(event.image_id, event.time) for event in read_embedded(read)] == [("i", deleted.deleted_at)]

@@ -25,6 +25,7 @@ from schemas.policy import Policy
 from schemas.rejection import RejectionReason
 from tests.unit.records import record
 from worker.errors import Rejection
+from worker.score.decide import policy_sha256
 from worker.score.outcome import PassedOver, PassOverReason, Rejected, Removal, Verdict
 from worker.score.publish import Publisher
 from worker.score.served import Attribution
@@ -35,7 +36,8 @@ from worker.stream.record_limits import RecordLimits
 TOPICS = TopicSettings()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EVENT = ImageUploaded(event_id="e", image_id="目", uploaded_at=NOW, image=ImageReference(path="x"))
-PUBLISH = Publisher(TOPICS, "tiny-1-abc", "space-1", Policy())
+FIRST = Attribution("tiny-1-abc", "space-1", policy_sha256(Policy()), ["preference"])
+PUBLISH = Publisher(TOPICS, FIRST)
 
 
 def verdict(decision):
@@ -213,7 +215,7 @@ def test_what_names_no_upload_takes_nothing_out():
 
 def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value():
     limits = RecordLimits([TOPICS.dead_letter])
-    publish = Publisher(TOPICS, "tiny-1-abc", "space-1", Policy(), limits)
+    publish = Publisher(TOPICS, FIRST, limits)
     at = record(b"x" * 5000, headers=(("trace", b"y" * 5000),), offset=7)
     (whole,) = publish(at, Rejected(REJECTION))
     assert limits.refused(whole.topic, whole.size)
@@ -251,12 +253,12 @@ def test_preferences_of_a_bundle_that_has_several_are_told_by_name():
         (["clicks"], 0.2),
         ([], None),
     ):
-        publish = Publisher(TOPICS, "tiny-1-abc", "space-1", Policy(), preferences=names)
+        publish = Publisher(TOPICS, replace(FIRST, preferences=names))
         value = json.loads(by_topic(publish(record(), told))[TOPICS.enriched].value)
         assert value["preference"] == preference
         assert value.get("preferences") == ({name: scores[name] for name in names} or None)
     both = replace(told, scores={**scores, "preference": 0.9})
-    publish = Publisher(TOPICS, "tiny-1-abc", "space-1", Policy(), preferences=["clicks", "preference"])
+    publish = Publisher(TOPICS, replace(FIRST, preferences=["clicks", "preference"]))
     enriched = ImageEnriched.model_validate_json(by_topic(publish(record(), both))[TOPICS.enriched].value)
     assert enriched.preference == 0.9
     assert enriched.preferences == {"clicks": 0.2, "preference": 0.9}
