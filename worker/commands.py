@@ -24,7 +24,7 @@ from worker.replay.image_events import read_embedded, uploads_reader
 from worker.replay.replay import Replay
 from worker.role_names import INDEX, SCORE
 from worker.scan import ScannedFile, files_under, scan
-from worker.score.compose import build_pipeline, build_tags
+from worker.score.compose_pipeline import build_pipeline, build_tags
 from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline
 from worker.settings import Settings

@@ -22,6 +22,7 @@ _ELSEWHERE = {
     "worker/compose.py": "a composition root: every integration test starts through it",
     "worker/run_console.py": "a composition root: tests/console starts through it",
     "worker/score/compose.py": "a composition root: every integration test starts through it",
+    "worker/score/compose_pipeline.py": "a composition root: every integration test starts through it",
     "worker/index/compose.py": "a composition root: tests/integration/test_index_role_loop.py",
     **dict.fromkeys(
         (f"worker/model/{name}.py" for name in _FORMATS),

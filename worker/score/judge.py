@@ -22,6 +22,10 @@ from worker.score.served import Canary, Served, file_key
 from worker.stream.spans import Spans
 
 
+def offered_to_nobody(batch: Sequence[Prepared], verdicts: Sequence[Verdict]) -> None:
+    """Nobody wants to know what was judged."""
+
+
 @dataclass(frozen=True)
 class Judge:
     """What serves now: the model, the tag forest and the policy. Owned by one thread."""
@@ -33,7 +37,7 @@ class Judge:
     spans: Spans = field(default_factory=Spans)
     canary: Canary | None = None
     # Told what was judged, and never in the way.
-    offer: Callable[[Sequence[Prepared], Sequence[Verdict]], None] = lambda _, __: None
+    offer: Callable[[Sequence[Prepared], Sequence[Verdict]], None] = offered_to_nobody
 
     def __call__(self, batch: Sequence[Prepared]) -> list[Verdict]:
         """One verdict an image, in the order of `batch`. The model sees those of which nothing is known.
