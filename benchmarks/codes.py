@@ -25,7 +25,7 @@ import zxingcpp
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from benchmarks.throughput import write_photos
+from benchmarks.workload import write_photos
 from worker.demo.run import ASSETS
 from worker.errors import Rejection
 from worker.model.bundle import Bundle, load_bundle

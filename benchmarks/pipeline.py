@@ -35,7 +35,7 @@ import psutil
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.throughput import write_photos
+from benchmarks.workload import write_photos
 from tests.kafka.server import KafkaServer
 from worker.settings import STARTER_BUNDLE
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.throughput import create, publish, rate_of, settings_of, write_photos
+from benchmarks.workload import create, publish, rate_of, settings_of, write_photos
 from tests.kafka.server import KafkaServer, free_ports
 from worker.settings import STARTER_BUNDLE, Settings
 

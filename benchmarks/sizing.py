@@ -23,7 +23,7 @@ import numpy as np
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.throughput import create, publish, settings_of, write_photos
+from benchmarks.workload import create, publish, settings_of, write_photos
 from schemas.bundle import BundleManifest
 from schemas.events import EMBEDDED, ImageEmbedded, InputPosition
 from schemas.vector import Vector
