@@ -3,6 +3,7 @@
 A utility is any number; only differences mean something. What serves is `Served`: a score in (0, 1).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Literal
@@ -22,15 +23,15 @@ _CELLS = 4
 _BINS = 6
 
 
-class Utility(nn.Module):
+class Utility(nn.Module, ABC):
     """Inputs by name to utilities [n]: `images` uint8 [n, side, side, 3], `vectors` float32 [n, dim]."""
 
     image: ImageInput | None = None
     takes_vectors = False
 
+    @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """See the class."""
-        raise NotImplementedError
 
     def prepared(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """What `forward` also takes in the place of the inputs: all that no weight changes, computed once."""

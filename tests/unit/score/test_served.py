@@ -66,7 +66,7 @@ def test_what_others_rest_on_stays(heads, told):
 
 
 def test_one_of_the_same_space_is_taken():
-    refuse_unlike(bundle(), bundle("next"), with_detail=False, own_tags=True)
+    assert refuse_unlike(bundle(), bundle("next"), with_detail=False, own_tags=True) is None
 
 
 def test_a_canary_decides_about_its_share_and_knows_files_by_itself():

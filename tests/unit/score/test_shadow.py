@@ -185,7 +185,9 @@ def test_a_bug_of_ours_ends_the_candidate_alone():
         shadow.offer(*offered("a"))
         bench.wait(lambda: bench.value("deaths_total", reason="failed") == 2)
         bench.wait_until_up()
-    shadow.offer([None], [])  # not even what is no batch raises
+        shadow.offer(*offered("b"))
+        bench.wait(lambda: bench.counts().get("published") == 1)
+    assert shadow.offer([None], []) is None  # not even what is no batch raises
 
 
 def test_files_that_were_judged_before_come_without_pixels():
