@@ -57,6 +57,7 @@ _ELSEWHERE = {
     ),
     "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
     "worker/rights.py": "asks brokers: tests/helm/test_rights.py",
+    "worker/score/again.py": "tests/unit/score/test_pipeline.py: shortages, and failures of our own",
     "worker/score/objects.py": "what notifications share: test_notifications.py, test_cloud_storage.py",
     "worker/score/validate.py": "what every form shares: test_parse.py",
     "worker/score/parsed.py": "a question to a store: test_notifications.py, test_prepare.py",

@@ -8,12 +8,10 @@ out prepared, and once more after `judge`. The caller bounds how many are inside
 stages are then bounded too.
 """
 
-import heapq
 import logging
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -21,14 +19,12 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
-from urllib.parse import urlsplit
 
-from schemas.events import ImageReviewed, ImageUploaded
-from schemas.rejection import RejectionReason
 from worker.errors import Rejection, StageError, StoreFailed
 from worker.fetch.lanes import Lanes
 from worker.fetch.room import Grant
 from worker.log import about
+from worker.score.again import Again, Failure, kind_of
 from worker.score.hanging import HangingWatch
 from worker.score.outcome import Event, Outcome, Parked, Rejected, Several, Verdict
 from worker.score.parsed import Parsed
@@ -42,14 +38,6 @@ logger = logging.getLogger(__name__)
 _JOIN_SECONDS = 2.0
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
-# Where files or buffers run out, so many events begin again, so often.
-_AGAIN = 8
-_SHORTAGE_SECONDS = 1.0
-
-# After a failure of ours an event begins again after these pauses; of its kind so many others must get on
-# meanwhile for it to be the event's own.
-_PAUSES = (0.5, 1.0, 2.0, 4.0)
-_OTHERS = 3
 _MODEL = "the model"
 
 
@@ -59,25 +47,6 @@ class Completed(Generic[Ticket]):
 
     ticket: Ticket
     outcome: Outcome | Several | Prepared
-
-
-@dataclass(frozen=True)
-class _Failure(Generic[Ticket]):
-    """That a stage of ours failed with an event, of a kind of which `others` had got on before."""
-
-    ticket: Ticket
-    error: Exception
-    event: Event | None
-    kind: str
-    others: int
-
-
-@dataclass
-class _Failing:
-    """An event that failed by our fault, how often, and how many others of its kind had got on before."""
-
-    others: int
-    times: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,16 +103,15 @@ class Pipeline(Generic[Ticket]):
         self._batches = 0  # that went into the model
         self._in_model = False
         self._watch = HangingWatch()
-        # What each event inside was begun with, and those that begin again.
+        # What each event inside was begun with.
         self._reads: dict[int, tuple[Ticket, Callable[[], Parsed], bool]] = {}
-        self._short: queue.SimpleQueue[tuple[Ticket, BaseException]] = queue.SimpleQueue()
-        self._again_at = 0.0
-        # Failures of ours, with their kind; who has any; when who begins again; how many got on, by kind.
-        self._failures: queue.SimpleQueue[_Failure[Ticket]] = queue.SimpleQueue()
-        self._failing: dict[int, _Failing] = {}
-        self._resumed: list[tuple[float, int]] = []
-        self._got_on: Counter[str] = Counter()
         self._completed: queue.SimpleQueue[Completed[Ticket] | BaseException] = queue.SimpleQueue()
+        self._again = Again(
+            lambda ticket: id(ticket) in self._reads,
+            self._begin_again,
+            lambda ticket, outcome: self._completed.put(Completed(ticket, outcome)),
+            self._completed.put,
+        )
         self._begin = ThreadPoolExecutor(limits.threads, "prepare")
         self._decode = ThreadPoolExecutor(limits.decoding, "decode")
         self._decode_costly = ThreadPoolExecutor(limits.costly, "decode-costly")
@@ -212,8 +180,7 @@ class Pipeline(Generic[Ticket]):
 
         """
         self._watch.look()
-        self._begin_again()
-        self._heed_failures()
+        self._again.turn()
         finished: list[Completed[Ticket]] = []
         try:
             finished.append(_unless_failed(self._completed.get(timeout=timeout)))
@@ -222,7 +189,7 @@ class Pipeline(Generic[Ticket]):
         except queue.Empty:
             for completed in finished:
                 self._reads.pop(id(completed.ticket), None)
-                self._failing.pop(id(completed.ticket), None)
+                self._again.finished(completed.ticket)
             return finished
 
     def _go_on(
@@ -252,58 +219,16 @@ class Pipeline(Generic[Ticket]):
         except BaseException as error:  # noqa: BLE001 - raised again by completed()
             release()
             if is_shortage(error):
-                self._short.put((ticket, error))
+                self._again.lacked(ticket, error)
             elif isinstance(error, Exception):
-                kind = _kind(event)
-                self._failures.put(_Failure(ticket, error, event, kind, self._got_on[kind]))
+                kind = kind_of(event)
+                self._again.failed(Failure(ticket, error, event, kind, self._again.others(kind)))
             else:
                 self._completed.put(error)
 
-    def _heed_failures(self) -> None:
-        """Let what failed by our fault begin again after a pause; at last it is the event's fault, or ours.
-
-        The event's own where it alone fails, and others of its kind got on meanwhile.
-        """
-        now = time.monotonic()
-        while not self._failures.empty():
-            failure = self._failures.get_nowait()
-            ticket, error, kind = failure.ticket, failure.error, failure.kind
-            if id(ticket) not in self._reads:  # it was held before the model: the process is judged by it
-                self._completed.put(error)
-                continue
-            failing = self._failing.setdefault(id(ticket), _Failing(failure.others))
-            if failing.times < len(_PAUSES):
-                pause = _PAUSES[failing.times]
-                logger.warning("an event failed by our own fault, tried again in %g s: %r", pause, error)
-                heapq.heappush(self._resumed, (now + pause, id(ticket)))
-                failing.times += 1
-            elif len(self._failing) == 1 and self._got_on[kind] >= failing.others + _OTHERS:
-                self._completed.put(
-                    Completed(ticket, Rejected(_failed(error, failing.times + 1), failure.event))
-                )
-            else:
-                self._completed.put(error)
-        while self._resumed and self._resumed[0][0] <= now:
-            _, number = heapq.heappop(self._resumed)
-            if number in self._reads:
-                ticket, read, is_new = self._reads[number]
-                self._begin.submit(self._go_on, ticket, partial(self._prepare, read), _nothing, is_new, None)
-
-    def _begin_again(self) -> None:
-        """Let events for which this machine had nothing left begin again, some at a time, after a pause."""
-        now = time.monotonic()
-        if now < self._again_at or self._short.empty():
-            return
-        self._again_at = now + _SHORTAGE_SECONDS
-        for number in range(_AGAIN):
-            try:
-                ticket, error = self._short.get_nowait()
-            except queue.Empty:
-                return
-            if number == 0:
-                logger.warning("waiting for what this machine has not: %s", error)
-            ticket, read, is_new = self._reads[id(ticket)]
-            self._begin.submit(self._go_on, ticket, partial(self._prepare, read), _nothing, is_new, None)
+    def _begin_again(self, ticket: Ticket) -> None:
+        _, read, is_new = self._reads[id(ticket)]
+        self._begin.submit(self._go_on, ticket, partial(self._prepare, read), _nothing, is_new, None)
 
     def _refused(self, rejection: Rejection, event: Event | None) -> Rejected | Parked:
         if self._limits.parks and isinstance(rejection, StoreFailed) and event is not None:
@@ -312,8 +237,7 @@ class Pipeline(Generic[Ticket]):
 
     def _pass_on(self, ticket: Ticket, step: Step, release: Callable[[], None], is_new: bool) -> None:
         if isinstance(step, Prepared):
-            with self._lock:
-                self._got_on.update((_kind(None), _kind(step.event)))
+            self._again.got_on(kind_of(None), kind_of(step.event))
         if isinstance(step, Prepared) and not self._holding.is_set():
             self._prepared.put((ticket, step))
         elif isinstance(step, ToFetch):
@@ -375,7 +299,7 @@ class Pipeline(Generic[Ticket]):
 
     def _judge_all(self, batch: list[tuple[Ticket, Prepared]]) -> None:
         """Judge a batch; where that fails, each of its images alone."""
-        others = self._got_on[_MODEL]
+        others = self._again.others(_MODEL)
         try:
             with (
                 self._watch.running("the model (model.timeout)", self._limits.judge_timeout),
@@ -388,10 +312,9 @@ class Pipeline(Generic[Ticket]):
                     self._judge_all([one])
                 return
             ((ticket, prepared),) = batch
-            self._failures.put(_Failure(ticket, error, prepared.event, _MODEL, others))
+            self._again.failed(Failure(ticket, error, prepared.event, _MODEL, others))
             return
-        with self._lock:
-            self._got_on[_MODEL] += len(batch)
+        self._again.got_on(_MODEL, events=len(batch))
         for (ticket, _), verdict in zip(batch, verdicts, strict=True):
             self._completed.put(Completed(ticket, verdict))
 
@@ -427,27 +350,6 @@ class Pipeline(Generic[Ticket]):
 
 def _ids(event: Event | None) -> Mapping[str, object]:
     return {} if event is None else {"image_id": event.image_id, "event_id": event.event_id}
-
-
-def _kind(event: Event | None) -> str:
-    """What events have in common that fail together: where their image is from, once that is known."""
-    if not isinstance(event, ImageUploaded | ImageReviewed):
-        return "any"
-    image = event.image
-    if image.object is not None:
-        return image.object.bucket
-    if image.url is not None:
-        return urlsplit(image.url).netloc
-    return "folder" if image.path is not None else "inline"
-
-
-def _failed(error: Exception, times: int) -> Rejection:
-    return Rejection(
-        RejectionReason.WORKER_FAILED,
-        f"our own stages failed {times} times with this event alone, while others like it got on: "
-        f"{type(error).__name__}: {str(error)[:500]}. Keep its bytes for whoever mends that, then send it "
-        "again with `mekiki replay`",
-    )
 
 
 def _nothing() -> None:

@@ -20,7 +20,7 @@ TIME = "2026-01-02T03:04:05Z"
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr("worker.score.pipeline._PAUSES", (0.01, 0.01, 0.02, 0.05))
+    monkeypatch.setattr("worker.score.again._PAUSES", (0.01, 0.01, 0.02, 0.05))
 
 
 def upload(number):
@@ -382,7 +382,7 @@ def test_settling_waits_for_the_model_and_not_for_ever():
 
 
 def test_what_fails_for_want_of_files_begins_again_and_comes_out_once(monkeypatch):
-    monkeypatch.setattr("worker.score.pipeline._SHORTAGE_SECONDS", 0.01)
+    monkeypatch.setattr("worker.score.again._SHORTAGE_SECONDS", 0.01)
     failures = dict.fromkeys(range(12), 2)
 
     def prepare_later(read):
