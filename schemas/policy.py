@@ -1,5 +1,6 @@
 """The decision policy: thresholds that an operator reads and changes without retraining."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -173,3 +174,24 @@ class Reason(BaseModel):
         Decision, Field(description="the decision that this threshold asks for; accept where it is exempted")
     ]
     exempted_by: Exempted | None = Field(None, exclude_if=_is_none)
+
+
+Direction = Literal["stricter", "laxer"]
+
+# How strict each decision is.
+STRICTNESS: dict[Decision, int] = {"accept": 0, "review": 1, "block": 2}
+
+
+def disagreements(served: Iterable[Reason], tried: Iterable[Reason]) -> list[tuple[str, Direction]]:
+    """Each score that leads elsewhere in what is tried, and where to; a score that leads nowhere accepts."""
+    before, after = _effects(served), _effects(tried)
+    found: list[tuple[str, Direction]] = []
+    for score in sorted(before.keys() | after.keys()):
+        change = after.get(score, 0) - before.get(score, 0)
+        if change:
+            found.append((score, "stricter" if change > 0 else "laxer"))
+    return found
+
+
+def _effects(reasons: Iterable[Reason]) -> dict[str, int]:
+    return {reason.score: STRICTNESS[reason.effect] for reason in reasons}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 from schemas.events import (
     MODERATED,
@@ -23,7 +23,7 @@ from schemas.events import (
     TriedDecision,
     derived_event_id,
 )
-from schemas.policy import Decision, Policy, Reason
+from schemas.policy import Policy, disagreements
 from worker.errors import MekikiError, StageError
 from worker.metrics import SHADOW_RESULTS, Metrics
 from worker.model.shadow_process import ShadowEnded
@@ -42,8 +42,6 @@ _WAIT_SECONDS = 0.5
 _JOIN_SECONDS = 2.0
 # So many batches without an end, and the next end is a first one.
 _STEADY_BATCHES = 50
-
-_RANK: dict[Decision, int] = {"accept": 0, "review": 1, "block": 2}
 
 
 class Candidate(Protocol):
@@ -260,24 +258,6 @@ class Shadow:
     def _count(self, result: str) -> None:
         assert result in SHADOW_RESULTS
         self._metrics.shadow_images.labels(result).inc()
-
-
-Direction = Literal["stricter", "laxer"]
-
-
-def disagreements(served: Sequence[Reason], shadow: Sequence[Reason]) -> list[tuple[str, Direction]]:
-    """Each score that leads elsewhere in the shadow, and where to; a score that leads nowhere accepts."""
-    before, after = _effects(served), _effects(shadow)
-    found: list[tuple[str, Direction]] = []
-    for score in sorted(before.keys() | after.keys()):
-        change = after.get(score, 0) - before.get(score, 0)
-        if change:
-            found.append((score, "stricter" if change > 0 else "laxer"))
-    return found
-
-
-def _effects(reasons: Iterable[Reason]) -> dict[str, int]:
-    return {reason.score: _RANK[reason.effect] for reason in reasons}
 
 
 def shadowed_event(

@@ -10,9 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.events import ImageShadowed
-from schemas.policy import Decision, Reason
+from schemas.policy import STRICTNESS, Decision, Direction, disagreements
 
-_RANK: dict[str, int] = {decision: rank for rank, decision in enumerate(("accept", "review", "block"))}
 _MOST_IMAGES = 20
 # An image may come twice, soon after each other.
 _REMEMBERED = 100_000
@@ -75,18 +74,14 @@ class ShadowReport(_Model):
 class _Tally:
     def __init__(self) -> None:
         self.decisions: Counter[tuple[Decision, Decision]] = Counter()
-        self.changes: Counter[tuple[str, bool]] = Counter()
+        self.changes: Counter[tuple[str, Direction]] = Counter()
         self.differences: dict[str, tuple[int, float]] = {}
         self.furthest: list[tuple[float, str, Image]] = []
 
     def add(self, event: ImageShadowed) -> None:
         served, shadow = event.served, event.shadow
         self.decisions[served.decision, shadow.decision] += 1
-        before, after = _effects(served.reasons), _effects(shadow.reasons)
-        for score in before.keys() | after.keys():
-            change = after.get(score, 0) - before.get(score, 0)
-            if change:
-                self.changes[score, change > 0] += 1
+        self.changes.update(disagreements(served.reasons, shadow.reasons))
         for score in served.scores.keys() & shadow.scores.keys():
             count, total = self.differences.get(score, (0, 0.0))
             difference = abs(shadow.scores[score] - served.scores[score])
@@ -96,7 +91,7 @@ class _Tally:
 
     def _keep(self, event: ImageShadowed) -> None:
         served, shadow = event.served, event.shadow
-        apart = abs(_RANK[shadow.decision] - _RANK[served.decision])
+        apart = abs(STRICTNESS[shadow.decision] - STRICTNESS[served.decision])
         difference = max(
             (
                 abs(shadow.scores.get(reason.score, 0.0) - served.scores.get(reason.score, 0.0))
@@ -135,8 +130,8 @@ class _Tally:
             scores=[
                 Score(
                     score=name,
-                    stricter=self.changes[name, True],
-                    laxer=self.changes[name, False],
+                    stricter=self.changes[name, "stricter"],
+                    laxer=self.changes[name, "laxer"],
                     mean_difference=self._mean(name),
                 )
                 for name in names
@@ -172,10 +167,6 @@ class ShadowTally:
         trials = [tally.trial(key) for key, tally in self._tallies.items()]
         trials.sort(key=lambda trial: -trial.images)
         return ShadowReport(since=since, unreadable=unreadable, trials=trials)
-
-
-def _effects(reasons: list[Reason]) -> dict[str, int]:
-    return {reason.score: _RANK[reason.effect] for reason in reasons}
 
 
 def print_text(report: ShadowReport, console: Console) -> None:

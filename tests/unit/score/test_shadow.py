@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from schemas.events import SHADOWED, ImageReference, ImageUploaded
-from schemas.policy import Policy, Reason, Threshold
+from schemas.policy import Policy, Reason, Threshold, disagreements
 from worker.errors import BundleError, StageError
 from worker.metrics import SHADOW_RESULTS, Metrics
 from worker.model.shadow_process import ShadowEnded
@@ -16,7 +16,7 @@ from worker.score.outcome import Verdict
 from worker.score.prepare import Prepared
 from worker.score.repeats import Findings, Repeats
 from worker.score.served import Attribution
-from worker.score.shadow import Shadow, ShadowLimits, disagreements
+from worker.score.shadow import Shadow, ShadowLimits
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 STRICT = Policy(thresholds={"text": Threshold(block=0.5)})
