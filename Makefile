@@ -12,7 +12,7 @@ TEST_FLAGS ?=
 # loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-tags bench-policy bench-shadow test-console bench-console bench-index test-chaos-index test-minio test-registry
+.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-gpu bench-tags bench-policy bench-shadow test-console bench-console bench-index test-chaos-index test-minio test-registry
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -67,6 +67,9 @@ bench-console: $(VENV)/.dev ## the console's pages over 1,000,000 verdicts
 bench: $(VENV)/.dev $(BENCH_VENVS)/.installed ## images a second, Kafka to Kafka, beside the limit, Quix Streams and Arroyo
 	$(VENV)/bin/python -m benchmarks.pipeline $(BENCH_FLAGS)
 	$(BENCH_VENVS)/plot/bin/python -m benchmarks.pipeline_plot
+
+bench-gpu: $(VENV)/.dev ## a worker on a GPU beside decoding alone and the model alone; BENCH_FLAGS="--provider cpu": a dry run
+	$(VENV)/bin/python -m benchmarks.gpu $(BENCH_FLAGS)
 
 bench-index: $(VENV)/.dev ## what the index keeps up with, beside bare NGT
 	$(VENV)/bin/python -m benchmarks.index $(BENCH_FLAGS)

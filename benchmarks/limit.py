@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.cores import cores
 from worker.model.bundle import load_bundle
 from worker.model.decode import ImageLimits, decode
-from worker.model.decoders import cores
 from worker.model.infer import ImageBatch
 from worker.settings import ModelSettings
 

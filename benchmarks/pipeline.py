@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -159,10 +159,18 @@ def limit(place: Bench, _: str) -> Measured:
 
 
 def mekiki(
-    place: Bench, prefix: str, delivery: str = "exactly_once", tree: Path = ROOT, share: float = 0.0
+    place: Bench,
+    prefix: str,
+    delivery: str = "exactly_once",
+    tree: Path = ROOT,
+    share: float = 0.0,
+    settings: Mapping[str, str] | None = None,
 ) -> Measured:
-    """`mekiki score` of `tree` over a topic that is full already; `share` of the images are repeats."""
-    environment = worker_environment(place, prefix, delivery, tree)
+    """`mekiki score` of `tree` over a topic that is full already; `share` of the images are repeats.
+
+    `settings` are more of them, as variables of the environment.
+    """
+    environment = worker_environment(place, prefix, delivery, tree) | dict(settings or {})
     if tree == ROOT:
         environment["MEKIKI_MODEL__REPEATS"] = "10000" if share else "0"
     worker = [sys.executable, "-m", "worker.cli"]

@@ -24,6 +24,7 @@ from export.errors import PartError
 from schemas.bundle import MEASURES, BundleFile, BundleManifest, Graph, Head, Measure, head_name
 from schemas.policy import Policy, Threshold
 from worker.model.infer import ImageBatch, Model
+from worker.model.session import Execution
 
 PARTS_FOLDER, PART_FILE, EXAMPLES_FILE = "parts", "part.json", "examples.npz"
 Pixels = Sequence[NDArray[np.uint8]]
@@ -164,7 +165,7 @@ def run_part(
 
     """
     manifest = found.part.manifest()
-    model = Model(manifest, found.path, "cpu", 0)
+    model = Model(manifest, found.path, Execution())
     return np.concatenate([
         output_of(model, manifest, [part[start : start + batch_size] for part in pixels], measured)
         for start in range(0, len(pixels[0]), batch_size)

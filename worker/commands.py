@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from worker.compose import create_metrics
+from worker.cores import cores
 from worker.duplicates.find import find_pairs
 from worker.duplicates.local_features import LocalFeatures
 from worker.duplicates.picture_store import PictureStore
@@ -18,7 +19,7 @@ from worker.errors import ConfigurationError
 from worker.fetch.fetch import build_fetcher
 from worker.fetch.folder import NamedFolderReader
 from worker.model.bundle import load_bundle, load_policy
-from worker.model.decoders import cores, create_decoders, image_limits
+from worker.model.decoders import create_decoders, image_limits
 from worker.replay.history import History
 from worker.replay.image_events import read_embedded, uploads_reader
 from worker.replay.replay import Replay

@@ -323,8 +323,20 @@ class ModelSettings(_Section):
     provider: Literal["cpu", "cuda", "tensorrt", "openvino"] = Field(
         "cpu", description="ONNX Runtime execution provider; it is used, or start-up fails"
     )
-    threads: Annotated[int, Field(ge=0)] = Field(0, description="of ONNX Runtime; 0: one for each core")
+    provider_options: dict[str, str] = Field(
+        {},
+        description="of the provider, by ONNX Runtime's names, such as cudnn_conv_algo_search, gpu_mem_limit "
+        "or trt_engine_cache_path; one that it does not know is refused",
+    )
+    threads: Annotated[int, Field(ge=0)] = Field(
+        0, description="of ONNX Runtime; 0: one for each core that the container may use"
+    )
     batch_size: Count = Field(32, description="most images in a batch")
+    batch_buckets: list[Count] = Field(
+        [],
+        description="sizes that batches are padded to, each warmed at the start; none: on a GPU the powers "
+        "of two up to model.batch_size, on a CPU batches run as they are",
+    )
     batch_wait: Seconds = Field(0.02, description="seconds that a batch waits to fill")
     timeout: Seconds = Field(
         60.0, description="seconds for one batch, after which the worker ends: the model hangs"
@@ -355,6 +367,12 @@ class ModelSettings(_Section):
         description="bundle, share, policy_file, threads, nice, waiting, timeout and memory of a second "
         "bundle that is tried on the stream. docs/operations.md",
     )
+
+    @model_validator(mode="after")
+    def _buckets_within_a_batch(self) -> Self:
+        if self.batch_buckets and max(self.batch_buckets) > self.batch_size:
+            raise ValueError(f"batch_buckets go beyond model.batch_size ({self.batch_size})")
+        return self
 
     @model_validator(mode="after")
     def _one_policy(self) -> Self:

@@ -16,6 +16,7 @@ from export.embedding.part import Encoder
 from export.errors import WeightsError
 from export.parts import output_of
 from worker.model.infer import Model
+from worker.model.session import Execution
 
 # How pixels in [0, 255] become a network's input: (scale, mean, deviation) in units of 1 / 255.
 Preprocess = Literal["tensorflow", "torchvision"]
@@ -89,7 +90,7 @@ class EncoderSpace(nn.Module):
         super().__init__()
         self.encoder = encoder
         self._manifest = encoder.part.part.manifest()
-        self._model = Model(self._manifest, encoder.part.path, "cpu", 0)
+        self._model = Model(self._manifest, encoder.part.path, Execution())
 
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""

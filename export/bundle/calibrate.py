@@ -20,6 +20,7 @@ from worker.errors import Rejection
 from worker.model.bundle import read_manifest
 from worker.model.decode import DecodedImage, ImageLimits, decode_inputs
 from worker.model.infer import ImageBatch, Model
+from worker.model.session import Execution
 
 ACCEPT, BLOCK = "accept", "block"
 _BATCH = 32
@@ -91,7 +92,7 @@ def calibrate(bundle: Path, labels: str, most_mistakes: float, uploads: str | No
     if others := set(dataset.labels()) - {ACCEPT, BLOCK}:
         raise DatasetError(f"{labels}: labels are {ACCEPT} and {BLOCK}, not {', '.join(sorted(others))}")
     parts = split_by_group(dataset, {"choose": 0.5, "measure": 0.5}, _SALT)
-    model = Model(manifest, bundle, "cpu", 0)
+    model = Model(manifest, bundle, Execution())
     chosen, measured = (_scores(model, part) for part in (parts["choose"], parts["measure"]))
     least = math.ceil(len(names) / most_mistakes)
     if len(chosen.of(ACCEPT, names[0])) < least:

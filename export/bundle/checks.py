@@ -10,6 +10,7 @@ from export.errors import ParityError
 from export.parts import PartFolder, Pixels, output_of, read_examples
 from schemas.bundle import BundleManifest, ImageInput, head_name
 from worker.model.infer import Model
+from worker.model.session import Execution
 
 PARITY = 1e-4  # of a head in the bundle, against what its network gave
 ROW = 1e-5  # of a row in a batch, against the row alone
@@ -24,7 +25,7 @@ def check_bundle(folder: Path, manifest: BundleManifest, found: Sequence[PartFol
         BundleError: a graph does not load or run.
 
     """
-    model = Model(manifest, folder, "cpu", 0)
+    model = Model(manifest, folder, Execution())
     for head in manifest.heads:
         _check_rows(model, manifest, head_name(head))
     differences = {}

@@ -15,6 +15,7 @@ from worker.duplicates.read import CANDIDATES, Reader
 from worker.model.bundle import Bundle, read_manifest
 from worker.model.decode import ImageLimits, decode_inputs
 from worker.model.infer import Model
+from worker.model.session import Execution
 
 _log = logging.getLogger(__name__)
 _SMALLEST = 10
@@ -32,7 +33,7 @@ def evaluate_copies(arguments: argparse.Namespace) -> int:
     columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
     dataset = read_sources([parse_source(source) for source in arguments.images], columns, arguments.encoding)
     manifest, identifier = read_manifest(arguments.bundle)
-    model = Model(manifest, arguments.bundle, "cpu", arguments.threads)
+    model = Model(manifest, arguments.bundle, Execution(threads=arguments.threads))
     reader = Reader(Bundle(identifier, manifest, model, None), ImageLimits(), decode_inputs, LocalFeatures())
     examples, photos = readable(dataset.examples, reader)
     require_images(type(dataset)(tuple(examples)), _SMALLEST, "an evaluation")

@@ -11,6 +11,7 @@ from schemas.policy import CODE_SCORES, Policy
 from worker.errors import BundleError, ConfigurationError
 from worker.model.forest.file import open_forest
 from worker.model.infer import Model
+from worker.model.session import execution
 from worker.model.tag import ForestTagger, Tagger, load_tagger
 from worker.settings import ModelSettings, Settings
 
@@ -62,7 +63,7 @@ def load_bundle(settings: ModelSettings) -> Bundle:
 
     """
     manifest, identifier = read_manifest(settings.bundle)
-    model = Model(manifest, settings.bundle, settings.provider, settings.threads)
+    model = Model(manifest, settings.bundle, execution(settings))
     tagger = load_tagger(manifest.tags, settings.bundle, settings.threads) if manifest.tags else None
     return Bundle(identifier, manifest, model, tagger)
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import os
 import pickle
 import queue
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from schemas.rejection import RejectionReason
+from worker.cores import cores
 from worker.errors import MekikiError, Rejection, StageError
 from worker.model.decode import DecodedImage, ImageLimits
 from worker.model.decoder import Request, read_decoded, received
@@ -342,15 +342,6 @@ def create_decoders(
         ),
         note_death=note_death,
     )
-
-
-def cores() -> int:
-    """How many cores this process may use: of those it may run on, what its control group lets it have."""
-    allowed = len(os.sched_getaffinity(0))
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        allowed = min(allowed, max(1, math.ceil(int(quota) / int(period))))  # "max" is no number
-    return allowed
 
 
 def _set_timeout(waiting: socket.socket, seconds: float) -> None:

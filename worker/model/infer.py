@@ -19,16 +19,10 @@ from schemas.bundle import (
     Measure,
     OutputInput,
 )
-from worker.errors import BundleError, ProviderError, StageError
+from worker.errors import BundleError, StageError
+from worker.model.session import Execution, start_session
 
 logger = logging.getLogger(__name__)
-
-_PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
 
 
 @dataclass(frozen=True)
@@ -62,21 +56,21 @@ class Inference:
 class Model:
     """The ONNX graphs of a bundle on one execution provider. Thread-safe, as ONNX Runtime's sessions are."""
 
-    def __init__(self, manifest: BundleManifest, directory: Path, provider: str, threads: int) -> None:
-        """Load and warm up the graphs.
+    def __init__(self, manifest: BundleManifest, directory: Path, how: Execution) -> None:
+        """Load the graphs, and warm them up in every shape that a batch is padded to.
 
         Raises:
-            ProviderError: `provider` is not what the sessions run on.
+            ProviderError: the provider of `how` is not what the sessions run on.
             BundleError: a graph does not load, or does not give what the manifest says.
 
         """
         self.manifest = manifest
-        self.provider = provider
+        self.provider = how.provider
+        self._how = how
         self._inputs = manifest.image_inputs()
-        self._sessions = [
-            (graph, _session(directory / graph.file, provider, threads)) for graph in manifest.graphs
-        ]
-        self._warm_up()
+        self._sessions = [(graph, start_session(directory / graph.file, how)) for graph in manifest.graphs]
+        for count in how.buckets or (1,):
+            self._warm_up(count)
 
     def infer(self, batch: ImageBatch) -> Inference:
         """Run a batch through every graph; a graph that others take from runs once.
@@ -86,9 +80,11 @@ class Model:
 
         """
         outputs: dict[str, NDArray[np.float32]] = {}
-        for graph, session in self._sessions:
-            outputs.update(_run(graph, session, self._feed(graph, batch, outputs)))
         heads, count = self.manifest, len(batch)
+        padded = _padded(batch, self._how.padded(count))
+        for graph, session in self._sessions:
+            outputs.update(_run(graph, session, self._feed(graph, padded, outputs)))
+        outputs = {name: values[:count] for name, values in outputs.items()}
         return Inference(
             _vectors(heads.embedding, outputs, count),
             None if heads.tags is None else outputs[heads.tags.output].reshape(count, -1),
@@ -109,15 +105,29 @@ class Model:
                 feed[name] = np.stack([batch.measured[measure] for measure in source.measures], axis=1)
         return feed
 
-    def _warm_up(self) -> None:
+    def _warm_up(self, count: int) -> None:
         black = ImageBatch(
-            [np.zeros((1, size.height, size.width, 3), np.uint8) for size in self._inputs],
-            {measure: np.ones(1, np.float32) for measure in MEASURES},
+            [np.zeros((count, size.height, size.width, 3), np.uint8) for size in self._inputs],
+            {measure: np.ones(count, np.float32) for measure in MEASURES},
         )
         try:
             self.infer(black)
         except StageError as error:
             raise BundleError(f"the bundle's graphs do not run: {error}") from error
+
+
+def _padded(batch: ImageBatch, count: int) -> ImageBatch:
+    """`batch` with its last image again and again, up to `count`."""
+    more = count - len(batch)
+    if more <= 0:
+        return batch
+    return ImageBatch(
+        [np.concatenate([pixels, np.repeat(pixels[-1:], more, axis=0)]) for pixels in batch.pixels],
+        {
+            name: np.concatenate([values, np.repeat(values[-1:], more)])
+            for name, values in batch.measured.items()
+        },
+    )
 
 
 def _vectors(
@@ -129,31 +139,6 @@ def _vectors(
     if vectors.shape != (count, head.dim):
         raise StageError(f"{head.output} gave {vectors.shape}, not {(count, head.dim)}")
     return vectors
-
-
-def _session(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:
-    name = _PROVIDERS[provider]
-    if name not in onnxruntime.get_available_providers():
-        raise ProviderError(
-            f"model.provider is {provider!r}, but this installation of ONNX Runtime has "
-            f"{onnxruntime.get_available_providers()}: install mekiki[gpu], or set model.provider to cpu"
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Spinning threads would take the cores that fetching and decoding need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=[name])
-    except Exception as error:
-        raise BundleError(f"{path.name} does not load: {error}") from error
-    # Asked for CUDA without a usable GPU, ONNX Runtime falls back to the CPU and only logs it.
-    if session.get_providers()[0] != name:
-        raise ProviderError(
-            f"model.provider is {provider!r}, but ONNX Runtime fell back to {session.get_providers()}: "
-            "check the GPU, its driver and the CUDA libraries, or set model.provider to cpu"
-        )
-    return session
 
 
 def _run(

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from worker.errors import MekikiError, StageError
 from worker.model.bundle import read_manifest
 from worker.model.infer import ImageBatch, Model
+from worker.model.session import Execution
 
 # What the child does with a batch: scores, float32 [n], by name.
 InferScores = Callable[[ImageBatch], Mapping[str, NDArray[np.float32]]]
@@ -57,7 +58,7 @@ def load(start: Start) -> tuple[str, InferScores]:
 
     """
     manifest, identifier = read_manifest(start.bundle)
-    model = Model(manifest, start.bundle, start.provider, start.threads)
+    model = Model(manifest, start.bundle, Execution(start.provider, start.threads))
     return identifier, lambda batch: model.infer(batch).scores
 
 

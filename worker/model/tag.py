@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from schemas.bundle import TagHead
 from schemas.events import Tag
 from schemas.policy import TagRules
+from worker.cores import cores
 from worker.errors import BundleError, StageError
 from worker.model.forest.calibrate import least_margins, probabilities
 from worker.model.forest.evaluate import Evaluator
@@ -142,7 +143,7 @@ class BoosterTagger:
             self._booster.load_model(str(directory / head.file))
         except xgboost.core.XGBoostError as error:
             raise BundleError(f"{head.file} does not load: {error}") from error
-        self._booster.set_param({"nthread": threads})
+        self._booster.set_param({"nthread": threads or cores()})
         dim = self._booster.num_features()
         given = np.atleast_2d(self._probabilities(np.zeros((1, dim), np.float32))).shape[1]
         if given != len(head.names):

@@ -9,6 +9,7 @@ from schemas.bundle import BundleManifest
 from worker.errors import BundleError, ProviderError, StageError
 from worker.model.bundle import read_manifest
 from worker.model.infer import ImageBatch, Model
+from worker.model.session import Execution
 from worker.settings import STARTER_BUNDLE
 
 
@@ -19,7 +20,7 @@ def manifest() -> BundleManifest:
 
 @pytest.fixture(scope="module")
 def model(manifest: BundleManifest) -> Model:
-    return Model(manifest, STARTER_BUNDLE, "cpu", 1)
+    return Model(manifest, STARTER_BUNDLE, Execution(threads=1))
 
 
 def noise(manifest: BundleManifest, count: int) -> np.ndarray:
@@ -53,30 +54,30 @@ def test_a_graph_that_is_no_graph_is_the_bundles_fault(manifest, tmp_path):
     for graph in manifest.graphs:
         (tmp_path / graph.file).write_bytes(b"not ONNX")
     with pytest.raises(BundleError, match=f"{manifest.graphs[0].file} does not load"):
-        Model(manifest, tmp_path, "cpu", 1)
+        Model(manifest, tmp_path, Execution(threads=1))
 
 
 def test_an_output_that_no_graph_gives_is_the_bundles_fault(manifest):
     first, *others = manifest.graphs
     graphs = [first.model_copy(update={"outputs": {**first.outputs, "more": "no_such_output"}}), *others]
     with pytest.raises(BundleError, match="do not run"):
-        Model(manifest.model_copy(update={"graphs": graphs}), STARTER_BUNDLE, "cpu", 1)
+        Model(manifest.model_copy(update={"graphs": graphs}), STARTER_BUNDLE, Execution(threads=1))
 
 
 def test_vectors_of_another_length_than_the_manifests_are_its_fault(manifest):
     head = manifest.embedding.model_copy(update={"dim": manifest.embedding.dim + 1})
     with pytest.raises(BundleError, match="do not run"):
-        Model(manifest.model_copy(update={"heads": [head]}), STARTER_BUNDLE, "cpu", 1)
+        Model(manifest.model_copy(update={"heads": [head]}), STARTER_BUNDLE, Execution(threads=1))
 
 
 def test_a_provider_that_is_not_installed_fails_with_what_to_do(manifest):
     with pytest.raises(ProviderError, match=r"set model\.provider to cpu"):
-        Model(manifest, STARTER_BUNDLE, "openvino", 1)
+        Model(manifest, STARTER_BUNDLE, Execution("openvino"))
 
 
 def test_a_trunk_runs_once_for_the_graphs_that_take_from_it_and_measures_come_in(tmp_path):
     made = chained(tmp_path)
-    model = Model(made, tmp_path, "cpu", 1)
+    model = Model(made, tmp_path, Execution(threads=1))
     pixels = np.full((2, 16, 16, 3), 10, np.uint8)
     found = model.infer(ImageBatch([pixels], {"width": np.array([0.25, 0.5], np.float32)}))
     assert found.embeddings is None

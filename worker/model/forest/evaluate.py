@@ -1,6 +1,5 @@
 """Evaluate: vectors to the tags that reach their thresholds, by all cores."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -9,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.cores import cores
 from worker.model.forest.answers import MOST_IMAGES, Block, Hits, Kernel
 from worker.model.forest.file import ForestFile
 
@@ -21,7 +21,7 @@ class Evaluator:
 
     def __init__(self, forest: ForestFile, kernel: Kernel, threads: int) -> None:
         self.forest, self.kernel = forest, kernel
-        self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), "tags")
+        self._pool = ThreadPoolExecutor(threads or cores(), "tags")
 
     def close(self) -> None:
         """End the pool."""
