@@ -135,6 +135,7 @@ class ScoreRole:
         self._rejudged: list[Entry] | None = None  # what a halted worker judges once more
         self._stores: str | None = None  # why the stores that fail are waited for
         self._assignment_moved = False
+        self._assigned = False  # by the group, if only nothing
         self._closing = False
         self._callback_error: Exception | None = None
         self._next_commit = 0.0
@@ -427,6 +428,7 @@ class ScoreRole:
         self._admission.assign([*partitions, *beside])
         self._log_watch.forget(partitions)
         self._assignment_changed()
+        self._assigned = True
         self._health.satisfy(ASSIGNED)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -453,6 +455,7 @@ class ScoreRole:
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         logger.warning("%d partitions were lost to the group", len(partitions))
+        self._assigned = False
         self._health.withdraw(ASSIGNED, "the group has taken the partitions away")
         self._forget(partitions)
 
@@ -477,6 +480,11 @@ class ScoreRole:
             return
         self._next_look = time.monotonic() + _LOOK_SECONDS
         self._metrics.fetch_hosts_down.set(self._pipeline.hosts_down())
+        if self._assigned:  # until then nothing waits here, whatever waits in Kafka
+            self._movement.observe(self._waiting())
+
+    def _waiting(self) -> int | None:
+        """How many records of our partitions have no durable outcome; None where it is not known yet."""
         waiting: int | None = self._ledger.in_flight
         for at in self._consumer.position(self._consumer.assignment()):
             _, high = self._consumer.get_watermark_offsets(at, cached=True)
@@ -488,7 +496,7 @@ class ScoreRole:
             self._log_watch.measured(at.topic, at.partition, high)
             if waiting is not None:
                 waiting += max(0, high - read_to)
-        self._movement.observe(waiting)
+        return waiting
 
 
 def _place(record: InputRecord) -> tuple[str, int, int]:

@@ -14,7 +14,7 @@ from worker.metrics import Metrics
 from worker.score.outcome import Rejected
 from worker.score.pipeline import Completed
 from worker.score.reviews import Reviews
-from worker.score.role import ScoreRole
+from worker.score.role import MOVING, ScoreRole
 from worker.settings import RejectionLimitSettings, ScoreSettings
 from worker.stream.guard import Guard
 from worker.stream.limit import RejectionLimit
@@ -111,6 +111,9 @@ class SlowPipeline:
         self.out = [Completed(ticket, outcome) for ticket in self.inside]
         self.inside = []
 
+    def hosts_down(self):
+        return 0
+
     def completed(self, _):
         out, self.out = self.out, []
         return out
@@ -123,9 +126,8 @@ class Taken:
         pass
 
 
-def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
-    log, pipeline = Log(), SlowPipeline()
-    metrics, health = Metrics(CollectorRegistry()), Health(60, ())
+def role_over(log: Log, pipeline: SlowPipeline, health: Health) -> ScoreRole:
+    metrics = Metrics(CollectorRegistry())
     guard = Guard(
         role="score",
         limit=RejectionLimit(RejectionLimitSettings()),
@@ -135,7 +137,7 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
         metrics=metrics,
         health=health,
     )
-    role = ScoreRole(
+    return ScoreRole(
         name="score",
         consumer=cast(Any, log),
         topic="uploads",
@@ -145,7 +147,7 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
         delivery=cast(Any, Taken()),
         guard=guard,
         reviews=Reviews(NoReviews()),
-        movement=Movement(health, "moving", 60.0),
+        movement=Movement(health, MOVING, 60.0),
         unreadable=Unreadable("score", metrics, health),
         retries=no_retries(metrics),
         identity=cast(Any, SameTopic()),
@@ -153,6 +155,24 @@ def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
         metrics=metrics,
         health=health,
     )
+
+
+def test_a_worker_moves_only_once_the_group_has_given_it_something_or_nothing():
+    log, health = Log(), Health(60, (MOVING,))
+    log.consume = lambda *_: []
+    role = role_over(log, SlowPipeline(), health)
+    log.position = log.assignment = lambda *_: []
+    role._observe()
+    assert MOVING in health.ready()[1]
+    role._on_assign(cast(Any, log), [])  # there are more workers than partitions
+    role._next_look = 0.0
+    role._observe()
+    assert health.ready() == (True, {})
+
+
+def test_events_of_revoked_partitions_take_their_room_until_they_come_out():
+    log, pipeline = Log(), SlowPipeline()
+    role = role_over(log, pipeline, Health(60, ()))
 
     def turns(count):
         for _ in range(count):
