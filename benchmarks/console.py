@@ -33,6 +33,7 @@ from console.sign_in import SignIn
 from schemas.policy import Policy, Threshold
 from worker.health import Health
 from worker.http import HttpServer
+from worker.metrics import Metrics
 from worker.model.still import ImageLimits
 from worker.settings import ConsoleSettings, TopicSettings
 from worker.stream.kafka import InputRecord
@@ -135,7 +136,7 @@ def main() -> None:
             lag=lambda: 0,
             max_body=1000,
         )
-        app = create_console(parts, Health(60, ()), CollectorRegistry())
+        app = create_console(parts, Health(60, ()), Metrics(CollectorRegistry()))
         with HttpServer(app, "127.0.0.1", 0) as server:
             url = f"http://127.0.0.1:{server.port}"
             last = f"shop-{(options.verdicts - 1) % 5000}/{options.verdicts - 1}.jpg"

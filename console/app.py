@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CollectorRegistry, Histogram
 from starlette.exceptions import HTTPException
 
 from console.pages import HERE, Parts, create_pages, error_page
@@ -14,15 +13,13 @@ from console.request import Refused
 from worker.errors import StageError
 from worker.health import HealthReport
 from worker.http import create_app
+from worker.metrics import Metrics
 
 
-def create_console(parts: Parts, health: HealthReport, registry: CollectorRegistry) -> FastAPI:
+def create_console(parts: Parts, health: HealthReport, metrics: Metrics) -> FastAPI:
     """The console's application."""
-    app = create_app(health, registry, [create_pages(parts)])
+    app = create_app(health, metrics.registry, [create_pages(parts)])
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    seconds = Histogram(
-        "mekiki_console_duration_seconds", "Time of an answer.", ["result"], registry=registry
-    )
 
     @app.middleware("http")
     async def protected(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -30,7 +27,8 @@ def create_console(parts: Parts, health: HealthReport, registry: CollectorRegist
         answer = await go_on(request)
         for name, value in HEADERS.items():
             answer.headers.setdefault(name, value)
-        seconds.labels(f"{answer.status_code // 100}xx").observe(time.perf_counter() - began)
+        result = f"{answer.status_code // 100}xx"
+        metrics.console_seconds.labels(result).observe(time.perf_counter() - began)
         return answer
 
     @app.exception_handler(Refused)

@@ -48,6 +48,13 @@ class Queue:
         with self._database.transaction() as connection:
             return {int(row[0]): int(row[1]) for row in connection.execute(query)}
 
+    def oldest_in_review(self) -> int | None:
+        """When the oldest image in review was judged, in Unix milliseconds; None: there is none."""
+        query = select(func.min(image.c.decided_ms)).where(image.c.queue == IN_REVIEW)
+        with self._database.transaction() as connection:
+            oldest = connection.execute(query).scalar()
+        return None if oldest is None else int(oldest)
+
     def take(self, reviewer: str, count: int = 1, *, after: str | None = None) -> list[Shown]:
         """The next images for `reviewer`, leased to them: those in review first, the nearest to a cut first.
 

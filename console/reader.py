@@ -23,6 +23,7 @@ _BATCH_RECORDS = 2000
 _POLL_SECONDS = 0.1
 _HOUSEKEEPING_SECONDS = 600.0
 _LAG_SECONDS = 1.0
+_TELLING_SECONDS = 10.0
 _ASK_SECONDS = 10.0
 
 
@@ -40,8 +41,9 @@ class Reader:
         health: Health,
         metrics: Metrics,
         forget: Callable[[str], object] = lambda _: None,
+        tell: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """`forget` is called with the id of an image that was deleted."""
+        """`forget` is called with the id of an image that was deleted, `tell` now and then with the lag."""
         self._consumer = consumer
         self._topics = (
             *(topics.uploaded, topics.moderated, topics.enriched),
@@ -54,10 +56,11 @@ class Reader:
         self._health = health
         self._metrics = metrics
         self._forget = forget
+        self._tell = tell
         self._stopping = threading.Event()
         self._next: dict[tuple[str, int], int] = {}
         self._ends: dict[tuple[str, int], int] = {}
-        self._next_lag = self._next_housekeeping = 0.0
+        self._next_lag = self._next_telling = self._next_housekeeping = 0.0
 
     def stop(self) -> None:
         """Make `run` return."""
@@ -139,6 +142,9 @@ class Reader:
                 self._ends[topic, number] = max(high, self._ends[topic, number])
             if all(self._next[place] >= end for place, end in self._ends.items()):
                 self._health.satisfy(CAUGHT_UP)
+        if now >= self._next_telling:
+            self._next_telling = now + _TELLING_SECONDS
+            self._tell(self.lag)
         if now >= self._next_housekeeping:
             self._next_housekeeping = now + _HOUSEKEEPING_SECONDS
             since_ms = int((time.time() - self._retention) * 1000)

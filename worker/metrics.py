@@ -38,6 +38,7 @@ class Metrics:
         self._add_shadow(registry)
         self._add_commit(registry)
         self._add_index(registry)
+        self._add_console(registry)
 
     def set_build(self, role: str, version: str, bundle: str, provider: str) -> None:
         """Tell which program and models run."""
@@ -336,4 +337,27 @@ class Metrics:
         )
         self.search_errors = Counter(
             "mekiki_search_errors", "Searches refused.", ["reason"], registry=registry
+        )
+
+    def _add_console(self, registry: CollectorRegistry) -> None:
+        # console: what it has read, what waits for people, how fast its pages are.
+        self.console_lag = Gauge(
+            "mekiki_console_lag_records", "Records that the console has not read.", registry=registry
+        )
+        self.console_waiting = Gauge(
+            "mekiki_console_waiting_images", "Images that wait for people.", ["queue"], registry=registry
+        )
+        for queue in ("review", "near"):
+            self.console_waiting.labels(queue)
+        self.console_oldest = Gauge(
+            "mekiki_console_oldest_timestamp_seconds",
+            "Unix time of the oldest verdict in review; 0: there is none.",
+            registry=registry,
+        )
+        self.console_seconds = Histogram(
+            "mekiki_console_duration_seconds",
+            "Time of an answer.",
+            ["result"],
+            buckets=_STAGE_SECONDS,
+            registry=registry,
         )

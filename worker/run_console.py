@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from console.app import create_console
 from console.columns import ScoreColumns
 from console.database import Database
+from console.figures import Figures
 from console.pages import Parts
 from console.pictures import Pictures
 from console.protection import RateLimit
@@ -121,8 +122,8 @@ def compose_console(
     policy = load_policy(settings, manifest)
     sign_in = SignIn(mine)
     health = Health(settings.http.liveness_timeout, (CAUGHT_UP,))
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
+    metrics = Metrics(CollectorRegistry())
+    metrics.health_ready.labels(CONSOLE).set_function(lambda: float(health.ready()[0]))
     parse = Parser(settings.fetch.asked_at)
     with ExitStack() as stack:
         database = Database(mine.database)
@@ -139,6 +140,7 @@ def compose_console(
             image_limits(settings.decode),
             int(mine.picture_bytes),
         )
+        queue = Queue(database, mine.lease)
         reader = Reader(
             consumer=create_consumer(settings.kafka, to_the_end(f"{settings.kafka.group}-console")),
             topics=settings.topics,
@@ -149,8 +151,8 @@ def compose_console(
             health=health,
             metrics=metrics,
             forget=pictures.forget,
+            tell=Figures(queue, metrics),
         )
-        queue = Queue(database, mine.lease)
         producer = create_producer(settings.kafka, {})
         parts = Parts(
             gate=Gate(
@@ -166,8 +168,9 @@ def compose_console(
             policy=policy,
             lag=lambda: reader.lag,
             max_body=int(settings.http.max_body_bytes),
+            secure_cookies=(mine.url or "").startswith("https:"),
         )
-        app = create_console(parts, health, registry)
+        app = create_console(parts, health, metrics)
         server = stack.enter_context(HttpServer(app, mine.host, mine.port))
         yield reader, server.port
 

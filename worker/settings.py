@@ -498,6 +498,11 @@ class ConsoleSettings(_Section):
     )
     retention: Seconds = Field(2_592_000.0, description="seconds that verdicts are kept")
     search_url: str | None = Field(None, description="of the index role, such as http://mekiki-index:9464")
+    url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] | None = Field(
+        None,
+        description="as browsers reach it, such as https://mekiki.example; with https sessions are told over "
+        "nothing else",
+    )
     lease: Seconds = Field(120.0, description="seconds that an image is one reviewer's")
     picture_bytes: Bytes = Field(ByteSize(64_000_000), description="of thumbnails kept in memory")
     sign_in: Literal["none", "tokens", "proxy"] = Field(

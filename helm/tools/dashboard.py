@@ -389,6 +389,33 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "By kind.",
         ),
     ),
+    "People": (
+        Panel(
+            "Images that wait for people",
+            "short",
+            (Query("max by (queue) (mekiki_console_waiting_images{OF})", "{{queue}}"),),
+            "In review, and near a cut.",
+        ),
+        Panel(
+            "Oldest in review",
+            "s",
+            (Query("time() - (max (mekiki_console_oldest_timestamp_seconds{OF}) > 0)", "age"),),
+            "Empty where none waits.",
+        ),
+        Panel(
+            "Console behind",
+            "short",
+            (Query("max (mekiki_console_lag_records{OF})", "records"),),
+            "What its pages do not show yet.",
+        ),
+        Panel(
+            "Answers of the console",
+            "ops",
+            (Query(_rate("mekiki_console_duration_seconds_count", "result"), "{{result}}"),),
+            "By result.",
+        ),
+        Panel("Time of an answer", "s", _quantiles("mekiki_console_duration_seconds"), "Of the console."),
+    ),
     "Resources": (
         Panel(
             "CPU",

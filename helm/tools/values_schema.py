@@ -145,15 +145,15 @@ class Score(ScorePool):
 
 
 class Persistence(_Values):
-    """The volume of each index replica."""
+    """The volume of an index replica, or of the console."""
 
     size: Quantity = ""
     storageClass: str = ""
     accessModes: list[Literal["ReadWriteOnce", "ReadWriteOncePod"]] = []
 
 
-class IndexService(_Values):
-    """The search API's Service."""
+class HttpService(_Values):
+    """A role's Service."""
 
     type: Literal["ClusterIP", "LoadBalancer", "NodePort"] = "ClusterIP"
     port: Port = 80
@@ -166,7 +166,36 @@ class Index(_Role):
     replicas: Whole = 1
     persistence: Persistence
     preStopSeconds: Whole = 0
-    service: IndexService
+    service: HttpService
+
+
+class SecretKey(_Values):
+    """A key of a Secret."""
+
+    secret: str = ""
+    key: Annotated[str, Field(min_length=1)] = ""
+
+
+class ConsoleIngress(_Values):
+    """How browsers reach the console from outside."""
+
+    enabled: bool = False
+    className: str = ""
+    annotations: Strings = {}
+    host: str = ""
+    tlsSecret: str = ""
+
+
+class Console(_Role):
+    """The console."""
+
+    enabled: bool = False
+    tokens: SecretKey
+    sessions: SecretKey
+    database: SecretKey
+    persistence: Persistence
+    ingress: ConsoleIngress
+    service: HttpService
 
 
 class Topics(_Values):
@@ -198,6 +227,8 @@ class NetworkPolicy(_Values):
     kafkaPorts: list[Port] = []
     metricsFrom: Objects = []
     searchFrom: Objects = []
+    consoleFrom: Objects = []
+    consoleTo: Objects = []
     fetchExcept: list[str] = []
     fetchExceptIPv6: list[str] = []
     fetchPorts: list[Port] = []
@@ -224,6 +255,7 @@ class Thresholds(_Values):
     blockRatioChange: Share = 0
     tailRecords: Count = 1
     generationSeconds: Count = 1
+    reviewSeconds: Count = 1
 
 
 class PrometheusRule(_Values):
@@ -262,6 +294,7 @@ class Values(_Values):
     bundle: Bundle
     score: Score
     index: Index
+    console: Console
     topics: Topics
     serviceAccount: ServiceAccount
     podDisruptionBudget: PodDisruptionBudget

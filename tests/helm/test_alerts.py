@@ -14,7 +14,7 @@ from tests.helm.metric_definitions import undefined
 
 VALUES = (
     "monitoring.prometheusRule.enabled=true,monitoring.podMonitor.enabled=true,"
-    "score.pools.gpu.gpu.enabled=true,fullnameOverride=judge"
+    "score.pools.gpu.gpu.enabled=true,console.enabled=true,console.tokens.secret=people,fullnameOverride=judge"
 )
 RULES = of_kind(rendered("--set", VALUES), "PrometheusRule")["judge"]["spec"]
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
@@ -52,6 +52,9 @@ TAIL = f"mekiki_index_tail_records{{{POD}}}"
 GENERATION = f"mekiki_index_generation_timestamp_seconds{{{POD}}}"
 READY = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="a"}'
 READY_TOO = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="b"}'
+READY_CONSOLE = "mekiki_health_ready_ratio{" + OF + ',role="console",instance="e"}'
+OLDEST_IN_REVIEW = f"mekiki_console_oldest_timestamp_seconds{{{POD}}}"
+CONSOLE_LAG = f"mekiki_console_lag_records{{{POD}}}"
 READY_INDEX = "mekiki_health_ready_ratio{" + OF + ',role="index",instance="c"}'
 ANOTHER = 'mekiki_health_ready_ratio{release="another",role="score",instance="d"}'
 BUILD = "mekiki_build_info{" + OF + ',pool="gpu",role="score",provider="%s"}'
@@ -164,12 +167,21 @@ CASES = [
          {"instance": "10.0.0.7:9464"}),
     Case("MekikiIndexGenerationOld", "nothing to build", False, "3h", {GENERATION: "0x200", TAIL: "0x200"}),
     Case("MekikiIndexGenerationOld", "builds go on", False, "3h", {GENERATION: "0+60x200", TAIL: "5x200"}),
+    Case("MekikiReviewWaits", "for more than a day", True, "26h", {OLDEST_IN_REVIEW: "600x1600"}),
+    Case("MekikiReviewWaits", "nothing is in review", False, "26h", {OLDEST_IN_REVIEW: "0x1600"}),
+    Case("MekikiReviewWaits", "decided in time", False, "26h", {OLDEST_IN_REVIEW: "600+60x1600"}),
+    Case("MekikiConsoleBehind", "it stands still", True, "30m", {CONSOLE_LAG: "5000x40"}),
+    Case("MekikiConsoleBehind", "it catches up", False, "30m", {CONSOLE_LAG: "5000x10 0x40"}),
+    Case("MekikiNoReadyReplica", "the console is away", True, "20m",
+         {READY: "1x40", READY_INDEX: "1x40", READY_CONSOLE: "1x5 0x30"}, {"role": "console"}),
     Case("MekikiNoReadyReplica", "none is ready", True, "20m",
-         {READY: "1x5 0x30", READY_TOO: "0x35", READY_INDEX: "1x40"}, {"role": "score"}),
+         {READY: "1x5 0x30", READY_TOO: "0x35", READY_INDEX: "1x40", READY_CONSOLE: "1x40"},
+         {"role": "score"}),
     Case("MekikiNoReadyReplica", "none is left", True, "20m",
-         {READY: "1x5 _x30", READY_INDEX: "1x40", ANOTHER: "1x40"}, {"role": "score"}),
+         {READY: "1x5 _x30", READY_INDEX: "1x40", READY_CONSOLE: "1x40", ANOTHER: "1x40"},
+         {"role": "score"}),
     Case("MekikiNoReadyReplica", "one of two is ready", False, "20m",
-         {READY: "0x40", READY_TOO: "1x40", READY_INDEX: "1x40"}),
+         {READY: "0x40", READY_TOO: "1x40", READY_INDEX: "1x40", READY_CONSOLE: "1x40"}),
     Case("MekikiGpuAbsent", "workers run on the CPU", True, "20m", {BUILD % "cpu": "1x40"}, {"pool": "gpu"}),
     Case("MekikiGpuAbsent", "workers do not start", True, "20m", {READY: "0x40"}, {"pool": "gpu"}),
     Case("MekikiGpuAbsent", "a worker runs on its GPU", False, "20m", {BUILD % "cuda": "1x40"}),

@@ -198,7 +198,8 @@ def test_a_changed_setting_replaces_the_pods() -> None:
 
 def test_the_fetcher_reaches_the_internet_alone() -> None:
     fetch = of_kind(rendered(), "NetworkPolicy")["shop-mekiki-fetch"]["spec"]
-    assert fetch["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "score"
+    (pods,) = fetch["podSelector"]["matchExpressions"]
+    assert pods == {"key": "app.kubernetes.io/component", "operator": "In", "values": ["score", "console"]}
     (rule,) = fetch["egress"]
     assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
     blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in rule["to"]}
@@ -265,7 +266,7 @@ def test_notes_name_the_next_steps() -> None:
 def test_the_examples_of_the_docs_are_accepted(tmp_path: Path) -> None:
     text = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 5
     for number, example in enumerate(examples):
         file = tmp_path / f"{number}.yaml"
         file.write_text(example, encoding="utf-8")

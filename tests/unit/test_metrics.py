@@ -6,7 +6,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from worker.metrics import Metrics
 
-STAGES = "build|health|poll|stage|fetch|retry|decode|codes|infer|tag|decide|canary|shadow|commit|index|search"
+STAGES = (
+    "build|health|poll|stage|fetch|retry|decode|codes|infer|tag|decide|canary|shadow|commit|index|search|"
+    "console"
+)
 UNITS = "info|seconds|records|events|ratio|partitions|bytes|images|vectors|hosts"
 COUNTED = (
     "read|decisions|reviewed|bins|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"
@@ -17,7 +20,7 @@ NAME = re.compile(rf"mekiki_({STAGES})_([a-z]+_)*({UNITS}|{COUNTED})")
 LABELS = {
     *("role", "version", "bundle", "provider", "topic", "partition", "stage", "format"),
     *("decision", "score", "reason", "result", "state", "kind", "bin"),
-    *("served", "direction"),
+    *("served", "direction", "queue"),
 }
 
 

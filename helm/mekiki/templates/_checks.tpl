@@ -12,6 +12,9 @@
 {{- if and .Values.score.enabled (not .Values.score.pools) -}}
 {{- fail "score.pools is empty: keep one pool, or set score.enabled=false" -}}
 {{- end -}}
+{{- if .Values.console.enabled -}}
+{{- include "mekiki.consoleChecks" . -}}
+{{- end -}}
 {{- $partitions := dig "topics" "partitions" 4 .Values.settings | int -}}
 {{- $workers := 0 -}}
 {{- if .Values.score.enabled -}}
@@ -27,6 +30,24 @@
 {{- end -}}
 {{- if gt (int $workers) $partitions -}}
 {{- fail (printf "the score pools may have %d workers, but settings.topics.partitions is %d: a worker without a partition is idle. Lower replicas or autoscaling.maxReplicas, or add partitions" (int $workers) $partitions) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Argument: the root. */}}
+{{- define "mekiki.consoleChecks" -}}
+{{- $settings := include "mekiki.consoleSettings" . | fromYaml -}}
+{{- $signIn := $settings.console.sign_in -}}
+{{- if eq $signIn "none" -}}
+{{- fail "console: settings.console.sign_in is none, which is for a machine of one's own: set it to tokens or proxy" -}}
+{{- end -}}
+{{- if and (eq $signIn "tokens") (not $settings.console.tokens_file) -}}
+{{- fail "console: sign-in by tokens needs console.tokens.secret: a Secret with lines of NAME viewer|reviewer SHA256-of-token" -}}
+{{- end -}}
+{{- if and (eq $signIn "proxy") (not $settings.console.trusted_proxies) -}}
+{{- fail "console: sign-in by a proxy needs settings.console.trusted_proxies: the networks that it asks from" -}}
+{{- end -}}
+{{- if and .Values.console.ingress.enabled (not .Values.console.ingress.host) -}}
+{{- fail "console.ingress is enabled without a host: set console.ingress.host" -}}
 {{- end -}}
 {{- end -}}
 

@@ -68,19 +68,19 @@ topologySpreadConstraints:
   value: mekiki-$(POD_NAMESPACE)-$(POD_NAME)
 {{- end -}}
 
-{{/* Argument: startupSeconds. */}}
+{{/* Arguments: startupSeconds, port (its name). */}}
 {{- define "mekiki.probes" -}}
 startupProbe:
-  httpGet: {path: /healthz, port: http}
+  httpGet: {path: /healthz, port: {{ .port }}}
   periodSeconds: 5
-  failureThreshold: {{ div (add (int .) 4) 5 }}
+  failureThreshold: {{ div (add (int .startupSeconds) 4) 5 }}
 livenessProbe:
-  httpGet: {path: /healthz, port: http}
+  httpGet: {path: /healthz, port: {{ .port }}}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
 readinessProbe:
-  httpGet: {path: /readyz, port: http}
+  httpGet: {path: /readyz, port: {{ .port }}}
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 1

@@ -41,6 +41,44 @@ What the chart owns in the settings: files that it mounts. Everything else is th
 {{- mergeOverwrite $settings (include "mekiki.ownedSettings" . | fromYaml) | toYaml -}}
 {{- end -}}
 
+{{/* The settings of the console as YAML. Argument: the root. */}}
+{{- define "mekiki.consoleSettings" -}}
+{{- $settings := mergeOverwrite (deepCopy .Values.settings) (deepCopy .Values.console.settings) -}}
+{{- $own := dict "host" "0.0.0.0" -}}
+{{- if not (dig "console" "sign_in" "" $settings) -}}{{- $_ := set $own "sign_in" "tokens" -}}{{- end -}}
+{{- if include "mekiki.consoleOnVolume" . -}}
+{{- $_ := set $own "database" "sqlite:////var/lib/mekiki/console/console.db" -}}
+{{- end -}}
+{{- if and .Values.index.enabled (not (dig "console" "search_url" "" $settings)) -}}
+{{- $_ := set $own "search_url" (printf "http://%s-index:%d" (include "mekiki.fullname" .) (int .Values.index.service.port)) -}}
+{{- end -}}
+{{- with .Values.console.ingress -}}
+{{- if and .enabled (not (dig "console" "url" "" $settings)) -}}
+{{- $_ := set $own "url" (printf "%s://%s" (ternary "https" "http" (not (empty .tlsSecret))) .host) -}}
+{{- end -}}
+{{- end -}}
+{{- range $kind, $secret := include "mekiki.consoleSecrets" . | fromYaml -}}
+{{- $_ := set $own (printf "%s_file" $kind) (printf "/etc/mekiki/%s/%s" $kind $secret.key) -}}
+{{- end -}}
+{{- $settings = mergeOverwrite $settings (dict "console" $own) -}}
+{{- mergeOverwrite $settings (include "mekiki.ownedSettings" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* The console's Secrets that are files, by the setting that names each. Argument: the root. */}}
+{{- define "mekiki.consoleSecrets" -}}
+{{- $secrets := dict -}}
+{{- range $kind, $secret := dict "tokens" .Values.console.tokens "secret" .Values.console.sessions -}}
+{{- if $secret.secret -}}{{- $_ := set $secrets $kind $secret -}}{{- end -}}
+{{- end -}}
+{{- toYaml $secrets -}}
+{{- end -}}
+
+{{/* Not empty where the console's database is SQLite on a volume. Argument: the root. */}}
+{{- define "mekiki.consoleOnVolume" -}}
+{{- $settings := mergeOverwrite (deepCopy .Values.settings) (deepCopy .Values.console.settings) -}}
+{{- if not (or .Values.console.database.secret (dig "console" "database" "" $settings)) -}}true{{- end -}}
+{{- end -}}
+
 {{/* A pool with what it does not say taken from `score`. Arguments: root, name. */}}
 {{- define "mekiki.pool" -}}
 {{- $base := omit (deepCopy .root.Values.score) "pools" "enabled" -}}
