@@ -126,11 +126,12 @@ def main() -> None:
         many = RateLimit(1e9, 1e9)
         words: Any = None
         parts = Parts(
-            gate=Gate(SignIn(ConsoleSettings()), Limits(many, many, many), local_only=True),
+            gate=Gate(SignIn(ConsoleSettings()), Limits(many, many, many, many), local_only=True),
             queue=queue,
             columns=columns,
             pictures=Pictures(nothing, lambda _: b"", nothing, ImageLimits(), 1000),  # type: ignore[arg-type]
             words=words,
+            again=words,
             searching=Searching(None),
             policy=_POLICY,
             lag=lambda: 0,

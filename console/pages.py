@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from console.again import Again, Outcome
 from console.columns import ScoreColumns
 from console.language import COOKIE as LANGUAGE_COOKIE
 from console.language import LANGUAGES, translator
@@ -28,6 +29,7 @@ from console.words import Words
 from schemas.events import Word
 from schemas.policy import Policy, Threshold
 from worker.errors import BrokerError, ConfigurationError, StageError
+from worker.model.second_answer import policy_decision
 
 HERE = Path(__file__).parent
 _SHOWN = 48
@@ -46,6 +48,7 @@ class Parts:
     columns: ScoreColumns
     pictures: Pictures
     words: Words
+    again: Again
     searching: Searching
     policy: Policy
     lag: Callable[[], int]
@@ -68,6 +71,7 @@ def create_pages(parts: Parts) -> APIRouter:
     page = _Page(parts)
     _sign_in_routes(router, parts, page)
     _reading_routes(router, parts, page)
+    _why_routes(router, parts, page)
     _review_routes(router, parts, page)
     _try_routes(router, parts, page)
     _search_routes(router, parts, page)
@@ -170,19 +174,6 @@ def _reading_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
     def now_cards(request: Request) -> Response:
         return page(request, parts.gate.viewer(request), "_now", **now_values())
 
-    @router.get("/why")
-    def why(request: Request, id: str = "") -> Response:  # noqa: A002 - as it is called in the URL
-        person, image_id = parts.gate.viewer(request), id[:_MOST_ID]
-        return page(
-            request,
-            person,
-            "why",
-            image_id=image_id,
-            latest=queue.latest(image_id) if image_id else None,
-            verdicts=queue.verdicts_of(image_id) if image_id else [],
-            steps=queue.history(image_id) if image_id else [],
-        )
-
     @router.get("/picture/{place}")
     def picture(request: Request, place: str) -> Response:
         parts.gate.viewer(request)
@@ -191,6 +182,45 @@ def _reading_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
         if data is None:
             raise Refused(404, "there is no picture")
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=300"})
+
+
+def _why_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
+    queue = parts.queue
+
+    def why_page(request: Request, person: Person, image_id: str, again: Outcome | None = None) -> Response:
+        latest = queue.latest(image_id) if image_id else None
+        return page(
+            request,
+            person,
+            "why",
+            image_id=image_id,
+            latest=latest,
+            verdicts=queue.verdicts_of(image_id) if image_id else [],
+            steps=queue.history(image_id) if image_id else [],
+            **again_values(latest, again),
+        )
+
+    def again_values(shown: Shown | None, again: Outcome | None) -> dict[str, Any]:
+        return {"shown": shown, "again": again, "before": shown and policy_decision(shown.event)}
+
+    @router.get("/why")
+    def why(request: Request, id: str = "") -> Response:  # noqa: A002 - as it is called in the URL
+        return why_page(request, parts.gate.viewer(request), id[:_MOST_ID])
+
+    @router.post("/why/again")
+    async def judge_again(request: Request) -> Response:
+        form = await form_of(request)
+        person = parts.gate.asker(request, form)
+        return await run_in_threadpool(judged, request, person, form.get("place", ""))
+
+    def judged(request: Request, person: Person, place: str) -> Response:
+        shown = queue.at(place)
+        if shown is None:
+            raise Refused(404, "the image is not known any more")
+        again = parts.again(shown.event)
+        if request.headers.get("x-fragment"):
+            return page(request, person, "_again", **again_values(shown, again))
+        return why_page(request, person, shown.event.image_id, again)
 
 
 def _review_routes(router: APIRouter, parts: Parts, page: _Page) -> None:

@@ -25,10 +25,11 @@ class Refused(MekikiError):
 
 @dataclass(frozen=True)
 class Limits:
-    """How often one person may look, and change."""
+    """How often one person may look, change something, and ask for work."""
 
     reads: RateLimit
     changes: RateLimit
+    works: RateLimit
     sign_ins: RateLimit
 
 
@@ -66,6 +67,19 @@ class Gate:
             raise Refused(403, "only reviewers decide")
         if not self._limits.changes.allows(person.name):
             raise Refused(429, "too many decisions: wait a moment")
+        return person
+
+    def asker(self, request: Request, form: dict[str, str]) -> Person:
+        """Who may ask for work that takes seconds, and changes nothing.
+
+        Raises:
+            Refused: nobody that is known (401), a request of another site (403), or too often (429).
+
+        """
+        person = self._known(request)
+        self.refuse_cross_site(request, person, form)
+        if not self._limits.works.allows(person.name):
+            raise Refused(429, "too many requests: wait a moment")
         return person
 
     def refuse_cross_site(self, request: Request, person: Person, form: dict[str, str]) -> None:

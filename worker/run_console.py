@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
+from console.again import Again
 from console.app import create_console
 from console.columns import ScoreColumns
 from console.database import Database
@@ -34,6 +35,7 @@ from worker.http import HttpServer
 from worker.metrics import Metrics
 from worker.model.bundle import load_policy, read_manifest
 from worker.model.decoders import create_decoders, image_limits
+from worker.review.again_process import JudgeAgain
 from worker.review.image_log import reference_in
 from worker.score.outcome import Several
 from worker.score.parse import Parser
@@ -157,13 +159,19 @@ def compose_console(
         parts = Parts(
             gate=Gate(
                 sign_in,
-                Limits(reads=RateLimit(50, 300), changes=RateLimit(10, 60), sign_ins=RateLimit(0.5, 10)),
+                Limits(
+                    reads=RateLimit(50, 300),
+                    changes=RateLimit(10, 60),
+                    works=RateLimit(0.2, 5),
+                    sign_ins=RateLimit(0.5, 10),
+                ),
                 local_only=mine.sign_in == "none",
             ),
             queue=queue,
             columns=columns,
             pictures=pictures,
             words=Words(producer, find_reference, queue),
+            again=Again(find_reference, JudgeAgain(settings)),
             searching=Searching(mine.search_url),
             policy=policy,
             lag=lambda: reader.lag,

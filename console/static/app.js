@@ -69,6 +69,16 @@ if (review) {
   setInterval(() => { if (!busy && !document.hidden && review.querySelector("[data-empty]")) replaced(review, "/review").catch(() => {}); }, 2000);
 }
 
+// Why
+const again = document.getElementById("again");
+if (again) again.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = again.querySelector("button");
+  button.disabled = true;
+  await replaced(document.getElementById("judged"), again.action, { method: "POST", body: new URLSearchParams(new FormData(again)) }).catch(() => {});
+  button.disabled = false;
+});
+
 // Try
 const form = document.getElementById("try");
 if (form) {

@@ -55,6 +55,10 @@ _ELSEWHERE = {
         ),
         "a shadow's process, and what it says: tests/integration/test_shadow.py",
     ),
+    **dict.fromkeys(
+        ("worker/review/judge_again.py", "worker/review/again_process.py"),
+        "a process that judges: tests/integration/test_judge_again.py",
+    ),
     "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
     "worker/rights.py": "asks brokers: tests/helm/test_rights.py",
     "worker/score/again.py": "tests/unit/score/test_pipeline.py: shortages, and failures of our own",

@@ -96,7 +96,7 @@ class Reviews:
         if self._is_overtaken(place, event, record.offset):
             return PassedOver(PassOverReason.REVIEW_OVERTAKEN)
         standing, before = standing_review(event), self._stands(place)
-        if standing == before:  # sent twice, or there is nothing to take back
+        if _is_same(standing, before):  # sent twice, or there is nothing to take back
             return PassedOver(PassOverReason.ALREADY_JUDGED)
         self._pending[place] = standing
         return _decided(outcome, standing)
@@ -125,6 +125,11 @@ class Reviews:
             self._standing.get(partition, {}).pop(image_id, None)
         elif partition in self._standing:
             self._standing[partition][image_id] = review
+
+
+def _is_same(one: StandingReview | None, other: StandingReview | None) -> bool:
+    """By the event: said again after no answer had come, it has another time."""
+    return (one and one.event_id) == (other and other.event_id)
 
 
 def _parsed(value: bytes | None) -> StandingReview | None:

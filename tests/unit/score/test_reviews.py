@@ -1,7 +1,7 @@
 """Whose word holds for which image, in any order of uploads, deletions and reviews."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -115,6 +115,12 @@ def test_a_word_said_twice_counts_once_and_so_does_an_undo():
     outcomes = applied(taken(), word("accept"), word("accept"), word("undo"), word("undo"))
     again = PassOverReason.ALREADY_JUDGED
     assert decisions(outcomes) == [("accept", "mei"), again, ("review", None), again]
+
+
+def test_a_word_said_again_after_no_answer_came_counts_once():
+    first = word("accept")
+    later = replace(first, event=first.event.model_copy(update={"reviewed_at": NOW + timedelta(seconds=5)}))
+    assert decisions(applied(taken(), first, later)) == [("accept", "mei"), PassOverReason.ALREADY_JUDGED]
 
 
 @pytest.mark.parametrize("newer", [upload(B), deletion()])
