@@ -12,7 +12,7 @@ TEST_FLAGS ?=
 # loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-gpu bench-tags bench-policy bench-shadow test-console bench-console bench-index test-chaos-index test-minio test-registry
+.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-gpu bench-growth bench-load bench-tags bench-policy bench-shadow test-console bench-console bench-index test-chaos-index test-minio test-registry
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -70,6 +70,13 @@ bench: $(VENV)/.dev $(BENCH_VENVS)/.installed ## images a second, Kafka to Kafka
 
 bench-gpu: $(VENV)/.dev ## a worker on a GPU beside decoding alone and the model alone; BENCH_FLAGS="--provider cpu": a dry run
 	$(VENV)/bin/python -m benchmarks.gpu $(BENCH_FLAGS)
+
+bench-load: $(VENV)/.dev ## memory, lag and latency for 15 minutes at nine tenths of what a worker can, and at twice that
+	$(VENV)/bin/python -m benchmarks.load $(BENCH_FLAGS)
+
+bench-growth: $(VENV)/.dev $(BENCH_VENVS)/.installed ## the rate against image size, batch, partitions, workers and repeats
+	$(VENV)/bin/python -m benchmarks.growth $(BENCH_FLAGS)
+	$(BENCH_VENVS)/plot/bin/python -m benchmarks.growth_plot
 
 bench-index: $(VENV)/.dev ## what the index keeps up with, beside bare NGT
 	$(VENV)/bin/python -m benchmarks.index $(BENCH_FLAGS)

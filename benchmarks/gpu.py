@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from benchmarks.pipeline import RESULTS, Bench, bench, mekiki
+from benchmarks.place import RESULTS, Bench, bench
+from benchmarks.ways import mekiki
 from worker.cores import cores
 from worker.model.bundle import read_manifest
 from worker.model.decoders import create_decoders, image_limits
