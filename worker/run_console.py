@@ -120,7 +120,7 @@ def compose_console(
 
     """
     mine = settings.console
-    manifest, _ = read_manifest(settings.model.bundle)
+    manifest, _ = read_manifest(settings.model.bundle, settings.model.signature_key)
     policy = load_policy(settings, manifest)
     sign_in = SignIn(mine)
     health = Health(settings.http.liveness_timeout, (CAUGHT_UP,))

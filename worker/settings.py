@@ -320,6 +320,12 @@ class ModelSettings(_Section):
         description="seconds between two looks whether another bundle stands there (by a rename, or a link), "
         "which takes its place between two batches; 0: a restart does",
     )
+    signature_key: Path | None = Field(
+        None,
+        description="public keys in PEM: every bundle, also the canary's, the shadow's and one that comes "
+        "while the worker runs, must be signed by one of them (mekiki[signatures], docs/models.md); unset: "
+        "none need be",
+    )
     provider: Literal["cpu", "cuda", "tensorrt", "openvino"] = Field(
         "cpu", description="ONNX Runtime execution provider; it is used, or start-up fails"
     )

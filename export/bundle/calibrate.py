@@ -18,6 +18,7 @@ from schemas.bundle import BINS, BundleManifest, score_bin
 from schemas.policy import Threshold
 from worker.errors import Rejection
 from worker.model.bundle import read_manifest
+from worker.model.bundle_files import SIGNATURE
 from worker.model.decode import DecodedImage, ImageLimits, decode_inputs
 from worker.model.infer import ImageBatch, Model
 from worker.model.session import Execution
@@ -144,7 +145,7 @@ def write(bundle: Path, found: Calibration, version: str, out: Path) -> str:
         }
     )
     try:
-        shutil.copytree(bundle, out)
+        shutil.copytree(bundle, out, ignore=shutil.ignore_patterns(SIGNATURE))
     except FileExistsError as error:
         raise DatasetError(f"{out} is there already: give another folder") from error
     text = BundleManifest.model_validate(changed.model_dump()).model_dump_json(indent=2) + "\n"

@@ -4,11 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from tests import events, images
 from tests.integration.test_shadow import metric
 from tests.integration.test_tag_sets import EVENTS_A_SECOND, stream
 from tests.kafka.client import wait_until
 from tests.results import Results, body, place_of_result, places
+from tests.signing import new_key, public_pem, sign
 from tests.workplace import Workplace
 from worker.model.bundle import read_manifest
 from worker.score.share import CANARY, in_share
@@ -29,14 +32,27 @@ def lead(link: Path, to: Path) -> None:
     new.replace(link)
 
 
-def test_a_bundle_is_swapped_between_two_batches_and_a_damaged_one_refused(
+def unfit(folder: Path, key: ec.EllipticCurvePrivateKey) -> list[Path]:
+    """Bundles that `key` signed and that are damaged, that nobody signed, and that somebody else did."""
+    damaged, unsigned, foreign = (bundle(folder / name, f"1.{name}") for name in ("damaged", "none", "other"))
+    sign(damaged, key)
+    with (damaged / "tags.forest").open("r+b") as file:
+        file.truncate(1000)
+    sign(foreign, new_key())
+    return [damaged, unsigned, foreign]
+
+
+def test_a_bundle_is_swapped_between_two_batches_and_one_that_is_damaged_or_not_signed_refused(
     workplace: Workplace, tmp_path: Path
 ) -> None:
-    link, topics = tmp_path / "current", workplace.settings.topics
+    link, topics, key = tmp_path / "current", workplace.settings.topics, new_key()
+    (tmp_path / "key.pem").write_bytes(public_pem(key))
     lead(link, bundle(tmp_path / "one", "1.0.0"))
+    sign(tmp_path / "one", key)
     first = read_manifest(link)[1]
     # Also what was judged before the swap and comes again after it, without pixels, has one bundle on it.
-    settings = workplace.changed(model={"bundle": link, "bundle_interval": 0.3, "repeats": 100})
+    model = {"bundle": link, "bundle_interval": 0.3, "repeats": 100, "signature_key": tmp_path / "key.pem"}
+    settings = workplace.changed(model=model)
 
     def told() -> list[str]:
         return [body(record)["bundle_id"] for record in workplace.broker.read(topics.moderated)]
@@ -46,14 +62,13 @@ def test_a_bundle_is_swapped_between_two_batches_and_a_damaged_one_refused(
         assigned = metric(worker, "mekiki_poll_assigned_partitions")
         with stream(workplace) as sent:
             wait_until(lambda: len(told()) > EVENTS_A_SECOND, "a second of events", pause=0.5)
-            damaged = bundle(tmp_path / "damaged", "1.5.0")
-            with (damaged / "tags.forest").open("r+b") as file:
-                file.truncate(1000)
-            lead(link, damaged)
             refused = 'mekiki_infer_bundles_total{result="refused"}'
-            wait_until(lambda: metric(worker, refused) == 1, "the refusal")
+            for count, folder in enumerate(unfit(tmp_path, key), 1):
+                lead(link, folder)
+                wait_until(lambda count=count: metric(worker, refused) == count, "the refusal")
             assert set(told()) == {first}
-            lead(link, bundle(tmp_path / "two", "2.0.0"))
+            sign(bundle(tmp_path / "two", "2.0.0"), key)
+            lead(link, tmp_path / "two")
             second = read_manifest(link)[1]
             wait_until(lambda: second in told(), "the other bundle", timeout=30, pause=0.2)
             so_far = len(sent)

@@ -19,14 +19,16 @@ from tests import events, images
 from tests.integration.running import Running
 from tests.kafka.client import Record, wait_until
 from tests.results import Results, body, place_of_result, places
+from tests.signing import new_key, public_pem
 from tests.workplace import Workplace
-from worker.errors import StageError
+from worker.errors import BundleError, StageError
 from worker.model import shadow_process
 from worker.model.bundle import read_manifest
 from worker.model.infer import ImageBatch
-from worker.model.shadow_child import Start
+from worker.model.shadow_child import Start, load
+from worker.score.candidate import start_candidate
 from worker.score.share import in_share
-from worker.settings import STARTER_BUNDLE, Settings
+from worker.settings import STARTER_BUNDLE, ModelSettings, Settings, ShadowSettings
 from worker.shadow.commands import shadow_report
 
 STRICT = {"thresholds": {"text": {"review": 0.0}}}
@@ -186,6 +188,16 @@ def test_a_shadow_that_cannot_be_loaded_is_refused_and_the_stream_goes_on(
         assert metric(worker, 'mekiki_shadow_deaths_total{reason="refused"}') >= 1
         assert images_by(worker, "down") == COUNT
     assert Results.read(workplace.broker, settings.topics).outcomes() == dict.fromkeys(places(sent), 1)
+
+
+def test_a_shadow_that_is_not_signed_is_refused_by_the_worker_and_by_its_process(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_bytes(public_pem(new_key()))
+    tried = ShadowSettings(bundle=STARTER_BUNDLE)
+    with pytest.raises(BundleError, match="is not signed"):
+        start_candidate(Settings(model=ModelSettings(signature_key=key)), tried, [], with_detail=False)
+    with pytest.raises(BundleError, match="is not signed"):
+        load(Start(STARTER_BUNDLE, "cpu", 1, 0, 10**9, os.getpid(), key))
 
 
 _PARENT = """

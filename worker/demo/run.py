@@ -63,7 +63,8 @@ def run_demo(
 
     """
     console = Console()
-    manifest, _ = read_manifest(settings.model.bundle)  # a missing bundle is told before anything starts
+    # A missing bundle is told before anything starts.
+    manifest, _ = read_manifest(settings.model.bundle, settings.model.signature_key)
     pictures = pictures_in(assets, images)
     report = _writable(out) / REPORT
     with _ended_by_signals(), ExitStack() as stack:

@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from schemas.bundle import BundleManifest, bundle_id
 from schemas.policy import CODE_SCORES, Policy
 from worker.errors import BundleError, ConfigurationError
+from worker.model.bundle_files import MANIFEST, SIGNATURE, check_files, read_file
 from worker.model.forest.file import open_forest
 from worker.model.infer import Model
 from worker.model.session import execution
+from worker.model.signature import require_signed
 from worker.model.tag import ForestTagger, Tagger, load_tagger
 from worker.settings import ModelSettings, Settings
 
@@ -26,43 +28,55 @@ class Bundle:
     tagger: Tagger | None
 
 
-def read_manifest(directory: Path) -> tuple[BundleManifest, str]:
+def read_manifest(directory: Path, signature_key: Path | None = None) -> tuple[BundleManifest, str]:
     """The manifest of the bundle in `directory`, and the bundle's id. Every file's digest is checked.
 
+    With `signature_key`, a file of public keys, one of them must have signed it (`signature.py`).
+
     Raises:
-        BundleError: a file is missing, damaged, or not what the manifest says.
+        BundleError: a file is missing, damaged, a link, or not what the manifest says, or the signature is
+            missing or wrong.
+        ConfigurationError: `signature_key` holds no keys.
 
     """
-    path = directory / "manifest.json"
+    path = directory / MANIFEST
     try:
-        raw = path.read_bytes()
+        raw = read_file(directory, MANIFEST)
         manifest = BundleManifest.model_validate_json(raw)
     except OSError as error:
         raise BundleError(f"there is no bundle in {directory}: {error}") from error
     except ValidationError as error:
         raise BundleError(f"{path} does not fit: {error}") from error
-    for file in manifest.files:
-        try:
-            with (directory / file.name).open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise BundleError(f"{directory} lacks {file.name}: {error}") from error
-        if digest != file.sha256:
-            raise BundleError(
-                f"{directory / file.name} is damaged: its sha256 is {digest}, the manifest says {file.sha256}"
-            )
+    check_files(directory, manifest)
+    if signature_key is not None:
+        _check_signature(directory, signature_key, raw, manifest)
     return manifest, bundle_id(manifest, raw)
+
+
+def _check_signature(directory: Path, key: Path, raw: bytes, manifest: BundleManifest) -> None:
+    try:
+        signature = read_file(directory, SIGNATURE)
+    except OSError as error:
+        raise BundleError(
+            f"{directory} is not signed, and model.signature_key asks for it: {error}"
+        ) from error
+    digests = {file.name: file.sha256 for file in manifest.files}
+    try:
+        require_signed(signature, key, {MANIFEST: hashlib.sha256(raw).hexdigest(), **digests})
+    except BundleError as error:
+        raise BundleError(f"{directory / SIGNATURE}: {error}") from error
 
 
 def load_bundle(settings: ModelSettings) -> Bundle:
     """The bundle of `settings`, checked, loaded and warm.
 
     Raises:
-        BundleError: it is missing, damaged or does not run.
+        BundleError: it is missing, damaged, not signed as asked for, or does not run.
+        ConfigurationError: the key of its signature cannot be read.
         ProviderError: it does not run on the provider that was asked for.
 
     """
-    manifest, identifier = read_manifest(settings.bundle)
+    manifest, identifier = read_manifest(settings.bundle, settings.signature_key)
     model = Model(manifest, settings.bundle, execution(settings))
     tagger = load_tagger(manifest.tags, settings.bundle, settings.threads) if manifest.tags else None
     return Bundle(identifier, manifest, model, tagger)

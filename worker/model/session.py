@@ -1,5 +1,6 @@
 """Session: an ONNX graph on the execution provider that was asked for, or an error that says why not."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ _PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
+_NO_FOLDER = f"{os.devnull}/external-data"  # there can be none
 _FIXED_SHAPES = ("cuda", "tensorrt")
 
 
@@ -64,12 +66,18 @@ def start_session(path: Path, how: Execution) -> onnxruntime.InferenceSession:
     # Spinning threads would take the cores that fetching and decoding need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    # Weights in a file of their own would be read without a digest: of bytes, with this folder, none are.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NO_FOLDER)
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=[(name, dict(how.options))])
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=[(name, dict(how.options))]
+        )
     except Exception as error:
         if "provider option" in str(error).lower():
             raise ProviderError(f"model.provider_options: {error}") from error
-        raise BundleError(f"{path.name} does not load: {error}") from error
+        raise BundleError(
+            f"{path.name} does not load (it must hold its weights itself, without external data): {error}"
+        ) from error
     _check(session, name, how)
     return session
 

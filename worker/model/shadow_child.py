@@ -47,6 +47,7 @@ class Start:
     nice: int
     memory: int
     parent: int
+    signature_key: Path | None = None
 
 
 def load(start: Start) -> tuple[str, InferScores]:
@@ -57,7 +58,7 @@ def load(start: Start) -> tuple[str, InferScores]:
         ProviderError: it does not run on the provider that was asked for.
 
     """
-    manifest, identifier = read_manifest(start.bundle)
+    manifest, identifier = read_manifest(start.bundle, start.signature_key)
     model = Model(manifest, start.bundle, Execution(start.provider, start.threads))
     return identifier, lambda batch: model.infer(batch).scores
 

@@ -42,12 +42,13 @@ def start_candidate(
     """Load the bundle of `shadow`; `inputs` are the sizes that images are decoded to.
 
     Raises:
-        BundleError: it is missing, damaged, does not run, or needs what images are not decoded to.
-        ConfigurationError: its policy does not fit it.
+        BundleError: it is missing, damaged, not signed as asked for, does not run, or needs what images are
+            not decoded to.
+        ConfigurationError: its policy does not fit it, or the key of its signature cannot be read.
         ShadowEnded: its process ended while it loaded.
 
     """
-    manifest, identifier = read_manifest(shadow.bundle)
+    manifest, identifier = read_manifest(shadow.bundle, settings.model.signature_key)
     policy = trial_policy(settings, shadow.policy_file, manifest)
     wanted = manifest.image_inputs()
     if not set(wanted) <= set(inputs) or (manifest.asks_for_detail() and not with_detail):
@@ -57,6 +58,7 @@ def start_candidate(
         )
     start = Start(
         bundle=shadow.bundle.absolute(),
+        signature_key=settings.model.signature_key,
         provider=settings.model.provider,
         threads=shadow.threads,
         nice=shadow.nice,

@@ -61,10 +61,10 @@ def tried_manifests(settings: ModelSettings) -> Iterator[BundleManifest]:
 
     """
     if settings.canary is not None:
-        yield read_manifest(settings.canary.bundle)[0]
+        yield read_manifest(settings.canary.bundle, settings.signature_key)[0]
     if settings.shadow is not None:
         with suppress(MekikiError):
-            yield read_manifest(settings.shadow.bundle)[0]
+            yield read_manifest(settings.shadow.bundle, settings.signature_key)[0]
 
 
 @dataclass(frozen=True)

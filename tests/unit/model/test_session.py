@@ -6,9 +6,10 @@ from typing import ClassVar
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 from pydantic import ValidationError
 
-from worker.errors import ProviderError
+from worker.errors import BundleError, ProviderError
 from worker.model import session
 from worker.model.bundle import read_manifest
 from worker.model.infer import ImageBatch, Model
@@ -121,3 +122,34 @@ def test_an_option_that_the_provider_does_not_know_is_refused(card, option):
 def test_the_cpu_has_no_options():
     with pytest.raises(ProviderError, match="CPUExecutionProvider has no arena_extend_strategy"):
         start_session(STARTER_BUNDLE / "scorer.onnx", Execution(options={"arena_extend_strategy": "0"}))
+
+
+def external(location: str) -> TensorProto:
+    """Three weights that stand in another file."""
+    tensor = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[3])
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", location
+    return tensor
+
+
+@pytest.mark.parametrize(
+    "location", ["weights.bin", "../weights.bin", "/tmp/weights.bin", "*/_ORT_MEM_ADDR_/*"]
+)
+@pytest.mark.parametrize("place", ["initializer", "constant"])
+def test_weights_outside_the_graph_are_never_read(tmp_path, monkeypatch, location, place):
+    """Not from beside it, nor from where the worker runs: no digest is held against them."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    monkeypatch.chdir(bundle)
+    for folder in (bundle, tmp_path):
+        (folder / "weights.bin").write_bytes(np.ones(3, np.float32).tobytes())
+    nodes, weights = [helper.make_node("Add", ["x", "weights"], ["y"])], [external(location)]
+    if place == "constant":
+        nodes.insert(0, helper.make_node("Constant", [], ["weights"], value=weights.pop()))
+    of_three = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [3]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", of_three[:1], of_three[1:], weights)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (bundle / "graph.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(BundleError, match=r"graph\.onnx does not load \(it must hold its weights itself"):
+        start_session(bundle / "graph.onnx", Execution(threads=1))
