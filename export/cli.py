@@ -76,11 +76,22 @@ def _add_bundle(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--no-check", action="store_true", help="leave out the checks of parity and of rows in a batch"
     )
     assemble.set_defaults(func=partial(_run, "export.bundle.command:assemble_bundle"))
-    pull = kinds.add_parser("pull", help="a bundle from an object store into a folder, checked")
-    pull.add_argument("url", metavar="URL", help="s3://bucket/bundle, gs://, az://, https:// or file://")
+    pull = kinds.add_parser("pull", help="a bundle from where it is kept into a folder, checked")
+    pull.add_argument(
+        "url",
+        metavar="URL",
+        help="s3://bucket/bundle, gs://, az://, https://, file://, oci://registry/repository:tag or "
+        "mlflow:/name/version",
+    )
     pull.add_argument("folder", metavar="DIR", help="may be there, and be a mount")
     pull.add_argument("--sha256", help="of its manifest.json, which holds the digests of all other files")
     pull.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM of the store's authority")
+    pull.add_argument(
+        "--signature-key",
+        type=Path,
+        metavar="FILE",
+        help="public keys in PEM, one of which must have signed it",
+    )
     pull.set_defaults(func=partial(_run, "export.bundle.command:pull_bundle"))
     show = kinds.add_parser("show", help="heads, graphs, thresholds, files and figures of a bundle")
     show.add_argument("bundle", metavar="DIR")

@@ -28,14 +28,17 @@ def assemble_bundle(arguments: argparse.Namespace) -> int:
 
 
 def pull_bundle(arguments: argparse.Namespace) -> int:
-    """Bring a bundle from a store; 0 when it is there.
+    """Bring a bundle from where it is kept; 0 when it is there.
 
     Raises:
-        ConfigurationError: the URL is of no store that is known.
-        BundleError: the store does not give it, or it is damaged.
+        ConfigurationError: the URL is of no store that is known, or there are no keys in the file of keys.
+        BundleError: the store does not give it, or it is damaged, or not signed as asked for.
 
     """
-    print(pull(arguments.url, Path(arguments.folder), arguments.sha256, arguments.ca_file))  # noqa: T201
+    found = pull(
+        arguments.url, Path(arguments.folder), arguments.sha256, arguments.ca_file, arguments.signature_key
+    )
+    print(found)  # noqa: T201 - the command's result
     return 0
 
 

@@ -10,7 +10,6 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Collection
 from pathlib import Path
 
 from schemas.bundle import BundleManifest
@@ -49,7 +48,24 @@ def check_files(directory: Path, manifest: BundleManifest) -> None:
             raise BundleError(
                 f"{directory / file.name} is damaged: its sha256 is {digest}, the manifest says {file.sha256}"
             )
-    _refuse_others(directory, {MANIFEST, SIGNATURE, *(file.name for file in manifest.files)})
+    refuse_others(directory, manifest)
+
+
+def refuse_others(directory: Path, manifest: BundleManifest, *known: str) -> None:
+    """Refuse files that neither the manifest lists nor `known` names.
+
+    Raises:
+        BundleError: there is one.
+
+    """
+    expected = {MANIFEST, SIGNATURE, *known, *(file.name for file in manifest.files)}
+    with os.scandir(directory) as entries:
+        found = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    if others := sorted(name for name in found if name not in expected and not name.startswith(".")):
+        raise BundleError(
+            f"{directory} has {others[0]!r}, which its manifest does not list: take it away. What graphs "
+            "need stands in the manifest, with its digest"
+        )
 
 
 def _opened(path: Path) -> io.BufferedReader:
@@ -64,13 +80,3 @@ def _opened(path: Path) -> io.BufferedReader:
         stream.close()
         raise BundleError(f"{path} is no ordinary file")
     return stream
-
-
-def _refuse_others(directory: Path, expected: Collection[str]) -> None:
-    with os.scandir(directory) as entries:
-        found = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
-    if others := sorted(name for name in found if name not in expected and not name.startswith(".")):
-        raise BundleError(
-            f"{directory} has {others[0]!r}, which its manifest does not list: take it away. What graphs "
-            "need stands in the manifest, with its digest"
-        )
