@@ -1,7 +1,6 @@
 """Infer: a batch of pixels to embeddings and scores, by ONNX Runtime."""
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
