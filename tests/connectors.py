@@ -4,7 +4,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
-import httpcore
+import httpcore2
 
 from worker.fetch.addresses import IPAddress
 from worker.fetch.connections import tcp_connector
@@ -19,10 +19,10 @@ class RecordingConnector:
     def __init__(self, failure: OSError | None = None) -> None:
         self.attempts: list[tuple[IPAddress, int]] = []
         self.timeouts: list[float] = []
-        self.streams: list[httpcore.NetworkStream] = []
+        self.streams: list[httpcore2.NetworkStream] = []
         self._failure = failure or ConnectionRefusedError("recorded, not made")
 
-    def __call__(self, address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
+    def __call__(self, address: IPAddress, port: int, timeout: float) -> httpcore2.NetworkStream:
         self.attempts.append((address, port))
         self.timeouts.append(timeout)
         if not address.is_loopback:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import httpcore
+import httpcore2
 
 import worker.fetch.fetch
 from tests.inputs import NAMES
@@ -25,7 +25,7 @@ GUARD_LOG = "GUARD_LOG"
 
 
 class _LoggingGuard(NetworkGuard):
-    def connect(self, address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
+    def connect(self, address: IPAddress, port: int, timeout: float) -> httpcore2.NetworkStream:
         try:
             return super().connect(address, port, timeout)
         finally:

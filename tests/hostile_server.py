@@ -7,6 +7,7 @@
 | /gzip/NAME             | the same with Content-Encoding: gzip, unasked                    |
 | /coded/NAME?as=CODING  | the same with that Content-Encoding; several `as`: several headers |
 | /moved?to=LOCATION     | redirects to these bytes as they are (escaped in the query)      |
+| /raw?status=STATUS&header=LINE | these header lines as they are, then "hello"            |
 | /flaky/COUNT/NAME      | status 503 COUNT times, then as /ok/NAME                         |
 | /STATUS                | that status: /404, /410, /403, /429, /500, ...                   |
 | /busy?after=VALUE      | status 429 with that Retry-After                                 |
@@ -127,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(429, b"no", {"Retry-After": parse_qs(parts.query).get("after", [""])[0]})
         elif first == "moved":
             self._move(unquote_to_bytes(parts.query.removeprefix("to=")))
+        elif first == "raw":
+            self._raw(parse_qs(parts.query))
         elif first == "coded":
             self._coded(rest[0], parse_qs(parts.query, keep_blank_values=True)["as"])
         elif first == "redirect":
@@ -204,6 +207,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _move(self, to: bytes) -> None:
         self.close_connection = True
         self.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: " + to + b"\r\nContent-Length: 0\r\n\r\n")
+
+    def _raw(self, query: Mapping[str, list[str]]) -> None:
+        self.close_connection = True
+        head = [f"HTTP/1.1 {query['status'][0]} raw", *query["header"], "", "hello"]
+        self.wfile.write("\r\n".join(head).encode())
 
     def _coded(self, name: str, codings: list[str]) -> None:
         data = self._hostile.files[name]

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
-import httpcore
+import httpcore2
 
 from worker.fetch.addresses import IPAddress
 from worker.fetch.connections import tcp_connector
@@ -37,7 +37,7 @@ class NetworkGuard:
             raise socket.gaierror(socket.EAI_NONAME, f"{host} is not in the test's table of names")
         return [ip_address(address) for address in self._names[host]]
 
-    def connect(self, address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
+    def connect(self, address: IPAddress, port: int, timeout: float) -> httpcore2.NetworkStream:
         """Connect to HOST; refuse everything else."""
         with self._lock:
             allowed = str(address) == HOST

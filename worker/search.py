@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpcore
+import httpcore2
 from pydantic import ValidationError
 
 from schemas.search import SearchError, SearchRequest, SearchResponse, Term
@@ -74,11 +74,11 @@ def ask(url: str, request: SearchRequest, timeout: float = 30.0) -> SearchRespon
     headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
     limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
     try:
-        answer = httpcore.request(
+        answer = httpcore2.request(
             "POST", where, headers=headers, content=body, extensions={"timeout": limits}
         )
-    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError,
-            httpcore.UnsupportedProtocol) as error:  # fmt: skip
+    except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError,
+            httpcore2.UnsupportedProtocol) as error:  # fmt: skip
         raise StageError(
             f"{where} does not answer ({type(error).__name__}: {error}): start `mekiki index`, or name --url"
         ) from error

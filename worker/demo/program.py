@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpcore
+import httpcore2
 
 from schemas.search import IndexState, SearchResponse, SearchResult
 from worker.errors import StageError
@@ -20,7 +20,7 @@ from worker.settings import Settings
 
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 15.0
-_UNANSWERED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+_UNANSWERED = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError)
 _LOG_LINES = 15
 
 # util-linux: the kernel ends the program when the demo dies, however it dies.
@@ -49,7 +49,7 @@ class Program:
                 env=_environment(mine),
                 start_new_session=True,  # Ctrl-C is for the demo, which then ends the program
             )
-        self._pool = httpcore.ConnectionPool()
+        self._pool = httpcore2.ConnectionPool()
 
     @property
     def pid(self) -> int:

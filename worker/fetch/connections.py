@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from time import monotonic, sleep
 from typing import Any, Protocol
 
-import httpcore
+import httpcore2
 
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection, StageError
 from worker.fetch.addresses import AddressBook, IPAddress, has_route
+from worker.fetch.framing import FramedStream
 
 # A host with more addresses than this is not tried any further.
 _MAX_ADDRESSES = 4
@@ -35,22 +36,22 @@ class Connector(Protocol):
 
     """
 
-    def __call__(self, address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
+    def __call__(self, address: IPAddress, port: int, timeout: float) -> httpcore2.NetworkStream:
         """Connect to exactly `address`."""
         ...
 
 
-def tcp_connector(address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
+def tcp_connector(address: IPAddress, port: int, timeout: float) -> httpcore2.NetworkStream:
     """Connect with the machine's own TCP."""
     try:
-        return httpcore.SyncBackend().connect_tcp(str(address), port, timeout)
-    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+        return httpcore2.SyncBackend().connect_tcp(str(address), port, timeout)
+    except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from None
         raise
 
 
-class VettedBackend(httpcore.NetworkBackend):
+class VettedBackend(httpcore2.NetworkBackend):
     """Resolves, judges and connects to the very address that was judged.
 
     The client's time limits are points in time on the monotonic clock here, in seconds, so that one
@@ -76,15 +77,15 @@ class VettedBackend(httpcore.NetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
         """Connect to the first address of `host` that answers, before the point in time `timeout`.
 
         Raises:
             Rejection: `host` has no address, or none that may be connected to.
             NameServerError: the name server gave no answer.
             StageError: this machine has no files, memory, ports or network left.
-            httpcore.ConnectError, httpcore.ConnectTimeout: no address could be connected to.
+            httpcore2.ConnectError, httpcore2.ConnectTimeout: no address could be connected to.
 
         """
         del local_address, socket_options
@@ -101,12 +102,12 @@ class VettedBackend(httpcore.NetworkBackend):
                 self._blame(error, address)
                 last = error
             else:
-                return DeadlineStream(stream)
+                return FramedStream(DeadlineStream(stream))
         if isinstance(last, TimeoutError):
-            raise httpcore.ConnectTimeout(str(last)) from last
-        raise httpcore.ConnectError(last) from last
+            raise httpcore2.ConnectTimeout(str(last)) from last
+        raise httpcore2.ConnectError(last) from last
 
-    def _connected(self, address: IPAddress, port: int, deadline: float) -> httpcore.NetworkStream:
+    def _connected(self, address: IPAddress, port: int, deadline: float) -> httpcore2.NetworkStream:
         """Connect; while this machine has nothing left for it, pause and try again, up to `deadline`."""
         pause = _FIRST_PAUSE
         while True:
@@ -138,19 +139,19 @@ class VettedBackend(httpcore.NetworkBackend):
             raise StageError(f"this machine has no route to {address}: {error}") from error
 
 
-class DeadlineStream(httpcore.NetworkStream):
+class DeadlineStream(httpcore2.NetworkStream):
     """A stream whose time limits are points in time on the monotonic clock."""
 
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read up to `max_bytes` bytes before the point in time `timeout`."""
-        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of `buffer` before the point in time `timeout`."""
-        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+        self._stream.write(buffer, _left(timeout, httpcore2.WriteTimeout))
 
     def close(self) -> None:
         """Close the connection."""
@@ -161,9 +162,9 @@ class DeadlineStream(httpcore.NetworkStream):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
+    ) -> httpcore2.NetworkStream:
         """Shake hands before the point in time `timeout`; the certificate must hold for the name."""
-        left = _left(timeout, httpcore.ConnectTimeout)
+        left = _left(timeout, httpcore2.ConnectTimeout)
         return DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
@@ -182,7 +183,7 @@ def raise_if_ours(error: OSError) -> None:
         raise StageError(f"this machine cannot connect to anything: {error}") from error
 
 
-def _left(deadline: float | None, too_late: type[httpcore.TimeoutException]) -> float:
+def _left(deadline: float | None, too_late: type[httpcore2.TimeoutException]) -> float:
     if deadline is None:
         raise ValueError("a connection needs a deadline")
     left = deadline - monotonic()

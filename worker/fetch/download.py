@@ -28,29 +28,24 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from time import monotonic
 from typing import Final, TypeVar
 
-import httpcore
+import httpcore2
 
 from schemas.rejection import RejectionReason
 from worker.errors import MekikiError, Rejection, StageError, StoreFailed
 from worker.fetch.addresses import NameServerError
 from worker.fetch.connections import raise_if_ours
+from worker.fetch.framing import Body, framed
+from worker.fetch.headers import combined, compressions, locations, retry_after
 from worker.fetch.urls import ImageUrl
 
 USER_AGENT: Final = "mekiki"
 _REDIRECTS = {301, 302, 303, 307, 308}
 _GONE = {404, 410}
 _TOO_MANY_REQUESTS = 429
-# Codings that change the bytes (IANA's HTTP Content Coding Registry). As in browsers, every other word says
-# nothing: no word at all, `aws-chunked` (of the upload, kept by stores of the AWS SDKs' objects), `utf-8`.
-_COMPRESSIONS = set(
-    b"gzip x-gzip deflate compress x-compress br zstd dcb dcz exi pack200-gzip aes128gcm".split()
-)
 _FIRST_PAUSE = 0.1
 # Of a message that may quote what the server sent.
 _SHOWN_LENGTH = 200
@@ -64,7 +59,8 @@ def unbounded(_: int) -> None:
 
 
 _Taken = TypeVar("_Taken")
-_Take = Callable[[ImageUrl, httpcore.Response], _Taken]  # what is taken from the answer of a status 200
+# What is taken from the answer of a status 200.
+_Take = Callable[[ImageUrl, httpcore2.Response, Body], _Taken]
 
 
 @dataclass(frozen=True)
@@ -120,11 +116,11 @@ class Downloader:
 
     def __init__(
         self,
-        pool: httpcore.ConnectionPool,
+        pool: httpcore2.ConnectionPool,
         limits: DownloadLimits,
         answers_otherwise: Callable[[str], bool | None],
         served: Callable[[str], None] = lambda _: None,
-        refused: Callable[[ImageUrl, httpcore.Response], Exception] | None = None,
+        refused: Callable[[ImageUrl, httpcore2.Response], Exception] | None = None,
     ) -> None:
         self._pool = pool
         self._limits = limits
@@ -218,17 +214,18 @@ class Downloader:
         try:
             with self._pool.stream(
                 "GET",
-                httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target),
+                httpcore2.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target),
                 headers=_headers(url),
                 extensions={"timeout": times},
             ) as response:
                 times["read"] = deadline
-                return self._judge(url, response, take)
-        except httpcore.TimeoutException as error:
+                with framed(response) as body:
+                    return self._judge(url, response, body, take)
+        except httpcore2.TimeoutException as error:
             raise StoreFailed(
                 RejectionReason.FETCH_TIMEOUT, self._too_late(url, first_byte, deadline), url.authority
             ) from error
-        except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+        except (httpcore2.NetworkError, httpcore2.RemoteProtocolError) as error:
             raise _judged(url, error) from error
 
     def _too_late(self, url: ImageUrl, first_byte: float, deadline: float) -> str:
@@ -242,15 +239,16 @@ class Downloader:
             )
         return f"{url} gave no connection in time: raise fetch.connect_timeout"
 
-    def _judge(self, url: ImageUrl, response: httpcore.Response, take: _Take[_Taken]) -> _Taken | ImageUrl:
-        headers = {name.lower(): value for name, value in response.headers}
+    def _judge(
+        self, url: ImageUrl, response: httpcore2.Response, body: Body, take: _Take[_Taken]
+    ) -> _Taken | ImageUrl:
         status = response.status
         if self._refused and status != 200 and status < 500 and status not in {*_GONE, _TOO_MANY_REQUESTS}:
             raise self._refused(url, response)
-        if status in _REDIRECTS and b"location" in headers:
-            return url.join(_location(headers[b"location"]), self._limits.schemes)
+        if status in _REDIRECTS and (targets := locations(response.headers)):
+            return self._redirected(url, targets)
         if status == _TOO_MANY_REQUESTS or status >= 500:
-            raise NoAnswer(f"its server answers with status {status}", _retry_after(headers))
+            raise NoAnswer(f"its server answers with status {status}", retry_after(response.headers))
         if status in _GONE:
             raise Rejection(
                 RejectionReason.FETCH_NOT_FOUND,
@@ -261,31 +259,38 @@ class Downloader:
                 RejectionReason.FETCH_HTTP_STATUS,
                 f"{url} answers with status {status}, not 200: send a URL that needs no permission",
             )
-        taken = take(url, response)
+        taken = take(url, response, body)
         self._served(url.host)
         return taken
 
-    def _body(self, take_room: TakeRoom, url: ImageUrl, response: httpcore.Response) -> bytes:
-        if compressed := _compressions(response):
+    def _redirected(self, url: ImageUrl, targets: list[str]) -> ImageUrl:
+        if len(targets) > 1:  # as in browsers: it cannot be told which one is meant
+            raise Rejection(
+                RejectionReason.SOURCE_UNSUPPORTED, f"{url} redirects to {len(targets)} places at once"
+            )
+        return url.join(targets[0], self._limits.schemes)
+
+    def _body(self, take_room: TakeRoom, url: ImageUrl, response: httpcore2.Response, body: Body) -> bytes:
+        if compressed := compressions(response.headers):
             raise Rejection(
                 RejectionReason.SOURCE_UNSUPPORTED,
                 f"{url} answers with Content-Encoding {', '.join(compressed)} unasked: "
                 "serve the image as it is",
             )
-        announced = int(_header(url, response).get("content-length", "0"))
         limit = self._limits.max_bytes
-        if announced <= limit:
-            take_room(announced or limit)
-            body = io.BytesIO()
-            for chunk in response.iter_stream():
-                body.write(chunk)
-                if body.tell() > limit:
+        if body.announced <= limit:
+            take_room(body.length or limit)
+            data = io.BytesIO()
+            for part in response.iter_stream():
+                data.write(part)
+                if max(data.tell(), body.announced) > limit:
                     break
             else:
-                return body.getvalue()
+                return data.getvalue()
+        size = f"{body.length} bytes" if body.length else "more"
         raise Rejection(
             RejectionReason.FETCH_TOO_LARGE,
-            f"{url} has {f'{announced} bytes' if announced else 'more'}, over the limit of {limit} bytes: "
+            f"{url} has {size}, over the limit of {limit} bytes: "
             "send a smaller image, or raise fetch.max_bytes",
         )
 
@@ -299,37 +304,8 @@ def _headers(url: ImageUrl) -> list[tuple[str, str]]:
     ]
 
 
-def _header(_: ImageUrl, response: httpcore.Response) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-
-
-def _compressions(response: httpcore.Response) -> list[str]:
-    """The compressions that the answer says it is under; the header is a list and may come several times."""
-    fields = [value for name, value in response.headers if name.lower() == b"content-encoding"]
-    words = [word.strip() for word in b",".join(fields).lower().split(b",")]
-    return [word.decode("ascii") for word in words if word in _COMPRESSIONS]
-
-
-def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:
-    """Seconds that the server asks to be left alone for (RFC 9110, 10.2.3): a number, or a date."""
-    text = headers.get(b"retry-after", b"").decode("latin-1").strip()
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return float(text)
-    try:
-        when = parsedate_to_datetime(text)
-        return max(
-            0.0, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds()
-        )
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _location(value: bytes) -> str:
-    """A Location as browsers and curl read it: UTF-8, else bytes that are escaped as they are."""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in value)
+def _header(_: ImageUrl, response: httpcore2.Response, __: Body) -> dict[str, str]:
+    return combined(response.headers)
 
 
 def _judged(url: ImageUrl, error: Exception) -> Exception:

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpcore
+import certifi
+import httpcore2
 
 from schemas.events import ImageReference
 from schemas.rejection import RejectionReason
@@ -192,8 +193,8 @@ def build_fetcher(
 
 def _pool(
     settings: FetchSettings, addresses: AddressBook, connector: Connector, tls: ssl.SSLContext
-) -> httpcore.ConnectionPool:
-    return httpcore.ConnectionPool(
+) -> httpcore2.ConnectionPool:
+    return httpcore2.ConnectionPool(
         ssl_context=tls,
         max_connections=None,  # one for each thread that fetches; a limit would make them wait
         max_keepalive_connections=4 * settings.threads,
@@ -227,7 +228,8 @@ def _object_stores(
 
 
 def _authorities(ca_file: Path | None) -> ssl.SSLContext:
-    context = httpcore.default_ssl_context()
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)

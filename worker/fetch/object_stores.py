@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-import httpcore
+import httpcore2
 from pydantic import ValidationError
 
 from schemas.events import ImageReference, ObjectReference
@@ -323,7 +323,7 @@ def reference_to(reference: ImageReference) -> tuple[ObjectReference, str | None
     return None if reference.url is None else object_at(reference.url)
 
 
-def refused(url: ImageUrl, response: httpcore.Response) -> Exception:
+def refused(url: ImageUrl, response: httpcore2.Response) -> Exception:
     """What it means that a store answers neither with the object nor that there is none."""
     headers = {name.lower(): value for name, value in response.headers}
     code = headers.get(b"x-ms-error-code", b"").decode("latin-1") or _code(response)
@@ -336,9 +336,9 @@ def refused(url: ImageUrl, response: httpcore.Response) -> Exception:
     )
 
 
-def _code(response: httpcore.Response) -> str:
+def _code(response: httpcore2.Response) -> str:
     start = b""
-    with suppress(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
+    with suppress(httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):
         for chunk in response.iter_stream():
             start += chunk
             if len(start) >= _READ:

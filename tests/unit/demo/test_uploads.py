@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpcore
+import httpcore2
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,7 +36,7 @@ TOPIC = "uploads"
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def only_loopback(address: IPAddress, port: int, timeout: float) -> httpcore.NetworkStream:
+def only_loopback(address: IPAddress, port: int, timeout: float) -> httpcore2.NetworkStream:
     assert str(address) == HOST, f"a test must not connect to {address}"
     return tcp_connector(address, port, timeout)
 

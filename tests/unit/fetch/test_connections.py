@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from time import monotonic
 
-import httpcore
+import httpcore2
 import pytest
 
 from schemas.rejection import RejectionReason
@@ -55,14 +55,14 @@ def test_a_forbidden_address_is_not_connected_to() -> None:
 def test_a_connection_takes_no_longer_than_its_own_limit_and_what_is_left() -> None:
     connector = RecordingConnector()
     for deadline in (soon(60), soon(0.5)):
-        with pytest.raises(httpcore.ConnectError):
+        with pytest.raises(httpcore2.ConnectError):
             backend(connector, connect_timeout=3.0).connect_tcp("8.8.8.8", 80, deadline)
     assert connector.timeouts == [3.0, pytest.approx(0.5, abs=0.2)]
 
 
 def test_no_address_is_tried_after_the_deadline() -> None:
     connector = RecordingConnector()
-    with pytest.raises(httpcore.ConnectTimeout):
+    with pytest.raises(httpcore2.ConnectTimeout):
         backend(connector).connect_tcp("8.8.8.8", 80, soon(-1))
     assert connector.attempts == []
 
@@ -73,9 +73,9 @@ def test_a_connection_without_a_deadline_is_a_mistake() -> None:
 
 
 def test_a_slow_host_is_late_and_a_refusing_one_is_not() -> None:
-    with pytest.raises(httpcore.ConnectTimeout):
+    with pytest.raises(httpcore2.ConnectTimeout):
         backend(RecordingConnector(TimeoutError("slow"))).connect_tcp("8.8.8.8", 80, soon())
-    with pytest.raises(httpcore.ConnectError):
+    with pytest.raises(httpcore2.ConnectError):
         backend(RecordingConnector()).connect_tcp("8.8.8.8", 80, soon())
 
 
@@ -91,7 +91,7 @@ def test_a_want_of_this_machine_is_ours(code: int) -> None:
 def test_a_failure_of_the_other_side_is_not_ours() -> None:
     reset = ConnectionResetError(errno.ECONNRESET, "reset")
     assert raise_if_ours(reset) is None
-    with pytest.raises(httpcore.ConnectError, match="reset"):
+    with pytest.raises(httpcore2.ConnectError, match="reset"):
         backend(RecordingConnector(reset)).connect_tcp("8.8.8.8", 80, soon())
 
 
@@ -99,20 +99,20 @@ def test_no_route_to_any_ipv4_address_is_ours() -> None:
     connector = RecordingConnector(OSError(errno.ENETUNREACH, "unreachable"))
     with pytest.raises(StageError, match="no route"):
         backend(connector, route_known=False).connect_tcp("8.8.8.8", 80, soon())
-    with pytest.raises(httpcore.ConnectError):
+    with pytest.raises(httpcore2.ConnectError):
         backend(connector, route_known=False).connect_tcp("2606:4700:4700::1111", 80, soon())
 
 
 def test_reading_and_writing_end_at_the_deadline() -> None:
     with HostileServer({}, SERVER) as server:
         stream = DeadlineStream(tcp_connector(ip_address(SERVER), server.port, 1.0))
-        with pytest.raises(httpcore.ReadTimeout):
+        with pytest.raises(httpcore2.ReadTimeout):
             stream.read(1, soon(0.05))
-        with pytest.raises(httpcore.ReadTimeout):
+        with pytest.raises(httpcore2.ReadTimeout):
             stream.read(1, soon(-1))
-        with pytest.raises(httpcore.WriteTimeout):
+        with pytest.raises(httpcore2.WriteTimeout):
             stream.write(b"x", soon(-1))
-        with pytest.raises(httpcore.ConnectTimeout):
+        with pytest.raises(httpcore2.ConnectTimeout):
             stream.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "shop.test", soon(-1))
         with pytest.raises(ValueError, match="deadline"):
             stream.read(1)

@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import quote
 
-import httpcore
+import httpcore2
 import pytest
 import trustme
 
@@ -49,7 +49,7 @@ def downloader(
     backend = VettedBackend(
         book, connector or RecordingConnector(), connect_timeout, route_known=lambda _address: route_known
     )
-    pool = httpcore.ConnectionPool(
+    pool = httpcore2.ConnectionPool(
         ssl_context=tls, max_connections=None, keepalive_expiry=30.0, network_backend=backend
     )
     given = {"schemes": ("https", "http"), "timeout": 2.0, "max_bytes": LIMIT, "retries": 0, **limits}
@@ -414,6 +414,48 @@ def test_a_location_outside_ascii_is_followed_as_browsers_do(location: bytes, as
         assert own.requests[asked] == 1, own.requests
 
 
+@pytest.mark.parametrize(
+    ("headers", "fetched"),
+    [
+        (["Location: /ok/shirt.jpg", "Location: /ok/shirt.jpg"], True),
+        (["Location: /ok/shirt.jpg", "location: /ok/over"], False),
+        (["Location: http://169.254.169.254/", "Location: /ok/shirt.jpg"], False),
+        (["Location: /ok/shirt.jpg", "Location: "], False),
+        (["Location: /ok/shirt.jpg", "Content-Length: 0", "Content-Length: 0"], True),
+    ],
+)
+def test_a_redirect_to_two_places_is_followed_to_none(
+    server: HostileServer, headers: list[str], fetched: bool
+) -> None:
+    url = server.url(f"/raw?status=302&header={'&header='.join(map(quote, headers))}")
+    if fetched:
+        assert downloader().download(url) == PHOTO
+    else:
+        assert rejected(downloader(), url).reason is RejectionReason.SOURCE_UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Content-Length: 5", "Content-Length: 6"],
+        ["Content-Length: 5, 6"],
+        ["Content-Length: 5", "Content-Length: -5"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: chunked, identity"],
+    ],
+)
+def test_a_body_of_two_lengths_or_codings_is_no_http(server: HostileServer, headers: list[str]) -> None:
+    url = server.url(f"/raw?status=200&header={'&header='.join(map(quote, headers))}")
+    assert rejected(downloader(), url).reason is RejectionReason.FETCH_UNREACHABLE
+
+
+def test_of_two_retry_after_the_longer_holds(server: HostileServer) -> None:
+    with pytest.raises(StoreFailed) as raised:
+        downloader().download(server.url("/raw?status=503&header=Retry-After:+90&header=Retry-After:+5"))
+    assert raised.value.retry_after == 90
+
+
 def test_a_location_may_name_a_host_outside_ascii(server: HostileServer) -> None:
     location = f"http://例え.test:{server.port}/ok/shirt.jpg".encode()
     parts = downloader(names={"xn--r8jz45g.test": [SERVER]})
@@ -485,7 +527,7 @@ def test_the_address_that_was_judged_is_connected_to() -> None:
     resolver = Rebinding({"rebind.test": ["8.8.8.8"]})
     connector = RecordingConnector()
     book = AddressBook(resolver)
-    pool = httpcore.ConnectionPool(network_backend=VettedBackend(book, connector, 1.0))
+    pool = httpcore2.ConnectionPool(network_backend=VettedBackend(book, connector, 1.0))
     parts = Downloader(pool, DownloadLimits(schemes=("http",), retries=1), book.answers_otherwise)
     assert rejected(parts, "http://rebind.test/a.jpg").reason is RejectionReason.FETCH_FORBIDDEN_ADDRESS
     assert connector.attempts == [(ip_address("8.8.8.8"), 80)]
@@ -553,7 +595,7 @@ def tls_server(authority: trustme.CA) -> Iterator[HostileServer]:
 
 
 def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    context = httpcore.default_ssl_context()
+    context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
 
@@ -582,7 +624,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(tls_server: HostileSer
 # Our own failures
 
 
-class ScriptedStream(httpcore.NetworkStream):
+class ScriptedStream(httpcore2.NetworkStream):
     """Answers with `answer`, or fails with it; keeps what was written."""
 
     def __init__(self, answer: bytes | OSError) -> None:
@@ -591,7 +633,7 @@ class ScriptedStream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if isinstance(self.answer, OSError):
-            raise httpcore.ReadError(self.answer)
+            raise httpcore2.ReadError(self.answer)
         return self.answer
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -605,7 +647,7 @@ def scripted(answer: bytes | OSError) -> tuple[Downloader, ScriptedStream]:
     stream = ScriptedStream(answer)
     book = AddressBook(TableResolver({}))
     backend = VettedBackend(book, lambda _address, _port, _timeout: stream, 1.0)
-    pool = httpcore.ConnectionPool(network_backend=backend)
+    pool = httpcore2.ConnectionPool(network_backend=backend)
     return Downloader(pool, DownloadLimits(schemes=("http",), retries=0), book.answers_otherwise), stream
 
 
