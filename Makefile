@@ -61,6 +61,11 @@ test-registry: $(VENV)/.dev ## Avro and JSON Schema by a real Apicurio Registry 
 	MEKIKI_REGISTRY=$$(sh tests/registry/install.sh $(HELM_TOOLS)) \
 	    $(VENV)/bin/python -m pytest tests/registry -s $(TEST_FLAGS)
 
+.PHONY: test-otel
+test-otel: $(VENV)/.dev ## spans through a real OpenTelemetry Collector, which is built once (Go, minutes)
+	MEKIKI_COLLECTOR=$$(sh tests/otel/install.sh $(HELM_TOOLS)) \
+	    $(VENV)/bin/python -m pytest tests/otel -s $(TEST_FLAGS)
+
 bench-console: $(VENV)/.dev ## the console's pages over 1,000,000 verdicts
 	$(VENV)/bin/python -m benchmarks.console
 

@@ -532,8 +532,11 @@ class OtelSettings(_Section):
 
     endpoint: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] | None = Field(
         None,
-        description="of a collector, OTLP over HTTP, such as http://otel-collector:4318/v1/traces; unset: no "
-        "spans",
+        description="of a collector, such as http://otel-collector:4318/v1/traces, or over gRPC "
+        "http://otel-collector:4317; unset: no spans",
+    )
+    protocol: Literal["http/protobuf", "grpc"] | None = Field(
+        None, description="unset: as OTEL_EXPORTER_OTLP_PROTOCOL says, else `http/protobuf`"
     )
     service_name: str = Field("mekiki", description="more of it by OTEL_RESOURCE_ATTRIBUTES, as ever")
     ratio: Annotated[float, Field(ge=0, le=1)] = Field(

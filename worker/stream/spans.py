@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import ConfigurationError
 from worker.settings import OtelSettings
 from worker.stream.kafka import InputRecord, Processing
+from worker.stream.span_exporter import create_exporter
 from worker.stream.trace_context import producers_trace
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _MOST_LINKS = 512
 # Finished spans that wait to be sent; beyond these the oldest are dropped.
 _MOST_WAITING = 16_384
 _MOST_AT_ONCE = 1024
-_EXPORT_SECONDS = 5.0
 # How long the end of a process may wait for the collector.
 _LAST_SECONDS = 2.0
 
@@ -72,23 +72,22 @@ class Spans:
 
 
 class CollectedSpans(Spans):
-    """Spans sent to a collector by OTLP over HTTP, in batches, by a thread of its own.
+    """Spans sent to a collector by OTLP, in batches, by a thread of its own.
 
     Raises:
-        ConfigurationError: mekiki[otel] is not installed, or a file of the settings cannot be read.
+        ConfigurationError: mekiki[otel] is not installed; as `create_exporter`.
 
     """
 
     def __init__(self, settings: OtelSettings, role: str) -> None:
         try:
             from opentelemetry import trace  # noqa: PLC0415 - where there is no endpoint, nobody pays for it
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-                OTLPSpanExporter,
-            )
             from opentelemetry.sdk import trace as sdk  # noqa: PLC0415
             from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
             from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
             from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415
+
+            exporter = create_exporter(settings)
         except ImportError as error:
             raise ConfigurationError(
                 "otel.endpoint is set, and what sends spans is not installed: pip install 'mekiki[otel]' "
@@ -100,12 +99,6 @@ class CollectedSpans(Spans):
             resource=Resource.create({**about, "mekiki.role": role}),
             shutdown_on_exit=False,
             span_limits=sdk.SpanLimits(max_links=_MOST_LINKS),
-        )
-        exporter = OTLPSpanExporter(
-            endpoint=settings.endpoint,
-            certificate_file=None if settings.ca_file is None else str(settings.ca_file),
-            headers=_read_headers(settings),
-            timeout=_EXPORT_SECONDS,
         )
         self._provider.add_span_processor(
             BatchSpanProcessor(exporter, max_queue_size=_MOST_WAITING, max_export_batch_size=_MOST_AT_ONCE)
@@ -237,20 +230,3 @@ def _context(record: InputRecord) -> Any:
     return SpanContext(
         int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)), TraceState.from_header([state])
     )
-
-
-def _read_headers(settings: OtelSettings) -> dict[str, str] | None:
-    if settings.headers_file is None:
-        return None
-    try:
-        lines = settings.headers_file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"otel.headers_file cannot be read: {error}") from error
-    headers = {}
-    for number, line in enumerate(map(str.strip, lines), 1):
-        name, separator, value = line.partition("=")
-        if line and not separator:
-            raise ConfigurationError(f"{settings.headers_file}:{number}: write name=value")
-        if line:
-            headers[name.strip()] = value.strip()
-    return headers
