@@ -3,9 +3,7 @@
 import asyncio
 import socket
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,10 +15,14 @@ from prometheus_client.exposition import choose_encoder
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from worker.crowd import Crowd
 from worker.errors import ConfigurationError
 from worker.health import HealthReport
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+_CONNECTIONS_AT_A_TIME = 16
+_WAITING_CONNECTIONS = 1024
 
 
 def create_app(
@@ -72,44 +74,39 @@ def create_app(
 
 
 def _giving_way(most: int) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol with at most `most` connections: `first_to_go` makes room for a new one.
+    """Uvicorn's protocol with at most `most` connections: whose turn it is makes room for a new one.
 
     Who opens connections and says nothing cannot keep a probe out, nor take all file descriptors.
     """
+    crowd = Crowd()
 
     class GivingWay(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.begun = time.monotonic()
-            if len(self.connections) > most:
-                others = [
-                    one for one in self.connections if one is not self and not one.transport.is_closing()
-                ]
-                if others:
-                    first_to_go(others).transport.abort()
+            crowd.add(self)
+            if len(crowd) > most and (leaving := crowd.first_to_go(self)) is not None:
+                crowd.discard(leaving)  # at once: it is closed in a later turn of the loop
+                leaving.transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            crowd.discard(self)
+            super().connection_lost(exc)
 
     return GivingWay
 
 
-def first_to_go(connections: Sequence[Any]) -> Any:
-    """Of the address with most connections the longest idle one, else the one that was made first.
+class _Server(uvicorn.Server):
+    """Takes in a few connections at a time, and those that are open have their turn between.
 
-    The address comes first: beside requests that never end, who has just come in would be the only idle one.
+    Asyncio takes in as many at a time as the kernel may keep waiting; it is told a small number, the kernel
+    a large one.
     """
-    addresses = Counter(_address_of(one) for one in connections)
-    crowd = max(addresses.values())
-    return min(
-        (one for one in connections if addresses[_address_of(one)] == crowd),
-        key=lambda one: (not _is_idle(one), float(one.begun)),
-    )
 
-
-def _is_idle(connection: Any) -> bool:
-    return connection.cycle is None or bool(connection.cycle.response_complete)
-
-
-def _address_of(connection: Any) -> str:
-    return connection.client[0] if connection.client else ""
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen."""
+        await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(_WAITING_CONNECTIONS)
 
 
 class HttpServer:
@@ -136,9 +133,10 @@ class HttpServer:
             http=_giving_way(most_connections),
             log_config=None,
             access_log=False,
+            backlog=_CONNECTIONS_AT_A_TIME,
             timeout_graceful_shutdown=2,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True
         )

@@ -8,7 +8,6 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from types import SimpleNamespace
 
 import pytest
 from fastapi import APIRouter
@@ -16,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from worker.errors import ConfigurationError
 from worker.health import CombinedHealth, Health
-from worker.http import HttpServer, create_app, first_to_go
+from worker.http import HttpServer, create_app
 from worker.metrics import Metrics
 
 SERVER_THREADS = 40  # anyio's own number
@@ -124,21 +123,35 @@ def test_probes_are_answered_while_every_connection_is_taken():
         assert get(server.port, "/readyz")[0] == 200
 
 
-def connection(address, begun, busy):
-    cycle = SimpleNamespace(response_complete=False) if busy else None
-    return SimpleNamespace(client=(address, 1), begun=begun, cycle=cycle)
+def test_who_is_in_has_a_turn_while_many_come_in():
+    router, blocked, release, seen = APIRouter(), threading.Event(), threading.Event(), []
 
+    @router.get("/block")
+    async def block() -> None:
+        blocked.set()
+        release.wait(10)  # the loop stands still
 
-@pytest.mark.parametrize("busy", [False, True])
-def test_the_crowd_makes_room_and_not_who_has_just_come_in(busy):
-    crowd = [connection("10.0.0.1", begun, busy) for begun in (5.0, 3.0, 4.0)]
-    newcomer = connection("10.0.0.2", 9.0, False)
-    assert first_to_go([newcomer, *crowd]) is crowd[1]
+    @router.get("/seen")
+    async def see() -> None:
+        seen.append(len(server._server.server_state.connections))
 
-
-def test_of_one_address_the_idle_go_first():
-    working, idle, fresh = (connection("10.0.0.1", begun, begun == 1) for begun in (1, 2, 3))
-    assert first_to_go([working, idle, fresh]) is idle
+    app = create_app(Health(60, ()), CollectorRegistry(), [router])
+    with (
+        HttpServer(app, "127.0.0.1", 0, most_connections=1000) as server,
+        ThreadPoolExecutor(1) as other,
+        ExitStack() as stack,
+    ):
+        mine = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        stack.callback(mine.close)
+        mine.connect()
+        other.submit(get, server.port, "/block")
+        assert blocked.wait(10)
+        for _ in range(300):  # the kernel keeps them waiting
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 10))
+        mine.request("GET", "/seen")
+        release.set()
+        assert mine.getresponse().status == 200
+    assert seen[0] < 100, "not all that wait are taken in before others have their turn"
 
 
 def test_requests_of_one_address_that_never_end_keep_no_other_out():
