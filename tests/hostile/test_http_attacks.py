@@ -1,9 +1,9 @@
 """Clients that want to keep others out: throughout, probes are answered, others search, memory is bounded.
 
-Bounds: resident memory of the process and its decoder under 500 MB at any time; of 10 answers, 9 probes under
-200 ms and 9 searches of others under 1 s; each probe under 1 s, which Kubernetes gives it. The machine of the
-test may be busy with other work: how much that costs an answer at most is told by a bare server beside ours,
-asked by the same client, and may be added to both bounds of probes.
+Bounds: resident memory of the process and its decoder under 500 MB at any time; each probe under 200 ms, each
+search of others under 1 s. The machine of the test may be busy with other work: how much that costs an answer
+at most is told by a bare server beside ours, asked by the same client, and may be added to both. What room among
+connections costs is counted in tests/unit/test_crowd.py and test_http.py.
 """
 
 import base64
@@ -35,7 +35,7 @@ server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 """
-MEMORY, PROBE, SEARCH, PROBE_LIMIT = 500e6, 0.2, 1.0, 1.0
+MEMORY, PROBE, SEARCH = 500e6, 0.2, 1.0
 HEAD = b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
@@ -188,10 +188,6 @@ ATTACKS: list[Callable[[Searched, ExitStack], None]] = [
 ]
 
 
-def nine_of_ten(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=10, method="inclusive")[-1]
-
-
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_others_are_served_throughout(searched: Searched, attack: Callable[..., None]) -> None:
     with ExitStack() as stack, searched.watched() as seen:
@@ -206,9 +202,8 @@ def test_others_are_served_throughout(searched: Searched, attack: Callable[..., 
     assert not seen.failures, shown
     assert len(seen.probes) > 5, shown
     assert seen.memory < MEMORY, shown
-    assert nine_of_ten(seen.probes) < PROBE + max(seen.bare), shown
-    assert nine_of_ten(seen.searches) < SEARCH, shown
-    assert max(seen.probes) < PROBE_LIMIT + max(seen.bare), shown
+    assert max(seen.probes) < PROBE + max(seen.bare), shown
+    assert max(seen.searches) < SEARCH + max(seen.bare), shown
 
 
 def test_a_search_by_image_of_somebody_else_has_its_turn(searched: Searched) -> None:
