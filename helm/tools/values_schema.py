@@ -85,6 +85,13 @@ class Gpu(_Values):
     runtimeClassName: str = ""
 
 
+class KedaFallback(_Values):
+    """Workers while the brokers cannot be asked for the lag."""
+
+    failureThreshold: Count = 1
+    replicas: Count = 1
+
+
 class Keda(_Values):
     """KEDA's Kafka scaler."""
 
@@ -93,6 +100,7 @@ class Keda(_Values):
     activationLagThreshold: Whole = 0
     pollingInterval: Count = 1
     cooldownPeriod: Whole = 0
+    fallback: KedaFallback
     authenticationRef: str = ""
     metadata: Strings = {}
 
@@ -125,6 +133,8 @@ class _Role(_Values):
     podAnnotations: Strings = {}
     podLabels: Strings = {}
     extraEnv: Objects = []
+    extraVolumes: Objects = []
+    extraVolumeMounts: Objects = []
     startupSeconds: Count = 1
     terminationGracePeriodSeconds: Count | None = None
 
@@ -225,6 +235,7 @@ class NetworkPolicy(_Values):
     enabled: bool = True
     kafkaPeers: Objects = []
     kafkaPorts: list[Port] = []
+    dnsPeers: Objects = []
     metricsFrom: Objects = []
     searchFrom: Objects = []
     consoleFrom: Objects = []

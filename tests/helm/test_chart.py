@@ -84,6 +84,7 @@ def test_wrong_and_unknown_fields_do_not_fit_keda() -> None:
     assert "unknown field /spec/triggers/0/metdata" in done.stdout
 
 
+EVERYWHERE: dict[str, Any] = {"namespaceSelector": {}}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("misspelt setting", {"settings": {"kafka": {"bootstap_servers": "x"}}}, "'bootstap_servers'"),
     ("misspelt section", {"settings": {"kafak": {}}}, "additional properties 'kafak' not allowed"),
@@ -132,6 +133,25 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("three bundles", {"bundle": {"image": "a", "url": "s3://b/c"}}, "the models come from one place"),
     ("certificate without a Secret", {"kafka": {"tls": {"clientCertificate": True}}}, "kafka.tls.secret"),
     ("no pool", {"score": {"pools": {"cpu": None}}}, "score.pools is empty"),
+    ("no worker at all", {"score": {"autoscaling": {"minReplicas": 0}}}, "/score/autoscaling/minReplicas"),
+    (
+        "no worker in trouble",
+        {"score": {"autoscaling": {"keda": {"fallback": {"replicas": 0}}}}},
+        "/score/autoscaling/keda/fallback/replicas",
+    ),
+    ("everybody searches", {"networkPolicy": {"searchFrom": [EVERYWHERE]}}, "networkPolicy.searchFrom has a"),
+    (
+        "everybody's Prometheus",
+        {"networkPolicy": {"metricsFrom": [{**EVERYWHERE, "podSelector": {"matchLabels": {"app": "x"}}}]}},
+        "networkPolicy.metricsFrom has a namespaceSelector of every namespace",
+    ),
+    ("everybody's DNS", {"networkPolicy": {"dnsPeers": [EVERYWHERE]}}, "networkPolicy.dnsPeers has a"),
+    ("everybody's Kafka", {"networkPolicy": {"kafkaPeers": [EVERYWHERE]}}, "networkPolicy.kafkaPeers has a"),
+    *[
+        (f"brokers at {host}", {"settings": {"kafka": {"bootstrap_servers": f"kafka:9092,{host}:9092"}}},
+         f"networkPolicy.kafkaPeers is empty, and {host} is no Service")
+        for host in ("b-1.example.com", "10.1.2.3", "kafka.streaming", "[fd00::1]")
+    ],
 ]  # fmt: skip
 
 
@@ -213,10 +233,84 @@ def test_kafka_is_reached_on_its_ports_alone() -> None:
     assert ports[1] == [{"port": 9094, "protocol": "TCP"}]
 
 
+def namespace(name: str) -> dict[str, Any]:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+@pytest.mark.parametrize(
+    ("servers", "namespaces"),
+    [
+        ("kafka:9092", ["market"]),
+        ("kafka.streaming.svc:9092", ["streaming"]),
+        ("a.kafka.streaming.svc.cluster.local:9092,b.kafka.streaming.svc.cluster.local:9092", ["streaming"]),
+        ("kafka:9092, old.legacy.svc:9093", ["market", "legacy"]),
+    ],
+)
+def test_brokers_are_reached_in_the_namespaces_that_their_names_tell(
+    servers: str, namespaces: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(json.dumps({"settings": {"kafka": {"bootstrap_servers": servers}}}), encoding="utf-8")
+    policy = of_kind(rendered("--values", file), "NetworkPolicy")["shop-mekiki"]["spec"]
+    assert policy["egress"][1]["to"] == [namespace(name) for name in namespaces]
+
+
+def test_names_are_asked_of_the_clusters_dns_alone(resources: list[dict[str, Any]]) -> None:
+    dns = {**namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    for policy in of_kind(resources, "NetworkPolicy").values():
+        rules = [rule for rule in policy["spec"].get("egress", []) if rule["ports"][0]["port"] == 53]
+        assert all(rule["to"] == [dns] for rule in rules)
+
+
+def test_who_comes_in_is_of_a_named_namespace(resources: list[dict[str, Any]]) -> None:
+    policies = of_kind(resources, "NetworkPolicy").values()
+    peers = [peer for each in policies for rule in each["spec"].get("ingress", []) for peer in rule["from"]]
+    assert peers
+    for peer in peers:
+        named = peer.get("namespaceSelector", {}).get("matchLabels", {}).get("kubernetes.io/metadata.name")
+        assert named or set(peer) == {"podSelector"}, "another's namespace by its name, or the release's own"
+
+
+def test_every_container_has_limits_of_memory_and_of_disk(resources: list[dict[str, Any]]) -> None:
+    for name, spec in pod_specs(resources).items():
+        for container in (*spec["containers"], *spec.get("initContainers", [])):
+            assert {"memory", "ephemeral-storage"} <= set(container["resources"]["limits"]), name
+
+
+@pytest.mark.parametrize(("least", "most", "fallback"), [(1, 12, 2), (4, 12, 4), (1, 1, 1)])
+def test_keda_keeps_workers_while_it_knows_nothing(least: int, most: int, fallback: int) -> None:
+    scaled = rendered(
+        *("--values", VALUES / "keda.yaml", "--set", f"score.autoscaling.minReplicas={least}"),
+        *("--set", f"score.autoscaling.maxReplicas={most}"),
+    )
+    spec = of_kind(scaled, "ScaledObject")["shop-mekiki-score-cpu"]["spec"]
+    assert spec["fallback"] == {"failureThreshold": 3, "replicas": fallback}
+    assert spec["minReplicaCount"] == least
+
+
+def test_keys_of_the_search_come_from_a_secret() -> None:
+    resources = rendered("--values", VALUES / "everything.yaml")
+    pod = of_kind(resources, "StatefulSet")["judge-index"]["spec"]["template"]["spec"]
+    settings = tomllib.loads(of_kind(resources, "ConfigMap")["judge-index"]["data"]["mekiki.toml"])
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "keys"]
+    assert settings["http"]["keys_file"] == f"{mount['mountPath']}/keys"
+    assert [one["secret"]["secretName"] for one in pod["volumes"] if one["name"] == "keys"]
+
+
 @pytest.mark.parametrize("setting", ["otel.endpoint", "kafka.schema_registry.url"])
 @pytest.mark.parametrize(
     ("url", "port"),
-    [("http://there.svc:4318/v1/traces", 4318), ("https://there.example/v1", 443), ("http://[::1]/", 80)],
+    [
+        [
+            ("http://there.tracing.svc:4318/v1/traces", 4318),
+            ("http://there.tracing.svc.cluster.local:4317", 4317),
+            ("https://there.example/v1", 443),
+            ("http://[::1]/", 80),
+        ],
+        ("http://there.tracing.svc.cluster.local:4317", 4317),
+        ("https://there.example/v1", 443),
+        ("http://[::1]/", 80),
+    ],
 )
 def test_the_collector_and_the_registry_are_reached_where_they_are(setting: str, url: str, port: int) -> None:
     def rules(*arguments: str) -> list[dict[str, object]]:
@@ -226,6 +320,7 @@ def test_the_collector_and_the_registry_are_reached_where_they_are(setting: str,
     without, reached = rules(), rules("--set-string", f"settings.{setting}={url}")
     (rule,) = [one for one in reached if one not in without]
     assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
+    assert (namespace("tracing") in rule["to"]) == (".tracing.svc" in url)
 
 
 def test_a_bundle_of_a_store_is_pulled_before_each_worker_starts() -> None:

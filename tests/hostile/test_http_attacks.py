@@ -2,8 +2,8 @@
 
 Bounds: resident memory of the process and its decoder under 500 MB at any time; each probe under 200 ms, each
 search of others under 1 s. The machine of the test may be busy with other work: how much that costs an answer
-at most is told by a bare server beside ours, asked by the same client, and may be added to both. What room among
-connections costs is counted in tests/unit/test_crowd.py and test_http.py.
+at most is told by a bare server beside ours, asked by the same client, and may be added to both. What room
+among connections costs is counted in tests/unit/test_crowd.py and test_http.py.
 """
 
 import base64

@@ -14,6 +14,8 @@
 {{- end -}}
 {{- if .Values.console.enabled -}}
 {{- include "mekiki.consoleChecks" . -}}
+{{- if .Values.networkPolicy.enabled -}}
+{{- include "mekiki.peerChecks" . -}}
 {{- end -}}
 {{- $partitions := dig "topics" "partitions" 4 .Values.settings | int -}}
 {{- $workers := 0 -}}
