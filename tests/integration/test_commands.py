@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -251,19 +252,28 @@ def test_scan_gives_one_outcome_for_each_file_without_a_broker(tmp_path: Path) -
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)
+    # What cannot be read is told, and ends nothing; links are followed: the user named the folder.
+    (tmp_path / "elsewhere.jpg").write_bytes(images.jpeg(5))
+    links = {"linked.jpg": "../elsewhere.jpg", "broken.jpg": "nowhere.jpg", "loop.jpg": "loop.jpg"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "pipe.jpg")
     settings = make_settings("127.0.0.1:9", tmp_path, partitions=1)
     done = mekiki(settings, tmp_path, "scan", str(folder), "--out", str(out), "--vectors")
     assert done.returncode == 0, done.stderr
     lines = {line["path"]: line for line in map(json.loads, out.read_text(encoding="utf-8").splitlines())}
-    assert set(lines) == set(files)
+    assert set(lines) == {*files, *links, "pipe.jpg"}
     reasons = {path: line["reason"] for path, line in lines.items() if line["outcome"] == "rejection"}
     assert reasons == {
         "page.jpg": "image.not_an_image",
         "deeper/cut.jpg": "image.corrupt",
         "huge.png": "image.too_many_pixels",
         "empty.jpg": "source.empty",
+        "broken.jpg": "fetch.not_found",
+        "loop.jpg": "fetch.outside_folder",
+        "pipe.jpg": "fetch.not_found",
     }
-    for path in ("good.jpg", "deeper/turned.jpg", "name with ünïcode.png"):
+    for path in ("good.jpg", "deeper/turned.jpg", "name with ünïcode.png", "linked.jpg"):
         line = lines[path]
         assert line["outcome"] == "result"
         assert line["decision"] == "accept"
