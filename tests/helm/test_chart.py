@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
+from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +227,51 @@ def test_the_fetcher_reaches_the_internet_alone() -> None:
     blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in rule["to"]}
     assert {"169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"} <= set(blocks["0.0.0.0/0"])
     assert {"fc00::/7", "fe80::/10"} <= set(blocks["::/0"])
+
+
+def blocks(node: Any) -> Iterator[dict[str, Any]]:
+    """Each ipBlock, wherever it stands."""
+    if isinstance(node, dict):
+        if "ipBlock" in node:
+            yield node["ipBlock"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for each in node:
+            yield from blocks(each)
+
+
+def is_taken(block: dict[str, Any]) -> bool:
+    """Whether a real API server takes it: strict networks, none of IPv4 in IPv6, exceptions inside."""
+    try:
+        networks = [ip_network(text) for text in (block["cidr"], *block.get("except", []))]
+    except ValueError:
+        return False
+    whole, *exceptions = networks
+    mapped = any(isinstance(n, IPv6Network) and n.network_address.ipv4_mapped for n in networks)
+    return not mapped and all(
+        each.version == whole.version and each != whole and whole.supernet_of(each)  # type: ignore[arg-type]
+        for each in exceptions
+    )
+
+
+def test_blocks_of_addresses_are_such_as_an_api_server_takes(resources: list[dict[str, Any]]) -> None:
+    found = list(blocks(list(of_kind(resources, "NetworkPolicy").values())))
+    assert found
+    assert all(map(is_taken, found)), found
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"cidr": "::/0", "except": ["::ffff:0:0/96"]},
+        {"cidr": "::/0", "except": ["::ffff:10.0.0.0/104"]},
+        {"cidr": "0.0.0.0/0", "except": ["10.0.0.1/8"]},
+        {"cidr": "10.0.0.0/8", "except": ["10.0.0.0/8"]},
+        {"cidr": "10.0.0.0/8", "except": ["fd00::/8"]},
+    ],
+)
+def test_blocks_that_an_api_server_refuses_are_told(block: dict[str, Any]) -> None:
+    assert not is_taken(block)
 
 
 def test_kafka_is_reached_on_its_ports_alone() -> None:
