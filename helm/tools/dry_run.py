@@ -22,6 +22,7 @@ FLAGS = {
     "bundle of a claim": ["--set", "bundle.existingClaim=models,bundle.subPath=shop"],
     "score alone": ["--set", "index.enabled=false"],
     "index alone": ["--set", "score.enabled=false"],
+    "console on a volume": ["--set", "console.enabled=true,console.tokens.secret=people"],
     "nothing around": [
         "--set",
         "topics.create=false,networkPolicy.enabled=false,podDisruptionBudget.enabled=false,"

@@ -403,7 +403,7 @@ def test_notes_name_the_next_steps() -> None:
 def test_the_examples_of_the_docs_are_accepted(tmp_path: Path) -> None:
     text = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 6
     for number, example in enumerate(examples):
         file = tmp_path / f"{number}.yaml"
         file.write_text(example, encoding="utf-8")

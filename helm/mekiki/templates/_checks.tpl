@@ -14,6 +14,7 @@
 {{- end -}}
 {{- if .Values.console.enabled -}}
 {{- include "mekiki.consoleChecks" . -}}
+{{- end -}}
 {{- if .Values.networkPolicy.enabled -}}
 {{- include "mekiki.peerChecks" . -}}
 {{- end -}}

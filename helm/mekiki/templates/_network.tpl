@@ -39,7 +39,7 @@
 
 {{/* Peers are named: one of every namespace would let in anybody's pod. */}}
 {{- define "mekiki.peerChecks" -}}
-{{- range $list := list "kafkaPeers" "dnsPeers" "metricsFrom" "searchFrom" -}}
+{{- range $list := list "kafkaPeers" "dnsPeers" "metricsFrom" "searchFrom" "consoleFrom" -}}
 {{- range $peer := get $.Values.networkPolicy $list -}}
 {{- if and (hasKey $peer "namespaceSelector") (not $peer.namespaceSelector) -}}
 {{- fail (printf "networkPolicy.%s has a namespaceSelector of every namespace: name it, as {matchLabels: {kubernetes.io/metadata.name: shop}}" $list) -}}
