@@ -30,6 +30,7 @@ from console.request import Gate, Limits
 from console.rows import RowReader, queue_of
 from console.searching import Searching
 from console.sign_in import SignIn
+from console.trials import Trials
 from schemas.policy import Policy, Threshold
 from worker.health import Health
 from worker.http import HttpServer
@@ -129,6 +130,7 @@ def main() -> None:
             gate=Gate(SignIn(ConsoleSettings()), Limits(many, many, many, many), local_only=True),
             queue=queue,
             columns=columns,
+            trials=Trials(database),
             pictures=Pictures(nothing, lambda _: b"", nothing, ImageLimits(), 1000),  # type: ignore[arg-type]
             words=words,
             again=words,

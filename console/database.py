@@ -91,6 +91,43 @@ forgotten = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 
+# What was tried: a bundle with its policy as a shadow beside another with its own, by a digest of the four.
+trial = Table(
+    "trial",
+    metadata,
+    Column("trial", String(64), primary_key=True),
+    Column("served_bundle", Text, nullable=False),
+    Column("served_policy", String(64), nullable=False),
+    Column("shadow_bundle", Text, nullable=False),
+    Column("shadow_policy", String(64), nullable=False),
+)
+
+# Images of a trial, by both decisions ("accept|block"), and its scores by direction ("text|laxer").
+trial_count = Table(
+    "trial_count",
+    metadata,
+    Column("trial", String(64), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # of Unix time
+    Column("kind", String(16), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+# The images on which both disagree.
+disagreement = Table(
+    "disagreement",
+    metadata,
+    Column("event_id", String(36), primary_key=True),
+    Column("trial", String(64), nullable=False),
+    Column("image_id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("apart", Float, nullable=False),
+    Column("body", Text, nullable=False),  # the event
+    Index("disagreement_apart", "trial", "apart"),
+    Index("disagreement_image", "image_id"),
+    Index("disagreement_time", "at_ms"),
+)
+
 # The next offset to read, by topic and partition, in the same transaction as what was read.
 place = Table(
     "place",
@@ -110,7 +147,7 @@ lease = Table(
     Column("word", String(8)),  # sent, its verdict is on the way
 )
 
-REBUILT = (verdict, image, step, forgotten, place)
+REBUILT = (verdict, image, step, forgotten, trial, trial_count, disagreement, place)
 
 
 class Database:

@@ -21,13 +21,15 @@ from console.pictures import Pictures
 from console.queue import Queue, Shown
 from console.request import Gate, Refused, bounded, form_of, language_of
 from console.rows import IN_REVIEW, NEAR
-from console.searching import Searching
+from console.searching import Searching, Wanted
 from console.sign_in import COOKIE as SESSION_COOKIE
 from console.sign_in import Person
 from console.toml import policy_toml
+from console.trials import Trial, Trials
 from console.words import Words
-from schemas.events import Word
-from schemas.policy import Policy, Threshold
+from schemas.events import ImageShadowed, Word
+from schemas.policy import Policy, Threshold, disagreements
+from schemas.search import SearchResult
 from worker.errors import BrokerError, ConfigurationError, StageError
 from worker.model.second_answer import policy_decision
 
@@ -37,6 +39,7 @@ _UPCOMING = 6
 _FOUND = 24
 _RATE_SECONDS = 300.0
 _MOST_ID = 2048
+_MOST_TERMS = 8192
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Parts:
     gate: Gate
     queue: Queue
     columns: ScoreColumns
+    trials: Trials
     pictures: Pictures
     words: Words
     again: Again
@@ -84,6 +88,7 @@ class _Page:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         parts.templates.filters["utc"] = _utc
+        parts.templates.filters["led"] = _led
 
     def __call__(
         self, request: Request, person: Person | None, name: str, status: int = 200, **values: Any
@@ -331,7 +336,19 @@ def _try_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
     def try_page(request: Request) -> Response:
         person, values = parts.gate.viewer(request), try_values(request)
         histograms = {name: _bars(parts.columns.histogram(name)) for name in values["names"]}
-        return page(request, person, "try", histograms=histograms, **values)
+        return page(request, person, "try", histograms=histograms, trials=trials(), **values)
+
+    def trials() -> list[tuple[Trial, list[tuple[ImageShadowed, Shown | None]]]]:
+        """Each with its images, and their verdicts where they hold for the same bytes."""
+        found = parts.trials.latest()
+        ids = {event.image_id for trial in found for event in trial.furthest}
+        known = parts.queue.of_images(sorted(ids))
+
+        def seen(event: ImageShadowed) -> Shown | None:
+            shown = known.get(event.image_id)
+            return shown if shown and shown.event.image_sha256 == event.image_sha256 else None
+
+        return [(trial, [(event, seen(event)) for event in trial.furthest]) for trial in found]
 
     @router.get("/try/count")
     def count(request: Request) -> Response:
@@ -384,8 +401,8 @@ def _bars(counts: list[int]) -> list[float]:
 
 
 def _search_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
-    def values(search: Callable[[], list[Any]] | None) -> dict[str, Any]:
-        found: list[Any] = []
+    def values(search: Callable[[], list[SearchResult]] | None) -> dict[str, Any]:
+        found: list[SearchResult] = []
         why = ""
         if search is not None:
             try:
@@ -402,17 +419,26 @@ def _search_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
 
     @router.get("/search")
     def search_page(request: Request, id: str = "") -> Response:  # noqa: A002 - as it is called in the URL
-        person, image_id = parts.gate.viewer(request), id[:_MOST_ID]
-        search = (lambda: parts.searching.by_id(image_id, _FOUND)) if image_id else None
-        return page(request, person, "search", image_id=image_id, **values(search))
+        person, image_id, wanted = parts.gate.viewer(request), id[:_MOST_ID], _wanted(request)
+        search = (lambda: parts.searching.by_id(image_id, wanted, _FOUND)) if image_id else None
+        attributes = parts.searching.attributes()
+        return page(
+            request, person, "search",
+            image_id=image_id, wanted=wanted, attributes=attributes, **values(search),
+        )  # fmt: skip
 
     @router.post("/search")
     async def search_image(request: Request) -> Response:
-        person = parts.gate.viewer(request)
+        person, wanted = parts.gate.viewer(request), _wanted(request)
         parts.gate.refuse_cross_site(request, person, {})
         data = await bounded(request, parts.max_body)
-        found = await run_in_threadpool(values, lambda: parts.searching.by_image(data, _FOUND))
+        found = await run_in_threadpool(values, lambda: parts.searching.by_image(data, wanted, _FOUND))
         return page(request, person, "_search", **found)
+
+
+def _wanted(request: Request) -> Wanted:
+    names = ("plus", "minus", "exclude", "radius")
+    return Wanted(**{name: request.query_params.get(name, "")[:_MOST_TERMS] for name in names})
 
 
 def _cuts(policy: Policy) -> dict[str, float]:
@@ -421,6 +447,16 @@ def _cuts(policy: Policy) -> dict[str, float]:
         for name, threshold in policy.thresholds.items()
         if (level := threshold.block if threshold.block is not None else threshold.review) is not None
     }
+
+
+def _led(event: ImageShadowed) -> list[tuple[str, str, str]]:
+    """The scores that lead elsewhere, as both bundles give them."""
+    names = [name for name, _ in disagreements(event.served.reasons, event.shadow.reasons)]
+    return [(name, _score(event.served.scores, name), _score(event.shadow.scores, name)) for name in names]
+
+
+def _score(scores: Mapping[str, float], name: str) -> str:
+    return f"{scores[name]:.2f}" if name in scores else "-"
 
 
 def _utc(milliseconds: int) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from console.text import printable
+from console.trials import trial_row
 from schemas.policy import Policy
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import OFFSET, PARTITION
@@ -42,9 +44,10 @@ class Rows:
     verdicts: list[Row] = field(default_factory=list)
     steps: list[Row] = field(default_factory=list)
     deletions: list[Row] = field(default_factory=list)
+    trials: list[Row] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.verdicts) + len(self.steps) + len(self.deletions)
+        return len(self.verdicts) + len(self.steps) + len(self.deletions) + len(self.trials)
 
 
 def image_digest(image_id: str) -> str:
@@ -66,6 +69,9 @@ class RowReader:
         for record in records:
             if record.topic == self.topics.uploaded:
                 self._input(record, rows)
+            elif record.topic == self.topics.shadowed:
+                if (tried := trial_row(record.value, record.timestamp_ms)) is not None:
+                    rows.trials.append(tried)
             else:
                 self._output(record, rows)
         return rows
@@ -86,7 +92,7 @@ class RowReader:
                 )
 
     def _output(self, record: InputRecord, rows: Rows) -> None:
-        image_id = _printable((record.key or b"").decode("utf-8", "replace"))
+        image_id = printable((record.key or b"").decode("utf-8", "replace"))
         told = step_of(record, self.topics)
         cause = _cause(record, self.topics)
         rows.steps.append({**_step(record, image_id, told.kind, told.text, None), "cause": cause})
@@ -102,16 +108,16 @@ class RowReader:
             return {
                 "partition": record.partition,
                 "offset": record.offset,
-                "image_id": _printable(body["image_id"]),
+                "image_id": printable(body["image_id"]),
                 "decided_ms": record.timestamp_ms,
                 "decision": body["decision"],
                 "policy_decision": body["decision"] if review is None else review["policy_decision"],
-                "reviewer": None if review is None else _printable(review["reviewer"]),
-                "category": body.get("category") and _printable(body["category"]),
+                "reviewer": None if review is None else printable(review["reviewer"]),
+                "category": body.get("category") and printable(body["category"]),
                 "input_partition": place["partition"],
                 "input_offset": place["offset"],
                 "scores": json.dumps(scores),
-                "body": _printable(text),
+                "body": printable(text),
                 "margin": self.margin(body.get("category"), scores),
             }
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -144,10 +150,10 @@ def _step(record: InputRecord, image_id: str, kind: str, text: str, entry: int |
         "partition": record.partition,
         "offset": record.offset,
         "entry": -1 if entry is None else entry,
-        "image_id": _printable(image_id),
+        "image_id": printable(image_id),
         "at_ms": record.timestamp_ms,
         "kind": kind[:32],
-        "text": _printable(text)[:_MOST_TEXT],
+        "text": printable(text)[:_MOST_TEXT],
     }
 
 
@@ -164,8 +170,3 @@ def _cause(record: InputRecord, topics: TopicSettings) -> tuple[int, int] | None
         return int(place["partition"]), int(place["offset"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-
-
-def _printable(text: str) -> str:
-    """`text` as every database takes it: without NUL and lone surrogates."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

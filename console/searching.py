@@ -1,69 +1,136 @@
-"""Asks the index role for what looks alike."""
+"""Asks the index role for what looks alike, with what is added to it and taken off."""
 
 import base64
-import json
+import re
+import threading
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from schemas.search import (
+    IndexState,
+    SearchError,
+    SearchRequest,
+    SearchResponse,
+    SearchResult,
+    Term,
+    read_term,
+)
 from worker.errors import ConfigurationError, StageError
 
 _SECONDS = 10.0
 _MOST_ANSWER = 4 << 20
+_KNOWN_SECONDS = 60.0
+_BETWEEN = re.compile(r"\s*[,\n]\s*")
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Found:
-    """An image that was found."""
+class Wanted:
+    """What a person wrote beside an image: terms to add and take off, ids to leave out, how far at most."""
 
-    image_id: str
-    distance: float
+    plus: str = ""
+    minus: str = ""
+    exclude: str = ""
+    radius: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a search request.
+
+        Raises:
+            ConfigurationError: a term is none.
+
+        """
+        fields: dict[str, Any] = {
+            "plus": _terms(self.plus),
+            "minus": _terms(self.minus),
+            "exclude": _listed(self.exclude),
+        }
+        return fields | ({"radius": self.radius} if self.radius.strip() else {})
 
 
 class Searching:
-    """`url` is that of the index role, which an operator sets; None: there is none."""
+    """`url` is that of the index role, which an operator sets; None: there is none. Thread-safe."""
 
     def __init__(self, url: str | None) -> None:
-        self._url = url
+        self._url = None if url is None else url.rstrip("/")
+        self._lock = threading.Lock()
+        self._known: tuple[float, list[str]] = (float("-inf"), [])
 
     @property
     def is_there(self) -> bool:
         """Whether there is somebody to ask."""
         return self._url is not None
 
-    def by_id(self, image_id: str, count: int) -> list[Found]:
+    def attributes(self) -> list[str]:
+        """What terms may name; none where the index does not answer. Asked for once a minute."""
+        with self._lock:
+            at, names = self._known
+            if self._url is not None and time.monotonic() - at > _KNOWN_SECONDS:
+                try:
+                    names = _read(IndexState, self._answer("/index")).attributes
+                except (ConfigurationError, StageError):
+                    names = []
+                self._known = (time.monotonic(), names)
+            return names
+
+    def by_id(self, image_id: str, wanted: Wanted, count: int) -> list[SearchResult]:
         """What is nearest to an image of the index.
 
         Raises:
-            ConfigurationError: the index refuses, with why.
+            ConfigurationError: what is asked is no search, or the index refuses; with why.
             StageError: it does not answer.
 
         """
-        return self._asked({"image_id": image_id, "k": count})
+        return self._found({"image_id": image_id, "k": count, **wanted.fields()})
 
-    def by_image(self, data: bytes, count: int) -> list[Found]:
+    def by_image(self, data: bytes, wanted: Wanted, count: int) -> list[SearchResult]:
         """What is nearest to an encoded image. Raises as `by_id` does."""
-        return self._asked({"image": base64.b64encode(data).decode("ascii"), "k": count})
+        image = base64.b64encode(data).decode("ascii")
+        return self._found({"image": image, "k": count, **wanted.fields()})
 
-    def _asked(self, body: dict[str, Any]) -> list[Found]:
-        request = urllib.request.Request(  # noqa: S310 - the operator's own URL
-            f"{(self._url or '').rstrip('/')}/search",
-            json.dumps(body).encode(),
-            {"content-type": "application/json"},
-        )
+    def _found(self, asked: dict[str, Any]) -> list[SearchResult]:
+        try:
+            request = SearchRequest.model_validate(asked)
+        except ValidationError as error:
+            said = error.errors(include_url=False)[0]
+            where = ".".join(map(str, said["loc"]))
+            raise ConfigurationError(f"this is no search: {where} {said['msg']}") from error
+        body = request.model_dump_json(exclude_defaults=True).encode()
+        return _read(SearchResponse, self._answer("/search", body)).results
+
+    def _answer(self, path: str, body: bytes | None = None) -> bytes:
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(f"{self._url}{path}", body, headers)  # noqa: S310 - the operator's
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310
-                answer = json.loads(response.read(_MOST_ANSWER))
-            return [Found(str(one["image_id"]), float(one["distance"])) for one in answer["results"]]
+                return bytes(response.read(_MOST_ANSWER))
         except urllib.error.HTTPError as error:
-            raise ConfigurationError(_why(error.read(10_000))) from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(_read(SearchError, error.read(10_000)).detail) from error
+        except OSError as error:
             raise StageError(f"the index does not answer: {error}") from error
 
 
-def _why(answer: bytes) -> str:
+def _read(model: type[Answer], answer: bytes) -> Answer:
     try:
-        return str(json.loads(answer)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return "the index refuses"
+        return model.model_validate_json(answer)
+    except ValidationError as error:
+        raise StageError("console.search_url does not answer as an index role does") from error
+
+
+def _terms(text: str) -> list[Term]:
+    try:
+        return [read_term(part) for part in _listed(text)]
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"{text!r} is not NAME, NAME=WEIGHT or image:ID, with commas between"
+        ) from error
+
+
+def _listed(text: str) -> list[str]:
+    return [part for part in _BETWEEN.split(text.strip()) if part]

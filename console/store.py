@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, select, tuple_
 
-from console.database import Database, forgotten, image, lease, place, step, verdict
+from console.database import Database, disagreement, forgotten, image, lease, place, step, verdict
 from console.rows import Row, Rows, image_digest, queue_of
+from console.trials import add_trials, drop_trials
 
 # SQLite takes 32,766 variables in a statement.
 _CHUNK = 500
@@ -40,6 +41,8 @@ class Store:
             _insert(connection, verdict, verdicts)
             _insert(connection, step, steps)
             self._latest(connection, verdicts)
+            kept = [row for row in rows.trials if not _has_gone(row["image_id"], gone)]
+            add_trials(connection, rows.trials, kept)
             self._note(connection, places)
         return verdicts
 
@@ -50,6 +53,7 @@ class Store:
             dropped = connection.execute(delete(verdict).where(verdict.c.decided_ms < since_ms)).rowcount
             connection.execute(delete(image).where(image.c.decided_ms < since_ms))
             connection.execute(delete(step).where(step.c.at_ms < since_ms))
+            drop_trials(connection, since_ms)
             connection.execute(delete(forgotten).where(forgotten.c.at_ms < since_ms))
             connection.execute(delete(lease).where(lease.c.until_ms < since_ms))
         return dropped
@@ -71,6 +75,7 @@ class Store:
             )
             connection.execute(delete(verdict).where(earlier))
             connection.execute(delete(step).where(step.c.image_id == image_id))
+            connection.execute(delete(disagreement).where(disagreement.c.image_id == image_id))
             connection.execute(delete(image).where(image.c.image_id == image_id))
             connection.execute(delete(lease).where(lease.c.image_id == image_id))
             left = connection.execute(select(verdict).where(verdict.c.image_id == image_id)).mappings().all()
@@ -78,7 +83,7 @@ class Store:
 
     def _gone(self, connection: Connection, rows: Rows) -> dict[tuple[str, int], int]:
         """Of the images of `rows` that were deleted: the offset of the deletion, by digest and partition."""
-        images = {row["image_id"] for row in (*rows.verdicts, *rows.steps)}
+        images = {row["image_id"] for row in (*rows.verdicts, *rows.steps, *rows.trials)}
         digests = {image_digest(name): name for name in images}
         found: dict[tuple[str, int], int] = {}
         for part in _chunks(list(digests)):
@@ -146,8 +151,13 @@ def _is_gone(row: Row, gone: Mapping[tuple[str, int], int]) -> bool:
 def _is_gone_step(row: Row, gone: Mapping[tuple[str, int], int]) -> bool:
     cause = row["cause"]
     if cause is None:  # the index's: it has no place of the input
-        return any(image_id == row["image_id"] for image_id, _ in gone)
+        return _has_gone(row["image_id"], gone)
     return bool(cause[1] < gone.get((row["image_id"], cause[0]), -1))
+
+
+def _has_gone(image_id: str, gone: Mapping[tuple[str, int], int]) -> bool:
+    """Whether the image was ever deleted: without a place of the input, before and after are the same."""
+    return any(name == image_id for name, _ in gone)
 
 
 def _is_newer(row: Row, than: Row) -> bool:

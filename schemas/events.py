@@ -5,7 +5,7 @@ from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from schemas.policy import Decision, Reason
+from schemas.policy import STRICTNESS, Decision, Reason
 from schemas.vector import Vector
 
 UPLOADED: Final = "listing.image.uploaded.v1"
@@ -332,6 +332,16 @@ class ImageShadowed(_Output):
     shadowed_at: AwareDatetime
     served: Annotated[TriedDecision, Field(description="what was decided by bundle and policy")]
     shadow: Annotated[TriedDecision, Field(description="what would have been")]
+
+    @property
+    def apart(self) -> float:
+        """How far apart both decisions lie, 0 for the same; then the scores that led to them."""
+        steps = abs(STRICTNESS[self.shadow.decision] - STRICTNESS[self.served.decision])
+        led = {reason.score for reason in (*self.served.reasons, *self.shadow.reasons)}
+        differences = (
+            abs(self.shadow.scores.get(name, 0.0) - self.served.scores.get(name, 0.0)) for name in led
+        )
+        return steps + min(max(differences, default=0.0), 0.999) if steps else 0.0
 
 
 class NearDuplicate(_Output):

@@ -16,6 +16,8 @@ MAX_SEARCHES = 100
 # Of one request of several searches: what it may ask for in all.
 MAX_RESULTS_OF_BATCH = 10_000
 
+_IMAGE = "image:"
+
 CosineDistance = Annotated[float, Field(ge=0, le=2, description="cosine distance, 0 to 2")]
 
 
@@ -45,6 +47,18 @@ class Term(_Model):
         if (self.attribute is None) == (self.image_id is None):
             raise ValueError("exactly one of attribute and image_id must be given")
         return self
+
+
+def read_term(text: str) -> Term:
+    """`NAME`, `NAME=WEIGHT`, `image:ID` or `image:ID=WEIGHT`.
+
+    Raises:
+        ValidationError: the weight is no number over 0.
+
+    """
+    name, equals, weight = text.rpartition("=") if "=" in text else (text, "", "1")
+    given = {"image_id": name[len(_IMAGE) :]} if name.startswith(_IMAGE) else {"attribute": name}
+    return Term.model_validate({**given, "weight": weight if equals else 1.0})
 
 
 class SearchRequest(_Model):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -139,7 +139,8 @@ def _add_trials(commands: Any, common: argparse.ArgumentParser) -> None:
     told = shadow.add_parser("report", parents=[common], help="where model.shadow decides otherwise")
     told.set_defaults(command=_shadow_report)
     told.add_argument("--since", metavar="WHEN", help="2026-11-01, 7d or 24h (all that the topic holds)")
-    told.add_argument("--format", choices=("text", "json"), default="text")
+    told.add_argument("--format", choices=("text", "json", "html"), default="text")
+    told.add_argument("--out", type=Path, metavar="FILE", help="in place of standard output")
 
 
 def _add_folder_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -330,7 +331,7 @@ def _review(settings: Settings, options: argparse.Namespace, console: Console) -
 
 
 def _policy_diff(settings: Settings, options: argparse.Namespace, console: Console) -> int:
-    from worker.policy.commands import instant, pictures, policy_diff, read_policy  # noqa: PLC0415
+    from worker.policy.commands import instant, near_pictures, policy_diff, read_policy  # noqa: PLC0415
     from worker.policy.report import html, print_text  # noqa: PLC0415
 
     policy, since = read_policy(options.policy), options.since and instant(options.since)
@@ -343,32 +344,53 @@ def _policy_diff(settings: Settings, options: argparse.Namespace, console: Conso
             reviewed=options.reviewed,
             progress=lambda count: progress.advance(task, count),
         )
+    _write(
+        options,
+        lambda out: print_text(report, _console_of(out)),
+        report.model_dump_json,
+        lambda: html(report, near_pictures(settings, report)),
+    )
+    return 0
+
+
+def _write(
+    options: argparse.Namespace,
+    text: Callable[[TextIO], None],
+    as_json: Callable[..., str],
+    html: Callable[[], str],
+) -> None:
+    """A report in the form and to the place that was asked for."""
     try:
         with options.out.open("w", encoding="utf-8") if options.out else nullcontext(sys.stdout) as out:
             if options.format == "text":
-                print_text(report, Console(file=out, width=None if out is sys.stdout else 160))
+                text(out)
             elif options.format == "json":
-                out.write(f"{report.model_dump_json(indent=2)}\n")
+                out.write(f"{as_json(indent=2)}\n")
             else:
-                out.write(html(report, pictures(settings, report)))
+                out.write(html())
     except OSError as error:
         raise ConfigurationError(f"--out {options.out} cannot be written: {error}") from error
-    return 0
+
+
+def _console_of(out: TextIO) -> Console:
+    return Console(file=out, width=None if out is sys.stdout else 160)
 
 
 def _shadow_report(settings: Settings, options: argparse.Namespace, console: Console) -> int:
     from worker.policy.commands import instant  # noqa: PLC0415
-    from worker.shadow.commands import shadow_report  # noqa: PLC0415
-    from worker.shadow.report import print_text  # noqa: PLC0415
+    from worker.shadow.commands import furthest_pictures, shadow_report  # noqa: PLC0415
+    from worker.shadow.report import html, print_text  # noqa: PLC0415
 
     since = options.since and instant(options.since)
     with _progress(console) as progress:
         task = progress.add_task("images", total=None)
         report = shadow_report(settings, since, lambda count: progress.advance(task, count))
-    if options.format == "text":
-        print_text(report, Console())
-    else:
-        print(report.model_dump_json(indent=2))  # noqa: T201 - what the command answers
+    _write(
+        options,
+        lambda out: print_text(report, _console_of(out)),
+        report.model_dump_json,
+        lambda: html(report, furthest_pictures(settings, report)),
+    )
     return 0
 
 

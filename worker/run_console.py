@@ -25,6 +25,7 @@ from console.rows import RowReader, Told
 from console.searching import Searching
 from console.sign_in import SignIn
 from console.store import Store
+from console.trials import Trials
 from console.words import FindReference, Words
 from schemas.events import ImageDeleted, ImageReference, ImageReviewed, ImageUploaded, InputPosition
 from worker.compose import BuildFetcher
@@ -169,6 +170,7 @@ def compose_console(
             ),
             queue=queue,
             columns=columns,
+            trials=Trials(database),
             pictures=pictures,
             words=Words(producer, find_reference, queue),
             again=Again(find_reference, JudgeAgain(settings)),

@@ -8,9 +8,8 @@ import httpcore2
 from pydantic import ValidationError
 
 from schemas.search import SearchError, SearchRequest, SearchResponse, Term
+from schemas.search import read_term as term_of
 from worker.errors import ConfigurationError, StageError
-
-_IMAGE = "image:"
 
 
 def read_term(text: str) -> Term:
@@ -20,10 +19,8 @@ def read_term(text: str) -> Term:
         ConfigurationError: the weight is no number over 0.
 
     """
-    name, equals, weight = text.rpartition("=") if "=" in text else (text, "", "1")
-    given = {"image_id": name[len(_IMAGE) :]} if name.startswith(_IMAGE) else {"attribute": name}
     try:
-        return Term.model_validate({**given, "weight": weight if equals else 1.0})
+        return term_of(text)
     except ValidationError as error:
         said = error.errors(include_url=False)[0]["msg"]
         raise ConfigurationError(f"{text!r} is not NAME, NAME=WEIGHT or image:ID=WEIGHT: {said}") from None

@@ -112,8 +112,21 @@ if (form) {
 const drop = document.getElementById("drop");
 if (drop) {
   const found = document.getElementById("found");
-  const search = (file) => { if (file) replaced(found, "/search", { method: "POST", body: file, headers: { ...fragment, "content-type": "application/octet-stream" } }).catch(() => {}); };
+  const terms = document.getElementById("terms");
+  let last = null;
+  const search = (file) => {
+    if (!file) return;
+    last = file;
+    terms.elements.id.value = "";
+    const options = { method: "POST", body: file, headers: { ...fragment, "content-type": "application/octet-stream" } };
+    replaced(found, `/search?${new URLSearchParams(new FormData(terms))}`, options).catch(() => {});
+  };
   drop.querySelector("input").addEventListener("change", (event) => search(event.target.files[0]));
+  terms.addEventListener("submit", (event) => {
+    if (terms.elements.id.value || !last) return;
+    event.preventDefault();
+    search(last);
+  });
   for (const kind of ["dragover", "dragleave", "drop"]) drop.addEventListener(kind, (event) => {
     event.preventDefault();
     drop.classList.toggle("over", kind === "dragover");

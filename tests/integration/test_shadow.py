@@ -29,7 +29,8 @@ from worker.model.shadow_child import Start, load
 from worker.score.candidate import start_candidate
 from worker.score.share import in_share
 from worker.settings import STARTER_BUNDLE, ModelSettings, Settings, ShadowSettings
-from worker.shadow.commands import shadow_report
+from worker.shadow.commands import furthest_pictures, shadow_report
+from worker.shadow.report import html
 
 STRICT = {"thresholds": {"text": {"review": 0.0}}}
 COUNT = 60
@@ -98,6 +99,9 @@ def test_both_decisions_are_told_and_the_report_counts_them(workplace: Workplace
     assert [(pair.served, pair.shadow, pair.count) for pair in trial.decisions] == [
         ("accept", "review", len(tried))
     ]
+    pictures = furthest_pictures(settings, report)
+    assert set(pictures) == {image.image_id for image in trial.furthest}
+    assert html(report, pictures).count("data:image/jpeg;base64,") == len(trial.furthest)
 
 
 @pytest.mark.parametrize(("fault", "result"), [("aborts", "crashed"), ("hangs", "late")])

@@ -43,7 +43,7 @@ _ELSEWHERE = {
     "worker/labels/commands.py": "tests/integration/test_reviews.py",
     **dict.fromkeys(
         (
-            "worker/review/commands.py",
+            *("worker/review/commands.py", "worker/review/pictures.py"),
             *("worker/stream/log_reader.py", "worker/stream/story.py", "worker/stream/word.py"),
         ),
         "a person's word, and what the log says of an image: tests/integration/test_reviews.py",
@@ -59,6 +59,7 @@ _ELSEWHERE = {
         ("worker/review/judge_again.py", "worker/review/again_process.py"),
         "a process that judges: tests/integration/test_judge_again.py",
     ),
+    "worker/review/page.py": "tests/unit/policy/test_report.py, tests/unit/shadow/test_report.py",
     "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
     "worker/rights.py": "asks brokers: tests/helm/test_rights.py",
     "worker/score/again.py": "tests/unit/score/test_pipeline.py: shortages, and failures of our own",

@@ -1,25 +1,20 @@
 """What `mekiki policy diff` does, composed of its parts."""
 
-import base64
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from schemas.events import ImageReference
+from schemas.events import InputPosition
 from schemas.policy import Policy
-from worker.errors import ConfigurationError, Rejection
-from worker.fetch.fetch import build_fetcher
-from worker.model.decoders import create_decoders, image_limits
-from worker.model.thumbnail import thumbnail
+from worker.errors import ConfigurationError
 from worker.policy.diff import PolicyDiff
-from worker.policy.report import DiffReport, NearImage
-from worker.review.image_log import reference_in
-from worker.score.parse import Parser
+from worker.policy.report import DiffReport
+from worker.review.pictures import pictures
 from worker.settings import Settings
 from worker.stream.kafka import create_consumer, to_the_end
 from worker.stream.log_reader import LogReader
@@ -90,30 +85,19 @@ def policy_diff(
     return diff.report(None if since is None else since.isoformat(timespec="seconds"))
 
 
-def pictures(settings: Settings, report: DiffReport) -> dict[str, str]:
+def near_pictures(settings: Settings, report: DiffReport) -> dict[str, str]:
     """Small JPEGs of the images near the cuts, as data URIs by image id; of what can still be seen."""
     near = {image.image_id: image for cut in report.cuts for image in (*cut.under, *cut.over)}
-    found: dict[str, str] = {}
-    with build_fetcher(settings.fetch) as fetcher, create_decoders(settings.decode, processes=1) as decoders:
-        limits = image_limits(settings.decode)
-        for image_id, reference in _references(settings, near):
-            try:
-                packed = thumbnail(fetcher.fetch(reference), limits, decoders.decode)
-            except Rejection:
-                continue
-            found[image_id] = f"data:image/jpeg;base64,{base64.b64encode(packed).decode('ascii')}"
-    return found
-
-
-def _references(settings: Settings, near: dict[str, NearImage]) -> Iterator[tuple[str, ImageReference]]:
-    consumer = create_consumer(settings.kafka, to_the_end(f"{settings.kafka.group}-policy"))
-    parse = Parser(settings.fetch.asked_at)
-    try:
-        reader = LogReader(consumer, settings.kafka.request_timeout)
-        for image in near.values():
-            record = reader.record_at(image.topic, image.partition, image.offset)
-            reference = None if record is None else reference_in(record, image.entry, parse)
-            if reference is not None:
-                yield image.image_id, reference
-    finally:
-        consumer.close()
+    return pictures(
+        settings,
+        {
+            image_id: InputPosition(
+                event_id="",
+                topic=image.topic,
+                partition=image.partition,
+                offset=image.offset,
+                entry=image.entry,
+            )
+            for image_id, image in near.items()
+        },
+    )

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from schemas.policy import Decision
+from worker.review.page import page, share
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MOST_ROWS = 30
@@ -135,23 +135,9 @@ def print_text(report: DiffReport, console: Console) -> None:
 def _print_reviewed(reviewed: Reviewed, console: Console) -> None:
     console.print(f"{reviewed.images:,} images reviewed by people, {reviewed.blocked:,} of them blocked")
     for name, of in (("before", reviewed.before), ("after", reviewed.after)):
-        console.print(
-            f"{name}: precision {_share(of.precision)}, recall {_share(of.recall)}", highlight=False
-        )
+        console.print(f"{name}: precision {share(of.precision)}, recall {share(of.recall)}", highlight=False)
 
 
 def html(report: DiffReport, pictures: Mapping[str, str]) -> str:
     """The report as a page of one file; `pictures` are data URIs by image id."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["share"] = _share
-    return environment.get_template("diff.html.j2").render(report=report, pictures=pictures)
-
-
-def _share(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2%}"
+    return page(TEMPLATES, "diff.html.j2", report=report, pictures=pictures)

@@ -5,11 +5,31 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from schemas.events import ImageShadowed
+from schemas.events import ImageModerated, ImageShadowed, InputPosition
+from worker.review.pictures import pictures
 from worker.settings import Settings
 from worker.shadow.report import ShadowReport, ShadowTally
 from worker.stream.kafka import create_consumer, to_the_end
 from worker.stream.log_reader import LogReader
+
+
+def furthest_pictures(settings: Settings, report: ShadowReport) -> dict[str, str]:
+    """Small JPEGs of the images furthest apart, as data URIs by image id; of what can still be seen."""
+    wanted = {image.moderated_event_id for trial in report.trials for image in trial.furthest}
+    ids = {image.image_id.encode() for trial in report.trials for image in trial.furthest}
+    places: dict[str, InputPosition] = {}
+    consumer = create_consumer(settings.kafka, to_the_end(f"{settings.kafka.group}-shadow"))
+    try:
+        reader = LogReader(consumer, settings.kafka.request_timeout)
+        for messages in reader.read([settings.topics.moderated]):
+            for message in messages:
+                if message.key() in ids:
+                    verdict = ImageModerated.model_validate_json(message.value() or b"")
+                    if verdict.event_id in wanted:
+                        places[verdict.image_id] = verdict.input
+    finally:
+        consumer.close()
+    return pictures(settings, places)
 
 
 def shadow_report(

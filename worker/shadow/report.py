@@ -2,7 +2,10 @@
 
 import heapq
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, get_args
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
@@ -10,8 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.events import ImageShadowed
-from schemas.policy import STRICTNESS, Decision, Direction, disagreements
+from schemas.policy import Decision, Direction, disagreements
+from worker.review.page import page
 
+TEMPLATES = Path(__file__).parent / "templates"
 _MOST_IMAGES = 20
 # An image may come twice, soon after each other.
 _REMEMBERED = 100_000
@@ -42,6 +47,7 @@ class Image(_Model):
     """An image with two decisions."""
 
     image_id: str
+    moderated_event_id: UUID
     category: str | None
     served: Decision
     shadow: Decision
@@ -91,23 +97,16 @@ class _Tally:
 
     def _keep(self, event: ImageShadowed) -> None:
         served, shadow = event.served, event.shadow
-        apart = abs(STRICTNESS[shadow.decision] - STRICTNESS[served.decision])
-        difference = max(
-            (
-                abs(shadow.scores.get(reason.score, 0.0) - served.scores.get(reason.score, 0.0))
-                for reason in (*served.reasons, *shadow.reasons)
-            ),
-            default=0.0,
-        )
         image = Image(
             image_id=event.image_id,
+            moderated_event_id=event.moderated_event_id,
             category=event.category,
             served=served.decision,
             shadow=shadow.decision,
             served_scores=served.scores,
             shadow_scores=shadow.scores,
         )
-        entry = (apart + min(difference, 0.999), str(event.event_id), image)
+        entry = (event.apart, str(event.event_id), image)
         if len(self.furthest) < _MOST_IMAGES:
             heapq.heappush(self.furthest, entry)
         else:
@@ -167,6 +166,11 @@ class ShadowTally:
         trials = [tally.trial(key) for key, tally in self._tallies.items()]
         trials.sort(key=lambda trial: -trial.images)
         return ShadowReport(since=since, unreadable=unreadable, trials=trials)
+
+
+def html(report: ShadowReport, pictures: Mapping[str, str]) -> str:
+    """The report as a page of one file; `pictures` are data URIs by image id."""
+    return page(TEMPLATES, "shadow.html.j2", report=report, pictures=pictures)
 
 
 def print_text(report: ShadowReport, console: Console) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from schemas.events import ImageShadowed, TriedDecision
 from schemas.policy import Reason
 from worker.shadow import report as module
-from worker.shadow.report import ShadowTally, print_text
+from worker.shadow.report import ShadowTally, html, print_text
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -86,3 +86,15 @@ def test_it_reads_as_text():
     empty = io.StringIO()
     print_text(told(), Console(file=empty, width=160))
     assert "set model.shadow" in empty.getvalue()
+
+
+def test_it_reads_as_a_page_where_names_of_strangers_are_text():
+    hostile = "</td><script>alert(1)</script>"
+    found = told(
+        event(hostile, (0.1, "accept"), (0.9, "block")), event("other", (0.1, "accept"), (0.1, "accept"))
+    )
+    page = html(found, {hostile: "data:image/jpeg;base64,AA=="})
+    assert "<script>" not in page
+    assert "2 images; <b>1</b> would have been decided otherwise (50.00 %)" in page
+    assert page.count("<img") == 1
+    assert "set model.shadow" in html(told(), {})
