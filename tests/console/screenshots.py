@@ -1,7 +1,9 @@
 """Draws the pages: `python -m tests.console.screenshots FOLDER`, with the demo's photos on a real Kafka."""
 
+import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,17 @@ from tests.kafka.client import Broker, wait_until
 from tests.network_guard import NetworkGuard
 from tests.results import body
 from tests.workplace import Workplace, make_settings
+from worker.settings import STARTER_BUNDLE
 from worker.stream.topics import create_topics
 
 ASSETS = Path("worker/demo/assets")
 _POLICY: dict[str, Any] = {
     "thresholds": {"text": {"block": 0.6, "review": 0.166}, "qr": {"block": 0.5, "review": 0.158}}
 }
+_STRICTER = {"thresholds": {"text": {"block": 0.3}, "qr": {"block": 0.3}}}
+# Until the shadow is warm: what comes before is not tried.
+_SHADOW_SECONDS = 15.0
+_WHOLE = ("why", "try")
 _SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 
 
@@ -41,8 +48,13 @@ def main(folder: Path) -> None:
         settings = make_settings(server.bootstrap, Path(home), 2)
         create_topics(settings)
         place = Workplace(Broker(server.bootstrap), settings, NetworkGuard(None), Path(home))
-        place = Workplace(place.broker, place.changed(model={"policy": _POLICY}), place.guard, place.folder)
+        stricter = Path(home, "stricter.json")
+        stricter.write_text(json.dumps(_STRICTER), encoding="utf-8")
+        shadow = {"bundle": str(STARTER_BUNDLE), "policy_file": str(stricter)}
+        tried = place.changed(model={"policy": _POLICY, "shadow": shadow, "repeats": 0})
+        place = Workplace(place.broker, tried, place.guard, place.folder)
         with place.running("score", "index") as roles:
+            time.sleep(_SHADOW_SECONDS)
             place.broker.send(settings.topics.uploaded, uploads())
             place.broker.wait_until_done(settings.kafka.group, settings.topics.uploaded)
             with console_of(place, Path(home), search_url=roles.url) as console:
@@ -66,7 +78,10 @@ def draw(url: str, folder: Path) -> None:
                 for name, path in pages.items():
                     page.goto(f"{url}{path}")
                     wait_until(lambda page=page: _drawn(page), "the pictures", 30)
-                    page.screenshot(path=folder / f"{name}-{size}-{scheme}.png")
+                    if name == "why":
+                        page.click("#again button")
+                        page.locator("#judged table").wait_for(timeout=120_000)
+                    page.screenshot(path=folder / f"{name}-{size}-{scheme}.png", full_page=name in _WHOLE)
                 page.close()
         browser.close()
 

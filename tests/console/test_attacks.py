@@ -151,10 +151,30 @@ def test_who_may_only_look_decides_nothing(site: Site) -> None:
     assert site.words() == before
 
 
+def test_a_page_of_another_site_has_nothing_judged(site: Site) -> None:
+    """It changes nothing, and takes a processor for seconds."""
+    client = site.signed_in("vera")
+    form = {"place": client.place_of("i1")}
+    assert client.post("/why/again", form).status == 403
+    own = {**form, "csrf": client.csrf()}
+    assert client.post("/why/again", own, sec_fetch_site="cross-site").status == 403
+    assert Client(site.url).post("/why/again", own).status == 401
+    assert client.post("/why/again", {**own, "place": "9-9"}).status == 404
+    answers = [client.post("/why/again", {**own, "place": "9-9"}).status for _ in range(10)]
+    assert 429 in answers
+
+
+@pytest.mark.parametrize("field", ["id", "plus", "minus", "exclude", "radius"])
+def test_what_is_searched_for_is_text(site: Site, field: str) -> None:
+    text = site.signed_in("vera").get(f"/search?{field}={_quoted(HOSTILE)}").text
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+
+
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/now", "/now/cards", "/review", "/why?id=i1", "/try", "/try/count", "/search"),
+        *("/", "/now", "/now/cards", "/review", "/why?id=i1", "/try", "/try/count", "/search?id=i1&plus=i1"),
         *("/picture/0-0", "/language/ja"),
     ],
 )

@@ -60,4 +60,10 @@ def test_accepted_by_a_key_searchable_soon_undone_and_gone(
                 "reviewed",
                 "reviewed",
             ]
+
+            began = time.monotonic()
+            page.locator("#again button").click()
+            page.locator("#judged .right").wait_for(timeout=60_000)
+            print(f"judged again, the same, after {time.monotonic() - began:.1f} s")
+            assert page.locator("#judged .badge.review").count() == 2
             page.close()
