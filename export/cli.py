@@ -142,13 +142,15 @@ def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser
         nargs="+",
         choices=["pixel", "feature", "verdict", "encoder"],
         help="pixels, a mobilenet_v2's features, the starter's verdict space, an encoder's vectors; default: "
-        "encoder with --encoder, feature with --weights, else pixel",
+        "encoder with --encoder, feature with --weights, else verdict, with the trunk of the starter bundle",
     )
     parser.add_argument("--encoder", metavar="RUN", help="the --out of mekiki train embedding")
     parser.add_argument("--name", help="of the score; default: that of the first --positive folder")
     parser.add_argument("--description", default="", help="of the score, for the model card")
     parser.add_argument(
-        "--weights", default="none", help="of the feature or verdict space's trunk: FILE, torchvision or none"
+        "--weights",
+        help="of the space's trunk: a mobilenet_v2's (FILE, or torchvision) for feature, a bundle or a "
+        "starter's checkpoints/trunk-model.pt for verdict (default: the starter bundle)",
     )
     parser.add_argument(
         "--preprocess", choices=["tensorflow", "torchvision"], help="pixels as the weights want them"
@@ -266,6 +268,7 @@ def _add_train_autoencoder(models: "argparse._SubParsersAction[argparse.Argument
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     _add_data_arguments(parser)
+    _add_copies_argument(parser)
     parser.set_defaults(func=partial(_run, "export.tags.autoencoder:train_autoencoder_command"))
 
 
@@ -314,7 +317,9 @@ def _add_train_preference(models: "argparse._SubParsersAction[argparse.ArgumentP
         "and light. trunk: the starter's, all of it. Default: joint with --encoder, else cnn",
     )
     parser.add_argument(
-        "--weights", metavar="FILE", help="of the trunk: checkpoints/trunk-model.pt of a starter"
+        "--weights",
+        metavar="FILE",
+        help="of the trunk: a starter's bundle, or checkpoints/trunk-model.pt of its run folder",
     )
     parser.add_argument(
         "--propensities",

@@ -56,9 +56,16 @@ def export_graph(
 
 def run_onnx(path: Path, rows: NDArray[np.generic], batch_size: int = 64) -> dict[str, NDArray[np.float32]]:
     """All outputs of a graph of one input for `rows` [n, ...], on the CPU."""
+    return run_model(str(path), rows, batch_size)
+
+
+def run_model(
+    model: str | bytes, rows: NDArray[np.generic], batch_size: int = 64
+) -> dict[str, NDArray[np.float32]]:
+    """As `run_onnx`, of a graph's path or of its bytes."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names, feed = [output.name for output in session.get_outputs()], session.get_inputs()[0].name
     parts = [
         session.run(names, {feed: rows[start : start + batch_size]})

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from export.data import Dataset, Example, Skipped, SkipReason
 from export.errors import DatasetError
+from export.progress import progress
 from schemas.bundle import ImageInput
 from worker.errors import Rejection
 from worker.model.decode import ImageLimits, decode_inputs
@@ -75,11 +75,11 @@ def _decoded(
 
     # Pillow decodes without the GIL. Chunks keep the decoded images that wait bounded.
     chunk = 64 * workers
-    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(dataset), desc="decode", disable=None) as bar:
+    with ThreadPoolExecutor(workers) as pool, progress(len(dataset), "decode") as done:
         for start in range(0, len(dataset), chunk):
             examples = dataset.examples[start : start + chunk]
             yield from zip(examples, pool.map(load, examples), strict=True)
-            bar.update(len(examples))
+            done(len(examples))
 
 
 def _judge_broken(dataset: Dataset, broken: list[Skipped], max_broken_share: float) -> None:

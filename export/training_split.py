@@ -24,8 +24,10 @@ SMALLEST = 10
 SHARES = {"train": 0.7, "test": 0.3}
 
 
-def read_split(sources: list[str], arguments: argparse.Namespace) -> dict[str, Dataset]:
-    """The images of the sources as `train` and `test`; a sender or source is never in both.
+def read_split(
+    sources: list[str], arguments: argparse.Namespace, option: str = "--images"
+) -> dict[str, Dataset]:
+    """The images of the sources, which `option` named, as `train` and `test`; a sender is never in both.
 
     Raises:
         DatasetError: a source cannot be read, there are fewer than ten images, or a set has fewer than two.
@@ -33,11 +35,21 @@ def read_split(sources: list[str], arguments: argparse.Namespace) -> dict[str, D
     """
     columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
     whole = read_sources([parse_source(source) for source in sources], columns, arguments.encoding)
-    require_images(whole, SMALLEST, "a training")
+    require_images(whole, SMALLEST, f"a training ({option})")
     whole = keep_together(whole, read_copies(arguments.copies))
+    return split_in_two(whole, option)
+
+
+def split_in_two(whole: Dataset, option: str) -> dict[str, Dataset]:
+    """The parts `train` and `test` of images that `option` named, by group.
+
+    Raises:
+        DatasetError: a part has fewer than two.
+
+    """
     split = split_by_group(whole, SHARES, SALT)
     for name, dataset in split.items():
-        require_images(dataset, 2, f"the set {name!r} (after splitting by group)")
+        require_images(dataset, 2, f"the set {name!r} of {option} (after splitting by group)")
     return split
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
+from export.alocc.advice import advice
 from export.alocc.evaluation import SeedResult, evaluate_run
 from export.alocc.model import ModelSettings
 from export.alocc.part import score_name, write_first_part
@@ -27,15 +28,18 @@ from export.alocc.settings import (
 from export.alocc.smoke import SMOKE_MODELS, draw_smoke_images
 from export.alocc.step import StepSettings
 from export.alocc.training import train_space
-from export.errors import DatasetError, ExportError
+from export.errors import DatasetError, ExportError, WeightsError
 from export.parts import PART_FILE, PARTS_FOLDER
 from export.processes import Processes, join_processes
 from export.run import RunFolder, open_run
+from worker.settings import STARTER_BUNDLE
 
-_IN_PIXELS = (
-    "trained in pixels, as published, which finds few notices (docs/training.md): for use name --weights of "
-    "a mobilenet_v2, or an embedding with --encoder"
-)
+_GIVE = {
+    "feature": "name a mobilenet_v2's weights with --weights FILE (or torchvision), an embedding of your own "
+    "with --encoder RUN, or take the starter's trunk with --spaces verdict",
+    "verdict": "leave --weights out for the trunk of the starter bundle, or name another bundle or its "
+    "checkpoints/trunk-model.pt with --weights",
+}
 
 
 def train_alocc(arguments: argparse.Namespace) -> int:
@@ -63,10 +67,9 @@ def train_alocc(arguments: argparse.Namespace) -> int:
         if processes.is_first:
             results = _measure(settings, decoded, run, processes, run.path / "report.html")
             part = write_first_part(settings, decoded, results, run)
-            said = f"part: {part.path}, the score {part.part.name!r}"
-            print(f"{said} for `mekiki bundle assemble --part {run.path}`")  # noqa: T201
-            if set(settings.spaces) == {"pixel"}:
-                print(_IN_PIXELS, file=sys.stderr)  # noqa: T201
+            print(f"part: {part.path}, the score {part.part.name!r}")  # noqa: T201
+            for sentence in advice(settings, results, run.path):
+                print(sentence)  # noqa: T201
     return 0
 
 
@@ -137,24 +140,9 @@ def _settings(arguments: argparse.Namespace) -> AloccSettings:
         "encoder": _encoder_model(arguments.encoder),
         **(SMOKE_MODELS if arguments.smoke else {}),
     }  # fmt: skip
-    spaces: list[Space] = arguments.spaces or (
-        ["encoder"] if arguments.encoder
-        else ["pixel", "feature"] if arguments.smoke
-        else ["pixel"] if arguments.weights == "none"
-        else ["feature"]
-    )  # fmt: skip
-    if "encoder" in spaces and not arguments.encoder:
-        raise ExportError("--spaces encoder needs --encoder RUN, the --out of `mekiki train embedding`")
-    if arguments.weights == "none" and {"feature", "verdict"} & set(spaces) and not arguments.smoke:
-        raise ExportError(
-            "--spaces feature and verdict work on a trained trunk, and a random one learns next to nothing: "
-            "name its weights with --weights FILE (or torchvision), or an embedding with --encoder RUN"
-        )
-    if {"feature", "verdict"} <= set(spaces):
-        raise ExportError("--spaces feature and verdict have different trunks, so --weights cannot fit both")
-    preprocess = arguments.preprocess or (
-        "torchvision" if arguments.weights == "torchvision" else "tensorflow"
-    )
+    spaces = _spaces(arguments)
+    weights = _weights(arguments, spaces)
+    preprocess = arguments.preprocess or ("torchvision" if weights == "torchvision" else "tensorflow")
     step = StepSettings(learning_rate=arguments.learning_rate, noise=arguments.noise)
     names = DataSettings.model_fields
     try:
@@ -170,7 +158,7 @@ def _settings(arguments: argparse.Namespace) -> AloccSettings:
                 for space in spaces
             },
             seeds=arguments.seeds,
-            weights=arguments.weights,
+            weights=weights,
             name=arguments.name or score_name(arguments.positive[0]),
             description=arguments.description,
             false_positive_rate=arguments.false_positive_rate,
@@ -178,6 +166,46 @@ def _settings(arguments: argparse.Namespace) -> AloccSettings:
     except ValidationError as error:
         shown = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ExportError(f"the training cannot be done as asked: {shown}") from None
+
+
+def _spaces(arguments: argparse.Namespace) -> list[Space]:
+    """The spaces asked for, or the one that serves best with what was given: pixels only where asked."""
+    asked: list[Space] | None = arguments.spaces
+    weights: str | None = arguments.weights
+    if asked:
+        return asked
+    if arguments.encoder:
+        return ["encoder"]
+    if arguments.smoke:
+        return ["pixel", "feature"]
+    if weights == "none":
+        return ["pixel"]
+    return ["verdict"] if weights is None or Path(weights).is_dir() else ["feature"]
+
+
+def _weights(arguments: argparse.Namespace, spaces: list[Space]) -> str:
+    """What fills the trunk of these spaces.
+
+    Raises:
+        ExportError: a space needs what was not given, or two need different trunks.
+
+    """
+    weights: str | None = arguments.weights
+    if "encoder" in spaces and not arguments.encoder:
+        raise ExportError("--spaces encoder needs --encoder RUN, the --out of `mekiki train embedding`")
+    if {"feature", "verdict"} <= set(spaces):
+        raise ExportError("--spaces feature and verdict have different trunks, so --weights cannot fit both")
+    if weights is None and "verdict" in spaces:
+        return str(STARTER_BUNDLE)
+    if arguments.smoke or not {"feature", "verdict"} & set(spaces):
+        return weights or "none"
+    if weights in {None, "none"}:
+        (space,) = {"feature", "verdict"} & set(spaces)
+        raise WeightsError(
+            f"--spaces {space} works on a trained trunk, and a random one learns next to nothing: "
+            f"{_GIVE[space]}"
+        )
+    return str(weights)
 
 
 def _encoder_model(encoder: str | None) -> ModelSettings:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from export.alocc.networks import (
     Discriminator,
     MapShape,
+    RawMaps,
     Reinforcer,
+    StandardisedMaps,
     WithinClass,
     dense_code,
     local_code,
@@ -103,13 +105,13 @@ class AloccModel(nn.Module):
         """Whether the maps are pixels in [-1, 1]."""
         return self.settings.trunk in {"grey", "pixels"}
 
-    def maps(self, images: Tensor) -> Tensor:
+    def maps(self, images: Tensor) -> StandardisedMaps:
         """What R and D see, [n, c, h, w], of images uint8 [n, side, side, 3]."""
         return self.standardised(self.trunk(images))
 
-    def standardised(self, trunk_maps: Tensor) -> Tensor:
+    def standardised(self, raw: RawMaps) -> StandardisedMaps:
         """The trunk's maps [n, c, h, w] as R and D see them: of features, in the target class's spreads."""
-        return ((trunk_maps - self.mean) / self.deviation).clamp(-10, 10)
+        return StandardisedMaps(((raw - self.mean) / self.deviation).clamp(-10, 10))
 
     @torch.no_grad()
     def standardise(self, trunk_maps: "TrunkMaps") -> None:
@@ -139,18 +141,18 @@ class AloccModel(nn.Module):
         """Logits D(X) and D(R(X)), restoration error: images uint8 [n, side, side, 3] -> three [n]."""
         return self.judge(self.trunk(images))
 
-    def judge(self, trunk_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def judge(self, raw: RawMaps) -> tuple[Tensor, Tensor, Tensor]:
         """As `forward`, of the trunk's maps [n, c, h, w]."""
-        maps = self.standardised(trunk_maps)
+        maps = self.standardised(raw)
         restored = self.reinforcer(maps)
         return self.discriminator(maps), self.discriminator(restored), self._error(maps, restored)
 
-    def restoration_error(self, trunk_maps: Tensor) -> Tensor:
+    def restoration_error(self, raw: RawMaps) -> Tensor:
         """How badly R restores the trunk's maps [n, c, h, w]: [n], as `judge` gives it."""
-        maps = self.standardised(trunk_maps)
+        maps = self.standardised(raw)
         return self._error(maps, self.reinforcer(maps))
 
-    def _error(self, maps: Tensor, restored: Tensor) -> Tensor:
+    def _error(self, maps: StandardisedMaps, restored: Tensor) -> Tensor:
         """|X - R(X)|^2, or its share of |X - centre|^2: of what sets X apart from the class's mean.
 
         Undivided, an empty image would pass for a well-restored one where R may give back anything.
@@ -180,11 +182,11 @@ class TrunkMaps:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __call__(self, indices: Tensor) -> Tensor:
+    def __call__(self, indices: Tensor) -> RawMaps:
         """See the class."""
         if self._kept is not None:
-            return self._kept[indices].to(self._device).float()
-        maps: Tensor = self._trunk(self._images[indices].to(self._device))
+            return RawMaps(self._kept[indices].to(self._device).float())
+        maps: RawMaps = self._trunk(self._images[indices].to(self._device))
         return maps
 
 

@@ -8,11 +8,17 @@ Vectors are maps of one place: 1 x 1 convolutions, and no normalisation, which w
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NewType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
+
+# What a trunk gives, float32 [n, c, h, w], and the same in the spreads of the target class: R and D see the
+# second alone, and nothing but a type tells them apart.
+RawMaps = NewType("RawMaps", Tensor)
+StandardisedMaps = NewType("StandardisedMaps", Tensor)
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ class WithinClass(nn.Module):
         self.register_buffer("high", torch.full((1, channels, 1, 1), 1.0))
 
     @torch.no_grad()
-    def fit(self, maps: Tensor, quantile: float) -> None:
+    def fit(self, maps: StandardisedMaps, quantile: float) -> None:
         """Take the bounds, `quantile` and one less it, from standardised maps [n, c, h, w] of the class."""
         places = maps.transpose(0, 1).flatten(1)
         for bound, share in ((self.low, quantile), (self.high, 1 - quantile)):

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from export.alocc.advice import served_space
 from export.alocc.evaluation import SeedResult, evaluate_run, groups
 from export.alocc.model import DISCRIMINATED, FUSED, REINFORCED, RESTORED, AloccModel, in_batches
+from export.alocc.networks import RawMaps
 from export.alocc.score import slope_of
 from export.alocc.sets import Decoded, decode_sets, read_sets
 from export.alocc.settings import AloccSettings, Space
@@ -68,7 +70,7 @@ class ServedScore(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """See the class."""
-        plain, reinforced, error = self.model.judge(maps)
+        plain, reinforced, error = self.model.judge(RawMaps(maps))
         values = {DISCRIMINATED: plain, REINFORCED: reinforced, RESTORED: -error}
         value = self._fused(values) if self.score == FUSED else values[self.score]
         return torch.sigmoid((_served(self.score, value) - self.cut) * self.slope)
@@ -107,7 +109,7 @@ def write_first_part(
 
     Where a run has several spaces, the last is the one that others were measured beside.
     """
-    space = list(settings.spaces)[-1]
+    space = served_space(settings)
     result = next(r for r in results if r.space == space and r.seed == settings.seeds[0])
     folder = run.path / PARTS_FOLDER / settings.name
     found, network = _write(settings, decoded[space], result, RESTORED, folder, run)
@@ -125,7 +127,7 @@ def part_of_run(path: Path, space: str | None, seed: str | None, score: str | No
     """
     run = RunFolder(path)
     settings = AloccSettings.model_validate(run.config()["settings"])
-    chosen, asked = space or list(settings.spaces)[-1], score or RESTORED
+    chosen, asked = space or served_space(settings), score or RESTORED
     number = settings.seeds[0] if seed is None else int(seed) if seed.isdigit() else -1
     if chosen not in settings.spaces or number not in settings.seeds or asked not in SCORES:
         raise PartError(

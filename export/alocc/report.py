@@ -10,6 +10,7 @@ import torch
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from export.alocc.advice import advice, served_space
 from export.alocc.evaluation import Group, SeedResult, comparison, groups
 from export.alocc.model import REINFORCED, RESTORED, AloccModel, Images
 from export.alocc.settings import AloccSettings, Space
@@ -77,6 +78,8 @@ def write_alocc_report(
         "settings": settings,
         "sets": {name: _describe(chosen.dataset) for name, chosen in decoded[results[0].space].items()},
         "comparison": comparison(results),
+        "served": {"space": served_space(settings), "score": RESTORED},
+        "advice": advice(settings, results, run.path),
         "parts": [_part(settings, decoded[result.space], result, run, device) for result in first],
         "losses": inline_figure(loss_figure(training), "training losses by epoch"),
     }

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.alocc.model import AloccModel
+from export.alocc.networks import RawMaps
 
 Vector = NDArray[np.float32]
 
@@ -27,7 +28,7 @@ class NoveltyScore(nn.Module):
     @staticmethod
     def closeness(model: AloccModel, vectors: Tensor) -> Tensor:
         """Minus the logarithm of the restoration error of verdict vectors [n, 32, 1, 1]: [n]."""
-        return -torch.log(model.restoration_error(vectors) + 1e-6)
+        return -torch.log(model.restoration_error(RawMaps(vectors)) + 1e-6)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Verdict vectors [n, 32] to scores [n] in (0, 1)."""

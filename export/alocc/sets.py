@@ -68,7 +68,7 @@ def read_sets(settings: DataSettings) -> AloccSets:
     copies = read_copies(settings.copies)
     positive = keep_together(_read(settings.positive, settings), copies)
     product = keep_together(_read(settings.product, settings), copies)
-    require_images(positive, _SMALLEST_CLASS, "the target class")
+    require_images(positive, _SMALLEST_CLASS, "the target class (--positive)")
     shares = {"train": 0.9, "validation": 0.1} if settings.test_positive else _with_test(0.8, 0.1)
     split = split_by_group(positive, shares, SALT)
     held = _read(settings.test_positive, settings) if settings.test_positive else split["test"]
@@ -116,7 +116,7 @@ def decode_sets(settings: AloccSettings, sets: AloccSets, run: RunFolder) -> Dec
                 dataset, asked.model.pixels(), storage=storage, max_broken_share=settings.data.max_broken
             )
             if not len(chosen[name]):
-                raise DatasetError(f"the set {name!r} has no image that decodes")
+                raise DatasetError(f"no image of the set {name!r} decodes: look at {_FLAGS[name]}")
         decoded[space] = chosen
     return decoded
 
@@ -137,5 +137,6 @@ def _require_disjoint(sets: AloccSets) -> None:
             other = seen.setdefault(example.path.resolve(), name)
             if other != name:
                 raise DatasetError(
-                    f"{example.path} is in two sets, {other!r} and {name!r}: give disjoint sources"
+                    f"{example.path} is in two sets, {other!r} (of {_FLAGS[other]}) and {name!r} (of "
+                    f"{_FLAGS[name]}): give disjoint sources"
                 )

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.alocc.corruption import corrupt
+from export.alocc.networks import StandardisedMaps
 from export.loop import Batch, CheckpointedStep, cosine
 from export.processes import Processes
 
 # Maps [n, c, h, w] float32 on the training device of the images of these indices [n].
-Inputs = Callable[[Tensor], Tensor]
+Inputs = Callable[[Tensor], StandardisedMaps]
 
 
 @dataclass(frozen=True)

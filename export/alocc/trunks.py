@@ -2,7 +2,7 @@
 
 A trunk is any module uint8 [n, height, width, 3] -> float32 [n, c, h, w]. `Pixels` is the
 published space; `MobileNetV2` cuts torchvision's network at a mid-level block. Weights come from a
-file, from torchvision's own download, or are left random.
+file, from a bundle, from torchvision's own download, or are left random.
 """
 
 from pathlib import Path
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.embedding.part import Encoder
+from export.embedding.served_trunk import trunk_of_bundle
+from export.embedding.trunk import VerdictSpace
 from export.errors import WeightsError
 from export.parts import output_of
 from worker.model.infer import Model
@@ -24,6 +26,10 @@ _PREPROCESS = {
     "tensorflow": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # x / 127.5 - 1
     "torchvision": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
+
+
+# Constants, and a head of the starter's trunk that stands beside its verdict space.
+_NOT_OF_THE_MAPS = ("normalise.", "embed.")
 
 
 class Normalise(nn.Module):
@@ -99,7 +105,7 @@ class EncoderSpace(nn.Module):
 
 
 def load_trunk_weights(trunk: nn.Module, weights: str) -> None:
-    """Fill a trunk: `weights` is a file of a state dict, `torchvision` or `none`.
+    """Fill a trunk: `weights` is a file of a state dict, `torchvision`, `none`, or a bundle of the starter's.
 
     Raises:
         WeightsError: the file is missing or of another network, or the download failed.
@@ -107,10 +113,10 @@ def load_trunk_weights(trunk: nn.Module, weights: str) -> None:
     """
     if weights == "none" or isinstance(trunk, EncoderSpace):
         return
-    state = _downloaded() if weights == "torchvision" else _read_state(Path(weights))
+    state = _state_of(trunk, weights)
     wanted = trunk.state_dict()
     held = {name: value.to(wanted[name].dtype) for name, value in state.items() if name in wanted}
-    own = {name for name in wanted if not name.startswith("normalise.")}
+    own = {name for name in wanted if not name.startswith(_NOT_OF_THE_MAPS)}
     if missing := sorted(own - held.keys()):
         raise WeightsError(
             f"{weights} lacks {len(missing)} of {len(own)} tensors of {type(trunk).__name__} "
@@ -122,9 +128,20 @@ def load_trunk_weights(trunk: nn.Module, weights: str) -> None:
         raise WeightsError(f"{weights} does not fit {type(trunk).__name__}: {error}") from error
 
 
+def _state_of(trunk: nn.Module, weights: str) -> dict[str, Tensor]:
+    if weights == "torchvision":
+        return _downloaded()
+    if isinstance(trunk, VerdictSpace) and Path(weights).is_dir():
+        return trunk_of_bundle(Path(weights))
+    return _read_state(Path(weights))
+
+
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise WeightsError(f"--weights {path}: no such file (a state dict, or torchvision, or none)")
+        raise WeightsError(
+            f"--weights {path}: no such file: give a state dict, torchvision, or a bundle "
+            "with the starter's trunk for the verdict space"
+        )
     try:
         state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

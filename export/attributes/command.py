@@ -32,7 +32,7 @@ def train_attributes_command(arguments: argparse.Namespace) -> int:
     _require_one_source(arguments)
     split = {
         name: drop_small_classes(dataset, arguments.minimum_count if name == "train" else 1)
-        for name, dataset in read_split(arguments.labels, arguments).items()
+        for name, dataset in read_split(arguments.labels, arguments, "--labels").items()
     }
     run = open_training(arguments, split)
     folder = run.path / PARTS_FOLDER / "embedding"

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from export.embedding.heads import CopyHead, EmbeddingHead
 from export.embedding.losses import NO_LABEL, contrast, pair_loss
+from export.progress import told
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def train_embedding_head(
         optimiser, settings.learning_rate, settings.steps, pct_start=0.1
     )
     half = settings.batch_size // 2
-    for _ in tqdm(range(settings.steps), desc="embedding", disable=None):
+    for _ in told(settings.steps, "embedding"):
         rows = _balanced(truth, half)
         picked = torch.randint(len(pooled), (2, half), device=device)
         taken = [(pooled[view, rows].float(), small[view, rows].float() / 127.5 - 1) for view in picked]
@@ -127,7 +127,7 @@ def train_copy_head(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, settings.copy_steps, pct_start=0.1
     )
-    for _ in tqdm(range(settings.copy_steps), desc="copies", disable=None):
+    for _ in told(settings.copy_steps, "copies"):
         rows = torch.randperm(data.shape[1], device=device)[: settings.copy_batch]
         first = torch.randint(len(data), (len(rows),), device=device)
         second = (first + torch.randint(1, len(data), (len(rows),), device=device)) % len(data)

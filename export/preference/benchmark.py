@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.data import Columns, data_digest, parse_source, read_sources, split_by_group
+from export.data import Columns, data_digest, parse_source, read_sources
 from export.embedding.part import read_encoder
 from export.metrics import summary
 from export.preference.clicks import ClickLog, Counts
@@ -26,11 +26,10 @@ from export.preference.simulation import (
 )
 from export.preference.training import Inputs, RankSettings, measure, train_ranknet
 from export.run import RunFolder, open_run
-from export.training_split import SALT
+from export.training_split import split_in_two
 
 Rows = NDArray[np.int64]
 _CLIP = 0.02
-_SHARES = {"train": 0.7, "test": 0.3}
 
 
 def evaluate_preference(arguments: argparse.Namespace) -> int:
@@ -47,7 +46,7 @@ def evaluate_preference(arguments: argparse.Namespace) -> int:
     asked = {name: value for name, value in vars(arguments).items() if name not in {"func", "out"}}
     run = open_run(Path(arguments.out), asked, data_digest(dataset), resume=False)
     pictures = read_pictures(dataset, None, encoder, 0.1)
-    split = split_by_group(pictures.dataset, _SHARES, SALT)
+    split = split_in_two(pictures.dataset, "--images")
     train, held = (
         np.array([pictures.rows[example.name] for example in split[name].examples], np.int64)
         for name in ("train", "test")

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from export.copies.together import keep_together, read_copies
-from export.data import Dataset, data_digest, require_images, split_by_group
+from export.data import Dataset, data_digest, require_images
 from export.embedding.part import Encoder, read_encoder
+from export.embedding.served_trunk import trunk_of_bundle
 from export.errors import DatasetError, WeightsError
 from export.graphs import export_graph
 from export.parts import PARTS_FOLDER, DataSource, Examples, Part, describe_file, write_part
@@ -32,13 +33,11 @@ from export.preference.ratings import Ratings, read_ratings
 from export.preference.report import write_preference_report
 from export.preference.training import Held, Inputs, RankSettings, measure, train_ranknet
 from export.run import RunFolder, open_run
-from export.training_split import SALT, data_sources, shown
+from export.training_split import SMALLEST, data_sources, shown, split_in_two
 from schemas.bundle import Graph, GraphInput, OutputInput, ScoreHead
 
 RATING_COLUMNS = ("rating", "score", "stars", "grade", "value")
 RATER_COLUMNS = ("rater", "rater_id", "user", "user_id", "annotator", "judge")
-_SHARES = {"train": 0.7, "test": 0.3}
-_SMALLEST = 10
 _EXAMPLES = 8
 _HELD_AT_LEAST = 5  # images with a grade, to draw a curve of
 
@@ -56,16 +55,17 @@ def train_learned(arguments: argparse.Namespace) -> int:
     # One thread: networks this small wait for each other longer than they compute.
     torch.set_num_threads(1)
     clicks = arguments.clicks is not None
+    option = "--clicks" if clicks else "--ratings"
     table = LogRows(Path(arguments.clicks or arguments.ratings), arguments.encoding)
     encoder = None if arguments.encoder is None else read_encoder(Path(arguments.encoder))
     utility = _network(arguments, encoder)
     dataset = keep_together(named_images(table, ITEM_COLUMNS, arguments), read_copies(arguments.copies))
-    require_images(dataset, _SMALLEST, "a training")
+    require_images(dataset, SMALLEST, f"a training ({option})")
     run = open_run(Path(arguments.out), _asked(arguments), data_digest(dataset), resume=False)
     pictures = read_pictures(
         dataset, utility.image, encoder if utility.takes_vectors else None, arguments.max_broken
     )
-    train, held = _split(pictures.dataset)
+    train, held = _split(pictures.dataset, option)
     if clicks:
         log = read_clicks(table.path, pictures.rows, arguments.encoding)
         feedback = from_clicks(log, train, held, arguments)
@@ -120,12 +120,15 @@ def _network(arguments: argparse.Namespace, encoder: Encoder | None) -> Utility:
         return utility
     if not isinstance(utility, TrunkUtility):
         raise WeightsError(f"--weights are of the trunk, and --architecture is {asked}")
+    if Path(arguments.weights).is_dir():
+        utility.trunk.load_state_dict(trunk_of_bundle(Path(arguments.weights)), strict=False)
+        return utility
     try:
         utility.trunk.load_state_dict(torch.load(arguments.weights, map_location="cpu", weights_only=True))
     except Exception as error:  # noqa: BLE001 - torch has many
         raise WeightsError(
-            f"{arguments.weights} holds no weights of the starter's trunk "
-            f"(checkpoints/trunk-model.pt of its run folder): {error}"
+            f"--weights {arguments.weights} holds no weights of the starter's trunk: name a starter's "
+            f"bundle, or checkpoints/trunk-model.pt of its run folder ({error})"
         ) from None
     return utility
 
@@ -134,11 +137,9 @@ def _asked(arguments: argparse.Namespace) -> dict[str, object]:
     return {name: value for name, value in vars(arguments).items() if name not in {"func", "out"}}
 
 
-def _split(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _split(dataset: Dataset, option: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows to train on and rows to hold, by group."""
-    split = split_by_group(dataset, _SHARES, SALT)
-    for name, part in split.items():
-        require_images(part, 2, f"the set {name!r} (after splitting by group)")
+    split = split_in_two(dataset, option)
     row = {example.name: number for number, example in enumerate(dataset.examples)}
     train, held = (
         np.array([row[example.name] for example in split[name].examples], np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from export.copies.together import keep_together, read_copies
-from export.data import Columns, parse_source, require_images, split_by_group
+from export.data import Columns, parse_source, require_images
 from export.embedding.part import Encoder, read_encoder
 from export.parts import PARTS_FOLDER, Examples, Part, describe_file, write_part
 from export.pixels import DecodedSet
@@ -21,7 +21,7 @@ from export.tags.measure import TagFigures
 from export.tags.recipe import TagRecipe
 from export.tags.store import FOREST_FILE, write_store
 from export.tags.tag_set import TagImages, TagSet, measure_forest, train_tag_set
-from export.training_split import SALT, SHARES, SMALLEST, data_sources, decode_split, open_training
+from export.training_split import SMALLEST, data_sources, decode_split, open_training, split_in_two
 from schemas.bundle import TagHead
 
 _EXAMPLES = 8
@@ -93,15 +93,12 @@ def split_labels(labels: TagLabels, copies: Sequence[Sequence[Path]] = ()) -> di
         DatasetError: there are too few.
 
     """
-    require_images(labels.dataset, SMALLEST, "a training")
+    require_images(labels.dataset, SMALLEST, "a training (--labels)")
     place = {example.name: at for at, example in enumerate(labels.dataset.examples)}
     whole = keep_together(labels.dataset, copies)
-    split = split_by_group(whole, SHARES, SALT)
-    for name, dataset in split.items():
-        require_images(dataset, 2, f"the set {name!r} (after splitting by group)")
     return {
         name: labels.where([place[example.name] for example in dataset.examples], dataset)
-        for name, dataset in split.items()
+        for name, dataset in split_in_two(whole, "--labels").items()
     }
 
 

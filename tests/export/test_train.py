@@ -111,7 +111,6 @@ def test_resuming_a_finished_run_trains_nothing_again(images: Path, tmp_path: Pa
         (["--weights", "none.pth", "--spaces", "feature"], "--weights none.pth: no such file"),
         (["--spaces", "feature", "verdict", "--weights", "x.pth"], "different trunks"),
         (["--spaces", "feature"], "--weights FILE"),
-        (["--spaces", "verdict"], "--weights FILE"),
         (["--spaces", "verdict", "--weights", "none.pth"], "--weights none.pth: no such file"),
         (["--seeds", "1", "1"], "a seed stands twice"),
         (["--false-positive-rate", "2"], "less than 1"),
@@ -146,7 +145,7 @@ def test_an_image_on_both_sides_is_refused(
     sources = ["--positive", str(images / "notices"), "--product", str(images / "products")]
     held = ["--test-positive", str(images / "notices")]
     assert main(["train", "alocc", *sources, *held, "--out", str(tmp_path / "run"), *FAST]) == 2
-    assert "is in two sets, 'train' and 'positive'" in capsys.readouterr().err
+    assert "is in two sets, 'train' (of --positive) and 'positive'" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(
@@ -163,7 +162,7 @@ def test_too_few_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "one/a.png")
     sources = ["--positive", str(tmp_path / "one"), "--product", str(tmp_path / "one")]
     assert main(["train", "alocc", *sources, "--out", str(tmp_path / "run"), *FAST]) == 2
-    assert "the target class needs at least 10 images and got 1" in capsys.readouterr().err
+    assert "the target class (--positive) needs at least 10 images and got 1" in capsys.readouterr().err
 
 
 def test_the_commands_are_listed_without_torch() -> None:
