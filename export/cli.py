@@ -463,7 +463,8 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_copies_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--copies", nargs="+", default=[], metavar="FILE",
-        help="the --out of mekiki duplicates: a split keeps copies of one photo together",
+        help="find: look for copies of one photo, for at most five minutes, and keep them together in a "
+        "split; or the --out of mekiki duplicates",
     )  # fmt: skip
 
 

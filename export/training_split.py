@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from export.copies.together import keep_together, read_copies
+from export.copies.together import keep_copies_together
 from export.data import (
     Columns,
     Dataset,
@@ -36,7 +36,7 @@ def read_split(
     columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
     whole = read_sources([parse_source(source) for source in sources], columns, arguments.encoding)
     require_images(whole, SMALLEST, f"a training ({option})")
-    whole = keep_together(whole, read_copies(arguments.copies))
+    whole = keep_copies_together(whole, arguments.copies)
     return split_in_two(whole, option)
 
 

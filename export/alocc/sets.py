@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from export.alocc.settings import AloccSettings, DataSettings, Space
-from export.copies.together import keep_together, read_copies
+from export.copies.together import keep_copies_together
 from export.data import (
     Columns,
     Dataset,
@@ -65,9 +65,8 @@ def read_sets(settings: DataSettings) -> AloccSets:
         DatasetError: a source cannot be read, or a set has too few images.
 
     """
-    copies = read_copies(settings.copies)
-    positive = keep_together(_read(settings.positive, settings), copies)
-    product = keep_together(_read(settings.product, settings), copies)
+    positive = keep_copies_together(_read(settings.positive, settings), settings.copies)
+    product = keep_copies_together(_read(settings.product, settings), settings.copies)
     require_images(positive, _SMALLEST_CLASS, "the target class (--positive)")
     shares = {"train": 0.9, "validation": 0.1} if settings.test_positive else _with_test(0.8, 0.1)
     split = split_by_group(positive, shares, SALT)

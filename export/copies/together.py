@@ -1,17 +1,39 @@
 """Keep copies of one photo together: on both sides of a split they are learnt by heart, then asked for.
 
-By the pairs that `mekiki duplicates` wrote. The article of the seeds on RankNet asks for this, too.
+By the pairs that `mekiki duplicates` wrote, or that are looked for here. The article on RankNet asks for
+this, too.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from export.copies.find import find_copies
 from export.data import Dataset
 from export.errors import DatasetError
 from worker.duplicates.groups import Groups
+
+FIND = "find"
+
+
+def keep_copies_together(dataset: Dataset, asked: Sequence[str]) -> Dataset:
+    """The same images with the groups of copies joined that `--copies` asks for.
+
+    Args:
+        dataset: the images.
+        asked: outputs of `mekiki duplicates`, and FIND where they are to be looked for here.
+
+    Raises:
+        DatasetError: a file is missing, or is none of its outputs.
+        ConfigurationError: copies are to be looked for, and OpenCV is not installed.
+
+    """
+    copies = read_copies(name for name in asked if name != FIND)
+    if FIND in asked:
+        copies += find_copies(dataset)
+    return keep_together(dataset, copies)
 
 
 def read_copies(files: Iterable[str]) -> list[list[Path]]:

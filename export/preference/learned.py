@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from export.copies.together import keep_together, read_copies
+from export.copies.together import keep_copies_together
 from export.data import Dataset, data_digest, require_images
 from export.embedding.part import Encoder, read_encoder
 from export.embedding.served_trunk import trunk_of_bundle
@@ -59,7 +59,7 @@ def train_learned(arguments: argparse.Namespace) -> int:
     table = LogRows(Path(arguments.clicks or arguments.ratings), arguments.encoding)
     encoder = None if arguments.encoder is None else read_encoder(Path(arguments.encoder))
     utility = _network(arguments, encoder)
-    dataset = keep_together(named_images(table, ITEM_COLUMNS, arguments), read_copies(arguments.copies))
+    dataset = keep_copies_together(named_images(table, ITEM_COLUMNS, arguments), arguments.copies)
     require_images(dataset, SMALLEST, f"a training ({option})")
     run = open_run(Path(arguments.out), _asked(arguments), data_digest(dataset), resume=False)
     pictures = read_pictures(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from export.copies.together import keep_together, read_copies
+from export.copies.together import keep_copies_together
 from export.data import Columns, parse_source, require_images
 from export.embedding.part import Encoder, read_encoder
 from export.parts import PARTS_FOLDER, Examples, Part, describe_file, write_part
@@ -44,7 +44,7 @@ def train_tags_command(arguments: argparse.Namespace) -> int:
         Columns(arguments.path_column, arguments.label_column, arguments.group_column),
         arguments.encoding,
     )
-    parts = split_labels(labels, read_copies(arguments.copies))
+    parts = split_labels(labels, arguments.copies)
     run = open_training(arguments, {name: part.dataset for name, part in parts.items()})
     folder = run.path / PARTS_FOLDER / "tags"
     folder.mkdir(parents=True)
@@ -86,8 +86,8 @@ def recipe_of(arguments: argparse.Namespace) -> TagRecipe:
     )
 
 
-def split_labels(labels: TagLabels, copies: Sequence[Sequence[Path]] = ()) -> dict[str, TagLabels]:
-    """The images as `train` and `test`; a sender is never in both, nor are `copies` of one photo.
+def split_labels(labels: TagLabels, copies: Sequence[str] = ()) -> dict[str, TagLabels]:
+    """The images as `train` and `test`; a sender is never in both, nor are `copies` (see `--copies`).
 
     Raises:
         DatasetError: there are too few.
@@ -95,7 +95,7 @@ def split_labels(labels: TagLabels, copies: Sequence[Sequence[Path]] = ()) -> di
     """
     require_images(labels.dataset, SMALLEST, "a training (--labels)")
     place = {example.name: at for at, example in enumerate(labels.dataset.examples)}
-    whole = keep_together(labels.dataset, copies)
+    whole = keep_copies_together(labels.dataset, copies)
     return {
         name: labels.where([place[example.name] for example in dataset.examples], dataset)
         for name, dataset in split_in_two(whole, "--labels").items()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from export.copies.evaluation import Compared, Comparison, false_pairs, rows, threshold
-from export.copies.together import keep_together, read_copies
+from export.copies.find import find_copies
+from export.copies.together import keep_copies_together, keep_together, read_copies
 from export.data import Columns, parse_source, read_sources, split_by_group
 from export.errors import DatasetError
 from tests import images
@@ -38,6 +39,21 @@ def test_copies_that_duplicates_found_are_in_one_part_of_a_split(tmp_path):
         parts = split_by_group(joined, {"train": 1, "test": 1}, salt)
         holding = [n for n, p in parts.items() if any(e.group == "0.jpg" for e in p.examples)]
         assert len(holding) == 1
+
+
+def test_a_training_finds_copies_itself_and_leaves_broken_files_to_the_decoder(tmp_path):
+    folder = written(tmp_path)
+    (folder / "broken.jpg").write_bytes(images.jpeg(0)[:40])
+    joined = keep_copies_together(read_sources([parse_source(str(folder))], Columns()), ["find"])
+    groups = {example.name: example.group for example in joined.examples}
+    assert groups["0.jpg"] == groups["again.jpg"] == groups["zero.jpg"] == "0.jpg"
+    assert len(set(groups.values())) == 13
+
+
+def test_looking_for_copies_ends_when_its_time_is_over(tmp_path, capsys):
+    whole = read_sources([parse_source(str(written(tmp_path)))], Columns())
+    assert find_copies(whole, seconds=-1) == []
+    assert "pairs were not compared in -1 s and stay apart" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
