@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from worker.cli_index import add_index_commands
 from worker.errors import ConfigurationError, MekikiError, StageError
 from worker.role_names import INDEX, SCORE
 from worker.settings import Settings, load_settings
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     console = Console(stderr=True)
     try:
-        settings = load_settings(options.config, dict(options.set or ()))
+        settings = load_settings(options.config, dict([*(options.set or ()), *options.set_later]))
         from worker.log import configure_logging  # noqa: PLC0415
 
         configure_logging(settings.log)
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECTION.KEY=VALUE",
         help="one setting; wins over MEKIKI_SECTION__KEY and the file",
     )
+    common.set_defaults(set_later=[])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[..., int], text: str) -> argparse.ArgumentParser:
@@ -84,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     add(SCORE, _run, "consume uploads; publish verdicts, tags, scores and vectors").set_defaults(
         roles=(SCORE,)
     )
-    add(INDEX, _run, "keep the search index and answer searches").set_defaults(roles=(INDEX,))
+    index = add(INDEX, _run, "keep the search index and answer searches")
+    index.set_defaults(roles=(INDEX,))
+    add_index_commands(index, _later_options())
     add("run", _run, "both roles in one process").set_defaults(roles=(SCORE, INDEX))
     _add_folder_commands(add)
     _add_search(add)
@@ -124,6 +128,22 @@ def _parser() -> argparse.ArgumentParser:
         needs = "" if name == "bundle" else " (needs the train extra)"
         commands.add_parser(name, help=f"{text}{needs}", add_help=False)
     return parser
+
+
+def _later_options() -> argparse.ArgumentParser:
+    """The common options once more, behind a command of a command: what was given before it stays."""
+    later = argparse.ArgumentParser(add_help=False)
+    later.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="as TOML")
+    later.add_argument(
+        "--set",
+        type=_assignment,
+        action="append",
+        dest="set_later",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="one setting",
+    )
+    return later
 
 
 def _add_trials(commands: Any, common: argparse.ArgumentParser) -> None:

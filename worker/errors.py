@@ -24,6 +24,7 @@ MekikiError
 ├── Damaged                  index/ngt: checksums do not hold; the generation is set aside
 ├── OldFormat                index/ngt: a generation of an earlier release; the index is rebuilt from the log
 ├── BuildFailed              index/ngt: the child process ended without a segment; tried again
+├── NotImported              index/offline: a Parquet file holds no index, or a row of it no image
 ├── NoTurn                   index: too many searches wait; answered with 503
 ├── Refused                  the HTTP door: a request is answered with an error
 └── SearchRefused            index: a search is answered with an error

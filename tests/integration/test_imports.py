@@ -52,6 +52,7 @@ _SHARED = (
     *(
         f"worker.{name}"
         for name in (
+            "cores",
             "errors",
             "settings",
             "metrics",
@@ -75,6 +76,8 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.index": _ROOMS,
     # The loop, the acknowledgements and the search API see a backend; composition alone sees which.
     "worker.index.ngt": (*_SHARED, "worker.index.backend", "worker.index.neighbour"),
+    # Commands on a directory that no role owns: on NGT's own files.
+    "worker.index.offline": (*_SHARED, "worker.index", "worker.index.ngt"),
     "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt"),
     "worker.demo": _ROOMS,
     "worker.duplicates": (*_SHARED, "worker.model"),

@@ -129,7 +129,7 @@ def open_index(path, build=build_here):
     hours = counting()
 
     def start(batch):
-        return _Built(build, directory, batch)
+        return Built(build, directory, batch)
 
     settings = IndexSettings(snapshot_records=1)
     metrics = Metrics(CollectorRegistry())
@@ -137,7 +137,29 @@ def open_index(path, build=build_here):
     return NgtIndex(live, snapshots, directory, lock)
 
 
-class _Built:
+def start_here(directory, batch):
+    """A StartBuild of worker.index.offline: builds in this process."""
+    return Built(build_here, directory, batch)
+
+
+def holds(generation):
+    """Image id -> vector, of all that counts in `generation`."""
+    return {
+        image_id: segment.vector(position)
+        for segment in generation.segments
+        for position, image_id in enumerate(segment.ids)
+        if position not in segment.died
+    }
+
+
+def assert_holds(generation, vectors):
+    """`generation` holds exactly `vectors`, bit by bit."""
+    held = holds(generation)
+    assert sorted(held) == sorted(vectors)
+    assert all(np.array_equal(held[image_id], vector) for image_id, vector in vectors.items())
+
+
+class Built:
     """A build that has ended when it starts."""
 
     def __init__(self, build, directory, batch):

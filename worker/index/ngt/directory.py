@@ -53,7 +53,7 @@ class IndexDirectory:
         self.path = path
         self.identity = identity
         self._last = {
-            kind: max((number for number, _ in self._numbered(f"*{kind}-*", kind)), default=0)
+            kind: max((number for number, _ in numbered(path, f"*{kind}-*", kind)), default=0)
             for kind in ("generation", "segment")
         }
 
@@ -73,7 +73,7 @@ class IndexDirectory:
             IndexDirectoryError: a generation belongs to another space, dimension or topic.
 
         """
-        for _, path in sorted(self._numbered("generation-*"), reverse=True):
+        for _, path in sorted(numbered(self.path, "generation-*"), reverse=True):
             try:
                 manifest = read_manifest(path)
                 require_identity(path, manifest.identity, self.identity)
@@ -122,8 +122,8 @@ class IndexDirectory:
 
         Segments called as in `in_use`, and the newest of what is damaged, stay.
         """
-        kept = sorted(self._numbered("generation-*"), reverse=True)[:keep]
-        for _, path in sorted(self._numbered("generation-*"), reverse=True)[keep:]:
+        kept = sorted(numbered(self.path, "generation-*"), reverse=True)[:keep]
+        for _, path in sorted(numbered(self.path, "generation-*"), reverse=True)[keep:]:
             self._discard(path)
         named = set(in_use)
         for _, path in kept:
@@ -131,21 +131,21 @@ class IndexDirectory:
                 named.update(entry.name for entry in read_manifest(path).segments)
             except (Damaged, OldFormat):
                 logger.warning("%s cannot be read: its segments may be removed", path)
-        for _, path in self._numbered("segment-*", "segment"):
+        for _, path in numbered(self.path, "segment-*", "segment"):
             if path.name not in named:
                 self._discard(path)
         for kind in ("generation", "segment"):
-            for _, path in sorted(self._numbered(f"{_DAMAGED}{kind}-*", kind), reverse=True)[1:]:
+            for _, path in sorted(numbered(self.path, f"{_DAMAGED}{kind}-*", kind), reverse=True)[1:]:
                 self._discard(path)
 
     def discard_generations(self) -> None:
         """Remove every generation and segment: none of them stands for the log any more."""
-        for _, path in (*self._numbered("generation-*"), *self._numbered("segment-*", "segment")):
+        for _, path in (*numbered(self.path, "generation-*"), *numbered(self.path, "segment-*", "segment")):
             self._discard(path)
 
     def bytes(self) -> int:
         """What all of it takes on disk; blocks for looking at every file."""
-        return sum(_size(file) for file in self.path.rglob("*"))
+        return size_of(self.path)
 
     def _open(self, entries: list[SegmentEntry]) -> tuple[Segment, ...]:
         with ThreadPoolExecutor(_AT_ONCE, "open-segment") as threads:
@@ -154,13 +154,11 @@ class IndexDirectory:
     def _open_one(self, entry: SegmentEntry) -> Segment:
         path = self.path / entry.name
         try:
-            segment = open_segment(path, self.identity, entry.digest)
+            return open_entry(self.path, self.identity, entry)
         except Damaged:
             if path.exists():
                 self._set_aside(path)
             raise
-        segment.died.update(dict.fromkeys(entry.dead, 0))
-        return segment
 
     def _is_young(self, manifest: GenerationManifest, max_age: float) -> bool:
         if manifest.age() <= max_age:
@@ -178,10 +176,6 @@ class IndexDirectory:
         self._last[kind] += 1
         return self._last[kind]
 
-    def _numbered(self, pattern: str, kind: str = "generation") -> list[tuple[int, Path]]:
-        matches = [(_NUMBERED.fullmatch(path.name), path) for path in self.path.glob(pattern)]
-        return [(int(match[2]), path) for match, path in matches if match and match[1] == kind]
-
     def _set_aside(self, path: Path) -> None:
         target = self.path / f"{_DAMAGED}{path.name}"
         try:
@@ -196,6 +190,30 @@ class IndexDirectory:
         path.rename(gone)
         sync_directory(self.path)
         shutil.rmtree(gone, ignore_errors=True)
+
+
+def numbered(directory: Path, pattern: str, kind: str = "generation") -> list[tuple[int, Path]]:
+    """Those of `kind` (generation, segment) in `directory` by `pattern`, with their numbers, in no order."""
+    matches = [(_NUMBERED.fullmatch(path.name), path) for path in directory.glob(pattern)]
+    return [(int(match[2]), path) for match, path in matches if match and match[1] == kind]
+
+
+def open_entry(directory: Path, identity: IndexIdentity, entry: SegmentEntry) -> Segment:
+    """Check and open a segment of a generation in `directory`, those that count no more marked by change 0.
+
+    Raises:
+        Damaged: its files are not those that were written.
+        IndexDirectoryError: it is whole, and belongs to another index.
+
+    """
+    segment = open_segment(directory / entry.name, identity, entry.digest)
+    segment.died.update(dict.fromkeys(entry.dead, 0))
+    return segment
+
+
+def size_of(path: Path) -> int:
+    """Bytes of all files under `path`; blocks for looking at every one."""
+    return sum(_size(file) for file in path.rglob("*"))
 
 
 def _size(file: Path) -> int:

@@ -67,18 +67,18 @@ class Segment:
         self.path = path
         self.manifest = manifest
         self.digest = digest
-        self.ids = _IDS.validate_json((path / IDS_FILE).read_bytes())
+        self.ids = read_ids(path)
         self.positions = {image_id: position for position, image_id in enumerate(self.ids)}
         self.died: dict[int, int] = {}  # position -> number of the change
-        members = _load(path, "members")
+        members = load_array(path, "members")
         self._members: list[int] = members.tolist()
         self._rows = np.repeat(np.arange(len(members) - 1), np.diff(members))
         self._vectors: NDArray[np.float32] = np.load(path / "vectors.npy", mmap_mode="r")
-        self._cells = Cells(_load(path, "centroids"), _load(path, "starts"))
-        objects = _load(path, "objects")
+        self._cells = Cells(load_array(path, "centroids"), load_array(path, "starts"))
+        objects = load_array(path, "objects")
         self._row_of_object = np.zeros(int(objects.max()) + 1, np.int64)
         self._row_of_object[objects] = np.arange(len(objects))
-        self._ngt = _open_ngt(path) if manifest.graph else None
+        self._ngt = open_ngt(path) if manifest.graph else None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -217,6 +217,11 @@ def require_identity(path: Path, found: IndexIdentity, wanted: IndexIdentity) ->
         )
 
 
+def read_ids(path: Path) -> list[str]:
+    """The image ids of the segment in directory `path`, by position."""
+    return _IDS.validate_json((path / IDS_FILE).read_bytes())
+
+
 def write_ids(path: Path, ids: Iterable[str]) -> None:
     """Write the image ids of the segment in directory `path`."""
     (path / IDS_FILE).write_bytes(_IDS.dump_json(list(ids)))
@@ -237,10 +242,12 @@ def _check_counts(segment: Segment) -> None:
         )
 
 
-def _open_ngt(path: Path) -> ngtpy.Index:
+def open_ngt(path: Path) -> ngtpy.Index:
+    """NGT's own index of the segment in directory `path`, to be read."""
     return ngtpy.Index(str(path / NGT_FILES), read_only=True, log_disabled=True)
 
 
-def _load(path: Path, name: str) -> NDArray[Any]:
+def load_array(path: Path, name: str) -> NDArray[Any]:
+    """The array `name` of the segment in directory `path`."""
     array: NDArray[Any] = np.load(path / f"{name}.npy")
     return array

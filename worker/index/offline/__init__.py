@@ -1,0 +1,1 @@
+"""An index directory without its role: looked at, verified, moved, compacted."""
