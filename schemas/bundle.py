@@ -225,6 +225,10 @@ class BundleManifest(_Model):
         except (TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"it is no manifest of version 1: {error}") from error
 
+    def block_thresholds(self) -> dict[str, float]:
+        """From which value on a score blocks by the bundle's own policy, whatever the category."""
+        return {name: own.block for name, own in self.policy.thresholds.items() if own.block is not None}
+
     @property
     def embedding(self) -> EmbeddingHead | None:
         """The head that search uses."""
