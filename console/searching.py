@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +22,7 @@ from schemas.search import (
     read_term,
 )
 from worker.errors import ConfigurationError, StageError
+from worker.search_key import read_search_key
 
 _SECONDS = 10.0
 _MOST_ANSWER = 4 << 20
@@ -55,9 +57,13 @@ class Wanted:
 
 
 class Searching:
-    """`url` is that of the index role, which an operator sets; None: there is none. Thread-safe."""
+    """`url` is that of the index role, which an operator sets; None: there is none. Thread-safe.
 
-    def __init__(self, url: str | None) -> None:
+    `key_file` has a key of it, where it wants one, and is read for each search: keys change.
+    """
+
+    def __init__(self, url: str | None, key_file: Path | None = None) -> None:
+        self._key_file = key_file
         self._url = None if url is None else url.rstrip("/")
         self._lock = threading.Lock()
         self._known: tuple[float, list[str]] = (float("-inf"), [])
@@ -83,7 +89,8 @@ class Searching:
         """What is nearest to an image of the index.
 
         Raises:
-            ConfigurationError: what is asked is no search, or the index refuses; with why.
+            ConfigurationError: what is asked is no search, or the index refuses, with why; or there is no good
+                key.
             StageError: it does not answer.
 
         """
@@ -105,7 +112,7 @@ class Searching:
         return _read(SearchResponse, self._answer("/search", body)).results
 
     def _answer(self, path: str, body: bytes | None = None) -> bytes:
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", **read_search_key(self._key_file)}
         request = urllib.request.Request(f"{self._url}{path}", body, headers)  # noqa: S310 - the operator's
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310

@@ -198,6 +198,7 @@ def _add_search(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     search.add_argument("--k", type=_positive, default=10, metavar="N", help="most results (10)")
     search.add_argument("--url", help="of the index role (http.host and http.port)")
+    search.add_argument("--key-file", type=Path, metavar="FILE", help="with a key of its http.keys_file")
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -299,7 +300,8 @@ def _search(settings: Settings, options: argparse.Namespace, console: Console) -
     request = build_request(
         options.image, options.image_id, options.plus, options.minus, options.k, options.exclude
     )
-    answer = ask(options.url or f"http://{settings.http.host}:{settings.http.port}", request)
+    url = options.url or f"http://{settings.http.host}:{settings.http.port}"
+    answer = ask(url, request, key_file=options.key_file)
     for result in answer.results:
         print(f"{result.distance:.4f}\t{result.image_id}")  # noqa: T201 - what the command answers
     console.print(f"{len(answer.results)} images of {answer.space} in {answer.took_ms:.0f} ms")

@@ -174,7 +174,7 @@ def compose_console(
             pictures=pictures,
             words=Words(producer, find_reference, queue),
             again=Again(find_reference, JudgeAgain(settings)),
-            searching=Searching(mine.search_url),
+            searching=Searching(mine.search_url, mine.search_key_file),
             policy=policy,
             lag=lambda: reader.lag,
             max_body=int(settings.http.max_body_bytes),

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from schemas.search import SearchError, SearchRequest, SearchResponse, Term
 from schemas.search import read_term as term_of
 from worker.errors import ConfigurationError, StageError
+from worker.search_key import read_search_key
 
 
 def read_term(text: str) -> Term:
@@ -58,17 +59,23 @@ def build_request(
         raise ConfigurationError(f"this is no search: {where} {said['msg']}") from None
 
 
-def ask(url: str, request: SearchRequest, timeout: float = 30.0) -> SearchResponse:
-    """The answer of the index role at `url`, such as http://localhost:9464.
+def ask(
+    url: str, request: SearchRequest, timeout: float = 30.0, key_file: Path | None = None
+) -> SearchResponse:
+    """The answer of the index role at `url`, such as http://localhost:9464; `key_file` where it wants a key.
 
     Raises:
-        ConfigurationError: the role refused the search; the message is its own.
+        ConfigurationError: the role refused the search, the message is its own; or there is no good key.
         StageError: nobody answers there, or not as an index role does.
 
     """
     where = f"{url.rstrip('/')}/search"
     body = request.model_dump_json(exclude_defaults=True).encode()
-    headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+    headers = [
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        *read_search_key(key_file).items(),
+    ]
     limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
     try:
         answer = httpcore2.request(

@@ -504,6 +504,9 @@ class ConsoleSettings(_Section):
     )
     retention: Seconds = Field(2_592_000.0, description="seconds that verdicts are kept")
     search_url: str | None = Field(None, description="of the index role, such as http://mekiki-index:9464")
+    search_key_file: Path | None = Field(
+        None, description="with a key of its http.keys_file; read for each search"
+    )
     url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] | None = Field(
         None,
         description="as browsers reach it, such as https://mekiki.example; with https sessions are told over "

@@ -62,6 +62,9 @@ _SHARED = (
             "role_names",
             "watchdog",
             "shortage",
+            "cores",
+            "crowd",
+            "search_key",
         )
     ),
 )
