@@ -61,6 +61,7 @@ _ELSEWHERE = {
     ),
     "worker/review/page.py": "tests/unit/policy/test_report.py, tests/unit/shadow/test_report.py",
     "worker/stream/topic_identity.py": "tests/unit/score/test_log_watch.py, test_log_changes.py",
+    "worker/fetch/stream_around.py": "tests/unit/fetch/test_connections.py, test_framing.py, over TLS too",
     "worker/rights.py": "asks brokers: tests/helm/test_rights.py",
     "worker/score/again.py": "tests/unit/score/test_pipeline.py: shortages, and failures of our own",
     "worker/score/objects.py": "what notifications share: test_notifications.py, test_cloud_storage.py",

@@ -4,7 +4,7 @@ import errno
 import ssl
 from collections.abc import Callable, Iterable
 from time import monotonic, sleep
-from typing import Any, Protocol
+from typing import Protocol, Self
 
 import httpcore2
 
@@ -12,6 +12,7 @@ from schemas.rejection import RejectionReason
 from worker.errors import Rejection, StageError
 from worker.fetch.addresses import AddressBook, IPAddress, has_route
 from worker.fetch.framing import FramedStream
+from worker.fetch.stream_around import StreamAround
 
 # A host with more addresses than this is not tried any further.
 _MAX_ADDRESSES = 4
@@ -139,37 +140,25 @@ class VettedBackend(httpcore2.NetworkBackend):
             raise StageError(f"this machine has no route to {address}: {error}") from error
 
 
-class DeadlineStream(httpcore2.NetworkStream):
+class DeadlineStream(StreamAround):
     """A stream whose time limits are points in time on the monotonic clock."""
-
-    def __init__(self, stream: httpcore2.NetworkStream) -> None:
-        self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read up to `max_bytes` bytes before the point in time `timeout`."""
-        return self._stream.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
+        return super().read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of `buffer` before the point in time `timeout`."""
-        self._stream.write(buffer, _left(timeout, httpcore2.WriteTimeout))
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._stream.close()
+        super().write(buffer, _left(timeout, httpcore2.WriteTimeout))
 
     def start_tls(
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,
-    ) -> httpcore2.NetworkStream:
-        """Shake hands before the point in time `timeout`; the certificate must hold for the name."""
-        left = _left(timeout, httpcore2.ConnectTimeout)
-        return DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left))
-
-    def get_extra_info(self, info: str) -> Any:
-        """Pass on what the stream below knows."""
-        return self._stream.get_extra_info(info)
+    ) -> Self:
+        """Shake hands before the point in time `timeout`."""
+        return super().start_tls(ssl_context, server_hostname, _left(timeout, httpcore2.ConnectTimeout))
 
 
 def raise_if_ours(error: OSError) -> None:

@@ -7,13 +7,14 @@ taken for the next image's answer.
 
 import re
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import httpcore2
 
-Headers = Sequence[tuple[bytes, bytes]]
+from worker.fetch.headers import Headers
+from worker.fetch.stream_around import StreamAround
 
 # Of one answer: heads before the real one (status 1xx), and bytes of all heads.
 MOST_INFORMATIONAL: Final = 16
@@ -189,11 +190,11 @@ class _Heads:
             raise httpcore2.RemoteProtocolError(f"over {MOST_INFORMATIONAL} answers of status 1xx")
 
 
-class FramedStream(httpcore2.NetworkStream):
+class FramedStream(StreamAround):
     """A stream that knows where the answer ends which it carries. For requests without a body."""
 
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._heads = _Heads()
         self._body: Body | None = None
 
@@ -201,7 +202,7 @@ class FramedStream(httpcore2.NetworkStream):
         """Send of a request, which begins anew."""
         self._heads = _Heads()
         self._body = None
-        self._stream.write(buffer, timeout)
+        super().write(buffer, timeout)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read of the answer.
@@ -211,10 +212,10 @@ class FramedStream(httpcore2.NetworkStream):
 
         """
         if self._body is None:
-            data = self._stream.read(min(max_bytes, _HEAD_READ), timeout)
+            data = super().read(min(max_bytes, _HEAD_READ), timeout)
             self._heads.feed(data)
         else:
-            data = self._stream.read(max_bytes, timeout)
+            data = super().read(max_bytes, timeout)
             self._body.feed(data)
         return data
 
@@ -235,26 +236,9 @@ class FramedStream(httpcore2.NetworkStream):
 
     def has_ended(self) -> bool:
         """Whether the answer ended where it said, with nothing behind it."""
-        socket = self._stream.get_extra_info("socket")
+        socket = self.get_extra_info("socket")
         is_more_there = isinstance(socket, ssl.SSLSocket) and socket.pending() > 0
         return self._body is not None and self._body.is_over and not is_more_there
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore2.NetworkStream:
-        """Shake hands: a stream of its own, of what comes inside."""
-        return FramedStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:
-        """Pass on what the stream below knows."""
-        return self._stream.get_extra_info(info)
 
 
 @contextmanager
