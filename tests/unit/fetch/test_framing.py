@@ -1,5 +1,6 @@
 """Where answers end on the wire, and what they may cost beside their bodies."""
 
+import random
 import socket
 import ssl
 import threading
@@ -9,6 +10,7 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_network
 from itertools import repeat
 
+import h11
 import httpcore2
 import pytest
 import trustme
@@ -26,6 +28,7 @@ from worker.fetch.framing import (
     MOST_LINE_BYTES,
     MOST_SMALL_CHUNKS,
     ChunkedBody,
+    FramedStream,
 )
 
 HOST = "127.0.0.7"
@@ -284,3 +287,79 @@ def test_chunks_are_followed_however_they_are_cut(at_a_time: int) -> None:
     assert body.is_over
     body.feed(b"x")
     assert not body.is_over
+
+
+# Where the client's parser sees the end
+
+
+class Wire(httpcore2.NetworkStream):
+    """Gives parts as they came."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self.parts = parts
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        part = self.parts.pop(0) if self.parts else b""
+        if part[max_bytes:]:
+            self.parts.insert(0, part[max_bytes:])
+        return part[:max_bytes]
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        pass
+
+
+def drawn_answer(draw: random.Random) -> list[bytes]:
+    """An answer that is nearly right, in parts: line ends, sizes, extensions, trailers, what is behind."""
+    end = draw.choice([b"\r\n"] * 8 + [b"\n"])
+    body = bytes(draw.choices(b"ab\r\n0:HTTP/1.1 ;", k=draw.choice([0, 1, 3, 40])))
+    head, wire = OK[:-2] + end, body
+    if draw.random() < 0.6:
+        head += draw.choice([b"Transfer-Encoding: chunked", b"tRANSFER-eNCODING: Chunked"]) + end
+        wire, at = b"", 0
+        while at < len(body):
+            part = body[at : at + draw.randint(1, len(body))]
+            wire += draw.choice([b"%x", b"%X", b"0%x"]) % len(part) + draw.choice(
+                [b"", b";a=b", b" ;x", b" "]
+            )
+            wire += draw.choice([b"\r\n"] * 9 + [b"\n"]) + part + draw.choice([b"\r\n"] * 9 + [b"\n", b""])
+            at += len(part)
+        wire += draw.choice([b"0", b"000", b"0;z"]) + draw.choice([b"\r\n"] * 9 + [b"\n"])
+        wire += draw.choice([b"", b"", b"X: 1\r\n", b"X: 1\n"]) + draw.choice(
+            [b"\r\n"] * 5 + [b"\n", b" \r\n"]
+        )
+    if draw.random() < 0.5:
+        head += b"Content-Length: %d" % max(0, len(body) + draw.choice([0, 0, 0, 1, -1])) + end
+    early = b"".join(b"HTTP/1.1 103 x" + end + end for _ in range(draw.choice([0, 0, 1, 3])))
+    data = bytearray(early + head + end + wire + draw.choice([b""] * 5 + [b"\r\n", b"x", OTHERS]))
+    if draw.random() < 0.2:
+        data[draw.randrange(len(data))] = draw.randrange(256)
+    step = draw.choice([1, 2, 7, 50, 5000])
+    return [bytes(data[at : at + step]) for at in range(0, len(data), step)]
+
+
+def both_read(answer: list[bytes]) -> tuple[FramedStream, h11.Connection]:
+    """The stream, and the client's parser above it, at the end of an answer, or where the parser gives up."""
+    stream, client = FramedStream(Wire(list(answer))), h11.Connection(h11.CLIENT)
+    for sent in (h11.Request(method="GET", target="/", headers=[("host", "x")]), h11.EndOfMessage()):
+        stream.write(client.send(sent) or b"")
+    while not isinstance(event := client.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
+        if event is h11.NEED_DATA:
+            client.receive_data(stream.read(65_536))
+        elif isinstance(event, h11.Response):
+            stream.begin_body(event.headers.raw_items())
+    return stream, client
+
+
+def test_an_end_that_is_told_is_where_the_clients_parser_sees_it() -> None:
+    draw, kept = random.Random(17), 0
+    for _ in range(600):
+        answer = drawn_answer(draw)
+        try:
+            stream, client = both_read(answer)
+        except (h11.RemoteProtocolError, httpcore2.RemoteProtocolError):
+            continue  # the client closes the connection
+        if stream.has_ended():
+            kept += 1
+            assert client.their_state is h11.DONE, answer
+            assert client.trailing_data[0] == b"", answer
+    assert kept > 100
