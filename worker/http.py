@@ -78,15 +78,13 @@ def _giving_way(most: int) -> type[asyncio.Protocol]:
 
     Who opens connections and says nothing cannot keep a probe out, nor take all file descriptors.
     """
-    crowd = Crowd()
+    crowd = Crowd(most)
 
     class GivingWay(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            crowd.add(self)
-            if len(crowd) > most and (leaving := crowd.first_to_go(self)) is not None:
-                crowd.discard(leaving)  # at once: it is closed in a later turn of the loop
-                leaving.transport.abort()
+            if (leaving := crowd.add(self)) is not None:
+                leaving.transport.abort()  # which is carried out in a later turn of the loop
 
         def connection_lost(self, exc: Exception | None) -> None:
             crowd.discard(self)

@@ -72,9 +72,11 @@ class Searched:
             connection.sendall(b"?")
             assert connection.recv(9) == b"?"
 
-    def attack(self, announced: int | None = None, sent: bytes = b"") -> socket.socket:
+    def attack(
+        self, announced: int | None = None, sent: bytes = b"", source: str = "127.0.0.1"
+    ) -> socket.socket:
         """A connection with a request that is not whole."""
-        connection = socket.create_connection(("127.0.0.1", self.port), 5)
+        connection = socket.create_connection(("127.0.0.1", self.port), 5, (source, 0))
         if announced is not None:
             connection.sendall(HEAD + f"Content-Length: {announced}\r\n\r\n".encode())
         with suppress(OSError):  # it may have been shown the door meanwhile
@@ -162,6 +164,13 @@ def idle_connections(server: Searched, stack: ExitStack) -> None:
         stack.callback(server.attack().close)
 
 
+def connections_of_many_addresses(server: Searched, stack: ExitStack) -> None:
+    """None of them has more than four; every other one begins a request that never ends."""
+    for number in range(1010):
+        body = {"announced": 100, "sent": b"{"} if number % 2 else {}
+        stack.callback(server.attack(**body, source=f"127.0.1.{number % 250 + 1}").close)
+
+
 def slow_heads(server: Searched, stack: ExitStack) -> None:
     for number in range(300):
         stack.callback(server.attack(sent=HEAD[: 10 + number % 40]).close)
@@ -182,6 +191,7 @@ def searches_by_image(server: Searched, stack: ExitStack) -> None:
 ATTACKS: list[Callable[[Searched, ExitStack], None]] = [
     idle_bodies,
     idle_connections,
+    connections_of_many_addresses,
     slow_heads,
     small_bodies_that_do_not_end,
     searches_by_image,

@@ -2,10 +2,12 @@
 
 import random
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
+import worker.crowd
 from worker.crowd import Crowd
 
 
@@ -21,65 +23,84 @@ class Connection:
         return self
 
 
-def crowd_of(*connections):
-    crowd = Crowd()
-    for one in connections:
-        crowd.add(one)
-    return crowd
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """A clock that stands still unless it is moved."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(worker.crowd, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def who_goes(clock, most, *there, seconds=10.0):
+    """Of connections made `seconds` apart, the last one into no room."""
+    crowd, gone = Crowd(most), []
+    for one in there:
+        clock.seconds += seconds
+        gone.append(crowd.add(one))
+    assert gone[:-1] == [None] * (len(there) - 1)
+    assert len(crowd) == most
+    return gone[-1]
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_the_crowd_makes_room_and_not_who_has_just_come_in(busy):
+def test_the_crowd_makes_room_and_not_who_has_just_come_in(clock, busy):
     many = [Connection("10.0.0.1", busy) for _ in range(3)]
-    alone, newcomer = Connection("10.0.0.3"), Connection("10.0.0.2")
-    assert crowd_of(alone, *many, newcomer).first_to_go(newcomer) is many[0]
+    assert who_goes(clock, 4, Connection("10.0.0.3"), *many, Connection("10.0.0.2")) is many[0]
 
 
-def test_of_one_address_the_idle_go_first():
+def test_of_one_address_the_idle_go_first(clock):
     working, idle, fresh = (Connection("10.0.0.1", busy) for busy in (True, False, False))
-    assert crowd_of(working, idle, fresh).first_to_go(fresh) is idle
-    assert crowd_of(working, fresh).first_to_go(fresh) is working
-    assert crowd_of(working.answered(), idle, fresh).first_to_go(fresh) is working
+    assert who_goes(clock, 2, working, idle, fresh) is idle
+    assert who_goes(clock, 1, working, fresh) is working
+    assert who_goes(clock, 2, working.answered(), idle, fresh) is working
 
 
-def test_of_addresses_with_as_many_an_idle_one_goes():
+def test_who_has_just_come_in_counts_as_at_work(clock):
+    attackers = [Connection("10.0.0.1", busy=True) for _ in range(9)]
+    probe, last = Connection("10.0.0.2"), Connection("10.0.0.1", busy=True)
+    assert who_goes(clock, 10, *attackers, probe, last, seconds=0.01) is attackers[0]
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_of_many_addresses_the_oldest_goes_and_not_who_has_most(clock, busy):
+    """An attack by many, each with a connection or two, and somebody of good will with three."""
+    attackers = [Connection(f"10.0.{number}.1", busy) for number in range(98)]
+    good = [Connection("10.9.9.9", busy=True) for _ in range(3)]
+    assert who_goes(clock, 100, *attackers, *good) is attackers[0]
+    assert who_goes(clock, 100, *good[:2], *attackers, good[2]) is (good[0] if busy else attackers[0])
+
+
+def test_of_addresses_with_as_many_an_idle_one_goes(clock):
     busy, idle, newcomer = Connection("a", busy=True), Connection("b"), Connection("c")
-    assert crowd_of(busy, idle, newcomer).first_to_go(newcomer) is idle
-
-
-def test_nobody_goes_for_who_is_alone():
-    alone = Connection(None)
-    assert crowd_of(alone).first_to_go(alone) is None
+    assert who_goes(clock, 2, busy, idle, newcomer) is idle
 
 
 def test_whoever_has_most_is_known_as_connections_come_and_go():
-    draw, crowd, there = random.Random(5), Crowd(), []
+    draw, crowd, there = random.Random(5), Crowd(8), []
     for _ in range(500):
-        if there and draw.random() < 0.45:
+        if there and draw.random() < 0.3:
             gone = there.pop(draw.randrange(len(there)))
             crowd.discard(gone)
             crowd.discard(gone)
         else:
             there.append(Connection(draw.choice(["a", "b", "c", "d", None])))
-            crowd.add(there[-1])
+            counts = Counter(one.client for one in there)
+            leaving = crowd.add(there[-1])
+            assert (leaving is None) == (len(there) <= 8)
+            if leaving:
+                there.remove(leaving)
+                assert counts[leaving.client] == max(counts.values())
         assert len(crowd) == len(there)
-        counts = {
-            address: sum(one.client == address for one in there) for address in {c.client for c in there}
-        }
-        first = crowd.first_to_go(None)
-        assert (first is None) == (not there)
-        if there:
-            assert counts[first.client] == max(counts.values())
 
 
 def cpu_of_making_room(count, addresses):
-    """Seconds for 300 newcomers where there are `count` already."""
-    crowd = crowd_of(*(Connection(str(number % addresses)) for number in range(count)))
+    """Seconds for 300 newcomers where there are `count` already, which is all that there may be."""
+    crowd = Crowd(count)
+    for number in range(count):
+        crowd.add(Connection(str(number % addresses)))
     newcomers = [Connection(str(number % addresses)) for number in range(300)]
     began = time.thread_time()
-    for one in newcomers:
-        crowd.add(one)
-        crowd.discard(crowd.first_to_go(one))
+    assert all(map(crowd.add, newcomers))
     return time.thread_time() - began
 
 
