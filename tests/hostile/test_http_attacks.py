@@ -1,8 +1,8 @@
 """Clients that want to keep others out: throughout, probes are answered, others search, memory is bounded.
 
 Bounds: resident memory of the process and its decoder under 500 MB at any time; probes under 200 ms, searches
-of others under 1 s. Each of them by the CPU time that the server uses while it is waited for, which tells what
-stands before it whatever else the machine does; and 9 of 10 by the clock, with what a bare server beside ours
+of others under 1 s. Each of them by the CPU time that the server uses while it is waited for, which tells all
+that stands before it on any machine; and 9 of 10 by the clock, with what a bare server beside ours
 takes at most. What room among connections costs is counted in tests/unit/test_crowd.py and test_http.py.
 """
 
