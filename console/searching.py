@@ -89,8 +89,7 @@ class Searching:
         """What is nearest to an image of the index.
 
         Raises:
-            ConfigurationError: what is asked is no search, or the index refuses, with why; or there is no good
-                key.
+            ConfigurationError: what is asked is no search, the index refuses, or its key is no good; with why.
             StageError: it does not answer.
 
         """
