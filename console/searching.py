@@ -89,7 +89,7 @@ class Searching:
         """What is nearest to an image of the index.
 
         Raises:
-            ConfigurationError: what is asked is no search, the index refuses, or its key is no good; with why.
+            ConfigurationError: what is asked is no search, the index refuses, or the key is no good.
             StageError: it does not answer.
 
         """
