@@ -256,10 +256,7 @@ def _review_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
         return await run_in_threadpool(decided, request, person, form)
 
     def decided(request: Request, person: Person, form: Mapping[str, str]) -> Response:
-        place, word = form.get("place", ""), form.get("word", "")
-        shown = queue.at(place)
-        if shown is None:
-            raise Refused(404, "the image is not known any more")
+        shown, word = decided_about(queue, form), form.get("word", "")
         if word == "later":
             queue.skip(shown.event.image_id, person.name)
         elif word in ("accept", "block", "undo"):
@@ -269,8 +266,25 @@ def _review_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
         if not request.headers.get("x-fragment"):
             return RedirectResponse("/review", 303)
         back = shown.event.image_id if word == "undo" else ""
-        sent = None if word == "later" else {"word": word, "place": place, "image_id": shown.event.image_id}
+        told = {"word": word, "place": shown.place, "image_id": shown.event.image_id}
+        sent = None if word == "later" else told
         return page(request, person, "_review", sent=sent, **review_values(person, back))
+
+
+def decided_about(queue: Queue, form: Mapping[str, str]) -> Shown:
+    """The verdict that a form is about: at a place, or the latest on an image of these bytes.
+
+    Raises:
+        Refused: it is not known, or another image has come since.
+
+    """
+    place = form.get("place")
+    shown = queue.latest(form.get("image_id", "")) if place is None else queue.at(place)
+    if shown is None:
+        raise Refused(404, "the image is not known any more")
+    if place is None and shown.event.image_sha256 != form.get("image_sha256"):
+        raise Refused(409, "another image was uploaded meanwhile: look again")
+    return shown
 
 
 def say(parts: Parts, shown: Shown, word: Word, person: Person, reason: str | None) -> None:

@@ -36,11 +36,11 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class LoopbackServer:
-    """Serves on `host` and a free port; use as a context manager. `stopping` is set at its end."""
+    """Serves on `host` and `port`, by default a free one; a context manager. `stopping` is set at its end."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, *, port: int = 0) -> None:
         self.stopping = threading.Event()
-        self._server = _Server((host, 0), self.handler)
+        self._server = _Server((host, port), self.handler)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 

@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_folder_commands(add)
     _add_search(add)
     add("console", _console, "a page to see decisions, overrule them and try thresholds")
+    add("webhooks", _webhooks, "tell platforms that own the queue which verdicts ask for a person")
     add("check", _check, "look at settings, bundle, broker and topics; say what is wrong")
     topics = commands.add_parser("topics", help="the Kafka topics").add_subparsers(required=True)
     create = topics.add_parser("create", parents=[common], help="make the topics that are missing")
@@ -247,6 +248,13 @@ def _console(settings: Settings, _: argparse.Namespace, __: Console) -> int:
     from worker.run_console import run_console  # noqa: PLC0415
 
     run_console(settings)
+    return 0
+
+
+def _webhooks(settings: Settings, _: argparse.Namespace, __: Console) -> int:
+    from worker.run_webhooks import run_webhooks  # noqa: PLC0415
+
+    run_webhooks(settings)
     return 0
 
 

@@ -39,6 +39,7 @@ class Metrics:
         self._add_commit(registry)
         self._add_index(registry)
         self._add_console(registry)
+        self._add_webhooks(registry)
 
     def set_build(self, role: str, version: str, bundle: str, provider: str) -> None:
         """Tell which program and models run."""
@@ -359,5 +360,19 @@ class Metrics:
             "Time of an answer.",
             ["result"],
             buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+
+    def _add_webhooks(self, registry: CollectorRegistry) -> None:
+        # webhook: messages to receivers, by what they made of them.
+        self.webhook_deliveries = Counter(
+            "mekiki_webhook_deliveries", "Messages sent to receivers.", ["result"], registry=registry
+        )
+        for result in ("delivered", "failed", "refused"):
+            self.webhook_deliveries.labels(result)
+        self.webhook_failing = Gauge(
+            "mekiki_webhook_failing_timestamp_seconds",
+            "Unix time since which a receiver takes nothing; 0: it takes all.",
+            ["receiver"],
             registry=registry,
         )

@@ -29,7 +29,7 @@ from pydantic_settings import (
 )
 
 from schemas import events
-from schemas.policy import Policy
+from schemas.policy import Decision, Policy
 from worker.errors import ConfigurationError
 
 STARTER_BUNDLE = Path(__file__).parent / "bundles" / "starter"
@@ -530,6 +530,25 @@ class ConsoleSettings(_Section):
     viewer_group: str = "mekiki-viewer"
 
 
+class WebhookSettings(_Section):
+    """`mekiki webhooks`: verdicts that ask for a person, posted to a platform that owns the queue."""
+
+    urls: list[Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]] = Field(
+        default_factory=list, description="of receivers; each has a place in the log of its own, by its URL"
+    )
+    secret_file: Path | None = Field(
+        None, description="lines of whsec_BASE64 that sign (Standard Webhooks); with several, each signs"
+    )
+    decisions: list[Decision] = Field(["review"], description="that are told, where no person gave them")
+    begin: Literal["latest", "earliest"] = Field(
+        "latest", description="where a receiver that was never told begins"
+    )
+    timeout: Seconds = Field(10.0, description="seconds until a receiver has answered")
+    pause: Seconds = Field(
+        1.0, description="seconds until a message is sent again; twice as long each time, 5 minutes at most"
+    )
+
+
 class OtelSettings(_Section):
     """Spans for OpenTelemetry; needs mekiki[otel]."""
 
@@ -577,6 +596,7 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     http: HttpSettings = HttpSettings()
     console: ConsoleSettings = ConsoleSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     otel: OtelSettings = OtelSettings()
     log: LogSettings = LogSettings()
 

@@ -415,6 +415,18 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "By result.",
         ),
         Panel("Time of an answer", "s", _quantiles("mekiki_console_duration_seconds"), "Of the console."),
+        Panel(
+            "Webhooks",
+            "ops",
+            (
+                Query(_rate("mekiki_webhook_deliveries_total", "result"), "{{result}}"),
+                Query(
+                    "count by (receiver) (mekiki_webhook_failing_timestamp_seconds{OF} > 0)",
+                    "{{receiver}} takes nothing",
+                ),
+            ),
+            "Messages to platforms that own the queue: what fails is sent again.",
+        ),
     ),
     "Resources": (
         Panel(

@@ -208,6 +208,13 @@ class Console(_Role):
     service: HttpService
 
 
+class Webhooks(_Role):
+    """Messages to platforms that own the queue."""
+
+    enabled: bool = False
+    secret: SecretKey
+
+
 class Topics(_Values):
     """The hook Job that makes the topics."""
 
@@ -267,6 +274,7 @@ class Thresholds(_Values):
     tailRecords: Count = 1
     generationSeconds: Count = 1
     reviewSeconds: Count = 1
+    receiverSeconds: Count = 1
 
 
 class PrometheusRule(_Values):
@@ -306,6 +314,7 @@ class Values(_Values):
     score: Score
     index: Index
     console: Console
+    webhooks: Webhooks
     topics: Topics
     serviceAccount: ServiceAccount
     podDisruptionBudget: PodDisruptionBudget

@@ -71,7 +71,7 @@ def draw(url: str, folder: Path) -> None:
                     viewport={"width": width, "height": height}, color_scheme=scheme, locale="en"
                 )
                 page.goto(f"{url}/now")
-                card = page.locator(".card", has=page.locator(".badge.accept")).first
+                card = page.locator(".card").first
                 image_id = (card.get_attribute("href") or "").partition("id=")[2]
                 pages = {"now": "/now", "review": "/review", "why": f"/why?id={image_id}", "try": "/try",
                          "search": f"/search?id={image_id}"}  # fmt: skip

@@ -151,6 +151,24 @@ def test_who_may_only_look_decides_nothing(site: Site) -> None:
     assert site.words() == before
 
 
+def test_a_platform_decides_by_its_token_about_the_bytes_that_it_saw(site: Site) -> None:
+    """What comes back from who owns the queue: by id and digest, and twice said is once."""
+    platform = Client(site.url, {"authorization": f"Bearer {TOKENS['ren'][1]}"})
+    verdicts = site.place.broker.read(site.place.settings.topics.moderated)
+    (seen,) = [body(each)["image_sha256"] for each in verdicts if each.key == b"i4"]
+    before = site.words()
+    form = {"image_id": "i4", "word": "block", "reason": "by the platform"}
+    assert platform.post("/review", form).status == 409
+    assert platform.post("/review", {**form, "image_sha256": "0" * 64}).status == 409
+    assert platform.post("/review", {**form, "image_id": "none", "image_sha256": seen}).status == 404
+    assert site.words() == before
+    assert platform.post("/review", {**form, "image_sha256": seen}).status == 303
+    assert site.words() == before + 1
+    wait_until(lambda: "block by ren" in platform.get("/why?id=i4").text, "the word to come back")
+    assert platform.post("/review", {**form, "image_sha256": seen}).status == 303
+    assert site.words() == before + 1
+
+
 def test_a_page_of_another_site_has_nothing_judged(site: Site) -> None:
     """It changes nothing, and takes a processor for seconds."""
     client = site.signed_in("vera")

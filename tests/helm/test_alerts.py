@@ -14,7 +14,8 @@ from tests.helm.metric_definitions import undefined
 
 VALUES = (
     "monitoring.prometheusRule.enabled=true,monitoring.podMonitor.enabled=true,"
-    "score.pools.gpu.gpu.enabled=true,console.enabled=true,console.tokens.secret=people,fullnameOverride=judge"
+    "score.pools.gpu.gpu.enabled=true,console.enabled=true,console.tokens.secret=people,fullnameOverride=judge,"
+    "webhooks.enabled=true,webhooks.secret.secret=hush,settings.webhooks.urls={https://queue.example/hook}"
 )
 RULES = of_kind(rendered("--set", VALUES), "PrometheusRule")["judge"]["spec"]
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
@@ -54,6 +55,7 @@ READY = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="a"}'
 READY_TOO = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="b"}'
 READY_CONSOLE = "mekiki_health_ready_ratio{" + OF + ',role="console",instance="e"}'
 OLDEST_IN_REVIEW = f"mekiki_console_oldest_timestamp_seconds{{{POD}}}"
+FAILING = "mekiki_webhook_failing_timestamp_seconds{" + OF + ',receiver="receiver 0"}'
 CONSOLE_LAG = f"mekiki_console_lag_records{{{POD}}}"
 READY_INDEX = "mekiki_health_ready_ratio{" + OF + ',role="index",instance="c"}'
 ANOTHER = 'mekiki_health_ready_ratio{release="another",role="score",instance="d"}'
@@ -172,6 +174,9 @@ CASES = [
     Case("MekikiReviewWaits", "decided in time", False, "26h", {OLDEST_IN_REVIEW: "600+60x1600"}),
     Case("MekikiConsoleBehind", "it stands still", True, "30m", {CONSOLE_LAG: "5000x40"}),
     Case("MekikiConsoleBehind", "it catches up", False, "30m", {CONSOLE_LAG: "5000x10 0x40"}),
+    Case("MekikiWebhookFails", "for an hour", True, "70m", {FAILING: "600x80"}, {"receiver": "receiver 0"}),
+    Case("MekikiWebhookFails", "it takes all", False, "70m", {FAILING: "0x80"}),
+    Case("MekikiWebhookFails", "for a moment", False, "70m", {FAILING: "0x60 3600x10 0x10"}),
     Case("MekikiNoReadyReplica", "the console is away", True, "20m",
          {READY: "1x40", READY_INDEX: "1x40", READY_CONSOLE: "1x5 0x30"}, {"role": "console"}),
     Case("MekikiNoReadyReplica", "none is ready", True, "20m",

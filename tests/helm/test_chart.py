@@ -177,8 +177,18 @@ def test_pods_are_locked_down(resources: list[dict[str, Any]]) -> None:
             assert security["capabilities"] == {"drop": ["ALL"]}, name
 
 
+def score_pools(resources: list[dict[str, Any]]) -> dict[str, Any]:
+    """The Deployments of workers, by name."""
+    found = of_kind(resources, "Deployment").items()
+    return {
+        name: each
+        for name, each in found
+        if each["metadata"]["labels"]["app.kubernetes.io/component"] == "score"
+    }
+
+
 def test_a_drain_is_never_cut_off(resources: list[dict[str, Any]]) -> None:
-    for name, deployment in of_kind(resources, "Deployment").items():
+    for name, deployment in score_pools(resources).items():
         settings = tomllib.loads(of_kind(resources, "ConfigMap")[name]["data"]["mekiki.toml"])
         drain = settings.get("score", {}).get("drain_timeout", 20)
         assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= drain + 10
@@ -186,7 +196,7 @@ def test_a_drain_is_never_cut_off(resources: list[dict[str, Any]]) -> None:
 
 def test_a_gpu_pool_gets_gpus_and_the_cuda_image() -> None:
     resources = rendered("--values", VALUES / "everything.yaml")
-    pools = of_kind(resources, "Deployment")
+    pools = score_pools(resources)
     assert set(pools) == {"judge-score-cpu", "judge-score-gpu"}
     containers = {name: each["spec"]["template"]["spec"]["containers"][0] for name, each in pools.items()}
     assert containers["judge-score-gpu"]["image"] == "registry.example/mekiki:1.2.3-cuda"

@@ -87,6 +87,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.review": (*_ROOMS, "worker.score"),
     "worker.labels": (*_ROOMS, "worker.score", "worker.review"),
     "worker.policy": (*_ROOMS, "worker.score", "worker.review"),
+    "worker.webhooks": _ROOMS,
     "worker.shadow": (*_ROOMS, "worker.score", "worker.review"),
     # The commands, and what they are composed of.
     "worker": ("schemas", "worker", "console"),

@@ -15,6 +15,10 @@ _POLL_SECONDS = 0.2
 _Answer = TypeVar("_Answer")
 
 
+# The topic was deleted, or made again with fewer partitions.
+_GONE = (KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
+
+
 class LogReader:
     """Used by one thread. `consumer` is its own, gives EOF (`enable.partition.eof`), and commits nothing.
 
@@ -58,7 +62,12 @@ class LogReader:
 
         """
         at = TopicPartition(topic, partition, offset)
-        low, high = self._asked(lambda: self._consumer.get_watermark_offsets(at, timeout=self._timeout))
+        try:
+            low, high = self._consumer.get_watermark_offsets(at, timeout=self._timeout)
+        except KafkaException as failure:
+            if failure.args[0].code() in _GONE:
+                return None
+            raise BrokerError(f"the broker does not answer: {failure.args[0]}") from failure
         if not low <= offset < high:
             return None
         self._consumer.assign([at])

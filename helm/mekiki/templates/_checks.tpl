@@ -18,6 +18,14 @@
 {{- if .Values.networkPolicy.enabled -}}
 {{- include "mekiki.peerChecks" . -}}
 {{- end -}}
+{{- if .Values.webhooks.enabled -}}
+{{- if not (dig "webhooks" "urls" list (include "mekiki.webhooksSettings" . | fromYaml)) -}}
+{{- fail "webhooks: set settings.webhooks.urls: there is nobody to tell" -}}
+{{- end -}}
+{{- if not .Values.webhooks.secret.secret -}}
+{{- fail "webhooks: set webhooks.secret.secret: a Secret with lines of whsec_BASE64 that sign" -}}
+{{- end -}}
+{{- end -}}
 {{- $partitions := dig "topics" "partitions" 4 .Values.settings | int -}}
 {{- $workers := 0 -}}
 {{- if .Values.score.enabled -}}

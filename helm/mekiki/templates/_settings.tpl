@@ -64,6 +64,16 @@ What the chart owns in the settings: files that it mounts. Everything else is th
 {{- mergeOverwrite $settings (include "mekiki.ownedSettings" . | fromYaml) | toYaml -}}
 {{- end -}}
 
+{{/* The settings of the webhooks as YAML: `mekiki webhooks` runs no model. Argument: the root. */}}
+{{- define "mekiki.webhooksSettings" -}}
+{{- $settings := mergeOverwrite (deepCopy .Values.settings) (deepCopy .Values.webhooks.settings) -}}
+{{- $settings = mergeOverwrite $settings (dict "webhooks" (dict "secret_file" (printf "/etc/mekiki/secret/%s" .Values.webhooks.secret.key))) -}}
+{{- $url := "" -}}
+{{- if .Values.console.enabled -}}{{- $url = include "mekiki.consoleSettings" . | fromYaml | dig "console" "url" "" -}}{{- end -}}
+{{- with $url -}}{{- $settings = mergeOverwrite $settings (dict "console" (dict "url" .)) -}}{{- end -}}
+{{- mergeOverwrite $settings (include "mekiki.ownedSettings" . | fromYaml) | toYaml -}}
+{{- end -}}
+
 {{/* The console's Secrets that are files, by the setting that names each. Argument: the root. */}}
 {{- define "mekiki.consoleSecrets" -}}
 {{- $secrets := dict -}}

@@ -1,0 +1,1 @@
+"""Verdicts that ask for a person, told to platforms that own the queue."""
