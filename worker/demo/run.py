@@ -37,6 +37,8 @@ _PUBLISH_SECONDS = 10.0
 _READY_SECONDS = 60.0
 # Without any new outcome for so long, what is missing will not come any more.
 _PATIENCE_SECONDS = 20.0
+# Of a threshold, from where a person decides with --console: a few of the photos with the starter bundle.
+_BAND = 0.45
 _NEIGHBOURS = 5
 _SHOWN_MISSING = 10
 
@@ -145,11 +147,11 @@ def demo_settings(
 
 
 def with_review_band(settings: Settings, policy: Policy) -> Settings:
-    """`settings` that leave to people what reaches a third of a threshold."""
+    """`settings` that leave to people what comes near half of a threshold: a few of the demo's photos."""
     thresholds = {
         name: threshold
         if threshold.review is not None or threshold.block is None
-        else threshold.model_copy(update={"review": threshold.block / 3})
+        else threshold.model_copy(update={"review": round(_BAND * threshold.block, 4)})
         for name, threshold in policy.thresholds.items()
     }
     band = policy.model_copy(update={"thresholds": thresholds})
