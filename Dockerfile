@@ -1,6 +1,8 @@
 # One file, two images: VARIANT=cpu (default) and VARIANT=cuda.
 #   make image        or   docker build -t mekiki:0.1.0 .
 #   make image-cuda   or   docker build -t mekiki:0.1.0-cuda --build-arg VARIANT=cuda .
+# A release names the base by its digest: --build-arg BASE=docker.io/library/debian:bookworm-slim@sha256:...
+# (docs/operations.md, "What is in the image").
 ARG BASE=docker.io/library/debian:bookworm-slim
 
 FROM ${BASE} AS base
@@ -11,25 +13,22 @@ RUN apt-get update \
 FROM base AS build
 RUN apt-get update && apt-get install -y --no-install-recommends python3-pip python3-venv gcc libc6-dev
 WORKDIR /source
-COPY pyproject.toml constraints.txt README.md LICENSE build_kernel.py ./
-# The dependencies first: they change less often than the program. Without pip in the result.
+COPY locks locks
+# The dependencies first: they change less often than the program. Without pip in the result. Each file that is
+# installed has a digest in locks/ (make lock), and none of them is run to be built.
 ARG VARIANT=cpu
+RUN case "$VARIANT" in cpu|cuda) ;; *) echo "VARIANT is $VARIANT: it must be cpu or cuda" >&2; exit 1 ;; esac
 RUN python3 -m venv --without-pip /opt/mekiki \
- && case "$VARIANT" in \
-      cpu) runtime='onnxruntime xgboost-cpu' ;; \
-      # The CUDA and cuDNN that ONNX Runtime was built with. Tags stay on the CPU, which spares NCCL.
-      cuda) runtime='onnxruntime-gpu[cuda,cudnn] xgboost-cpu' ;; \
-      *) echo "VARIANT is $VARIANT: it must be cpu or cuda" >&2; exit 1 ;; \
-    esac \
- && sed -i 's/^onnxruntime==\(.*\)/&\nonnxruntime-gpu==\1/' constraints.txt \
- && mkdir worker schemas export console \
- && touch worker/__init__.py schemas/__init__.py export/__init__.py console/__init__.py \
- && python3 -m pip --python /opt/mekiki install --no-cache-dir -c constraints.txt '.[codes,formats,console,console-postgres,otel,registry]' $runtime
+ && python3 -m pip --python /opt/mekiki install --no-cache-dir --only-binary :all: --require-hashes -r "locks/$VARIANT.txt" \
+ && python3 -m venv /opt/build \
+ && /opt/build/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r locks/build.txt
+COPY pyproject.toml README.md LICENSE build_kernel.py ./
 COPY worker worker
 COPY schemas schemas
 COPY export export
 COPY console console
-RUN python3 -m pip --python /opt/mekiki install --no-cache-dir --no-deps --force-reinstall . \
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+ && python3 -m pip --python /opt/mekiki install --no-cache-dir --no-deps --no-index /tmp/wheel/*.whl \
  && find /opt/mekiki -name tests -type d -prune -exec rm -rf {} +
 
 FROM base

@@ -12,7 +12,7 @@ TEST_FLAGS ?=
 # loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-gpu bench-growth bench-load bench-tags bench-policy bench-shadow test-console bench-console bench-index test-chaos-index test-minio test-registry
+.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-gpu bench-growth bench-load bench-tags bench-policy bench-shadow test-console bench-console bench-index test-chaos-index test-minio test-oci test-registry lock-hashes sbom
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,10 @@ test-minio: $(VENV)/.dev ## a private bucket of a real MinIO, which is built onc
 	$(VENV)/bin/uv pip install -q -p $(VENV) -c constraints.txt minio==7.2.20
 	MEKIKI_MINIO=$$(sh tests/minio/install.sh $(HELM_TOOLS)) \
 	    $(VENV)/bin/python -m pytest tests/minio --timeout 900 -s $(TEST_FLAGS)
+
+test-oci: $(VENV)/.dev ## bundles of a real registry and a real MLflow, signed by OpenSSF's model_signing (Go, minutes, 1 GB)
+	MEKIKI_OCI=$$(sh tests/oci/install.sh $(HELM_TOOLS) $(VENV)/bin/uv) \
+	    $(VENV)/bin/python -m pytest tests/oci --timeout 600 -s $(TEST_FLAGS)
 
 test-registry: $(VENV)/.dev ## Avro and JSON Schema by a real Apicurio Registry (Maven, Java 21 or newer)
 	MEKIKI_REGISTRY=$$(sh tests/registry/install.sh $(HELM_TOOLS)) \
@@ -105,9 +109,39 @@ schemas: $(VENV)/.dev ## write JSON Schema and AsyncAPI from the models
 docs: $(VENV)/.dev ## write docs/configuration.md from the settings
 	$(VENV)/bin/python -m docs.generate
 
-lock: $(VENV)/.dev ## pin the newest versions that fit pyproject.toml in constraints.txt
-	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --upgrade --no-header --no-annotate \
-	    --extra cpu --extra train --extra dev pyproject.toml -o constraints.txt
+LOCK := $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate
+
+lock: $(VENV)/.dev ## pin the newest versions that fit pyproject.toml in constraints.txt, then as lock-hashes
+	$(LOCK) --upgrade --extra cpu --extra train --extra dev pyproject.toml -o constraints.txt
+	$(MAKE) lock-hashes
+
+IMAGE_EXTRAS := codes formats console console-postgres otel registry signatures
+HASHES := $(LOCK) --generate-hashes -c constraints.txt
+
+lock-hashes: $(VENV)/.dev ## what the images hold, with hashes, at the versions of constraints.txt: locks/
+	$(HASHES) $(IMAGE_EXTRAS:%=--extra %) --extra cpu pyproject.toml -o locks/cpu.txt
+	@# The CUDA and cuDNN that ONNX Runtime was built with. Tags stay on the CPU, which spares NCCL.
+	sed -n 's/^onnxruntime==\([^ ;]*\).*/onnxruntime-gpu[cuda,cudnn]==\1\nxgboost-cpu/p' constraints.txt | \
+	    $(HASHES) $(IMAGE_EXTRAS:%=--extra %) pyproject.toml - -o locks/cuda.txt
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(HASHES) - -o locks/build.txt
+
+SBOM := out/sbom
+CYCLONEDX := cyclonedx-bom==7.5.0
+cyclonedx = $(SBOM)/cyclonedx/bin/cyclonedx-py $(1) --pyproject pyproject.toml --mc-type application \
+    --spec-version 1.6 --output-reproducible -o $(SBOM)/$(2)
+
+sbom: $(VENV)/.dev ## CycloneDX of the wheel and of the Python of both images, into out/sbom
+	rm -rf $(SBOM)
+	for name in cyclonedx build wheel cpu; do $(VENV)/bin/uv venv -q -p $(PYTHON) $(SBOM)/$$name; done
+	$(VENV)/bin/uv pip install -q -p $(SBOM)/cyclonedx $(CYCLONEDX)
+	$(VENV)/bin/uv pip install -q -p $(SBOM)/build --require-hashes -r locks/build.txt
+	$(VENV)/bin/uv build -q --wheel --no-build-isolation -p $(SBOM)/build -o $(SBOM)
+	$(VENV)/bin/uv pip install -q -p $(SBOM)/wheel -c constraints.txt $(SBOM)/*.whl
+	$(VENV)/bin/uv pip install -q -p $(SBOM)/cpu --require-hashes -r locks/cpu.txt
+	$(VENV)/bin/uv pip install -q -p $(SBOM)/cpu --no-deps $(SBOM)/*.whl
+	$(call cyclonedx,environment,wheel.cdx.json) $(SBOM)/wheel/bin/python
+	$(call cyclonedx,environment,image-cpu.cdx.json) $(SBOM)/cpu/bin/python
+	$(call cyclonedx,requirements,image-cuda.cdx.json) locks/cuda.txt
 
 kernel: $(VENV)/.serve ## compile the kernel of the tag forest, where there is a C compiler
 	$(VENV)/bin/python build_kernel.py

@@ -50,8 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: MekikiError, console: Console) -> int:
-    console.print(f"[bold red]mekiki:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    console.print(f"[bold red]mekiki:[/] {escape(_lines(str(error)))}", highlight=False, soft_wrap=True)
     return 2 if isinstance(error, ConfigurationError) else 1
+
+
+def _lines(text: str) -> str:
+    """Of an error that tells several things, one a line."""
+    from worker.shown import shown  # noqa: PLC0415
+
+    return "\n".join(shown(line) for line in text.split("\n"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -323,7 +330,9 @@ def _check(settings: Settings, _: argparse.Namespace, __: Console) -> int:
     for finding in check(settings):
         mark = "[green]ok[/]  " if finding.holds else "[bold red]FAIL[/]"
         findings.print(
-            f"{mark} {escape(f'{finding.subject}: {finding.detail}')}", highlight=False, soft_wrap=True
+            f"{mark} {escape(_lines(f'{finding.subject}: {finding.detail}'))}",
+            highlight=False,
+            soft_wrap=True,
         )
         failed += not finding.holds
     return 1 if failed else 0

@@ -60,6 +60,7 @@ _SHARED = (
             "http",
             "log",
             "role_names",
+            "shown",
             "watchdog",
             "shortage",
             "cores",

@@ -99,7 +99,7 @@ def test_every_module_with_functions_has_its_mirror():
 def test_every_mirror_has_its_module():
     tested = {path.as_posix() for root in ("worker", "console") for path in Path(root).rglob("*.py")}
     others = {
-        *("docs", "golden", "kafka_server", "mirrors", "schemas"),  # of what is beside worker/
+        *("docs", "golden", "kafka_server", "locks", "mirrors", "schemas"),  # of what is beside worker/
         *("model/luminance",),  # what decode gives to the codes stage
         *("model/shown_pixels",),  # of every format, beside a browser's
         *("score/role_several",),  # of records that hold several events

@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from worker.errors import BrokerError, ConfigurationError, Rejection
 from worker.settings import KafkaSettings
+from worker.shown import masked_urls
 from worker.stream.registry import create_registry, is_wire_format
 
 logger = logging.getLogger(__name__)
@@ -173,7 +174,10 @@ def client_properties(settings: KafkaSettings) -> dict[str, str]:
 
 def masked(properties: dict[str, str]) -> dict[str, str]:
     """`properties` to be shown to a person: the values of secrets are masked."""
-    return {key: "********" if _SECRET_KEY.search(key) else value for key, value in properties.items()}
+    return {
+        key: "********" if _SECRET_KEY.search(key) else masked_urls(value)
+        for key, value in properties.items()
+    }
 
 
 class ClientErrors:

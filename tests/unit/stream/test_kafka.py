@@ -148,6 +148,7 @@ def test_secrets_are_masked_and_nothing_else_is() -> None:
             "sasl.oauthbearer.config": "x",
             "sasl.oauthbearer.token.endpoint.url": "https://issuer.example/token",
             "sasl.username": "me",
+            "https.proxy": "http://me:x@proxy.example:3128",
         }
     )
     assert shown == {
@@ -157,6 +158,7 @@ def test_secrets_are_masked_and_nothing_else_is() -> None:
         "sasl.oauthbearer.config": "********",
         "sasl.oauthbearer.token.endpoint.url": "https://issuer.example/token",
         "sasl.username": "me",
+        "https.proxy": "http://me:********@proxy.example:3128",
     }
 
 
