@@ -71,9 +71,12 @@ class Bundle(_Values):
     url: str = ""
     sha256: str = ""
     extraEnv: Objects = []
+    registrySecret: str = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 443
     image: str = ""
     existingClaim: str = ""
     subPath: str = ""
+    signatureKeys: str = ""
 
 
 class Gpu(_Values):

@@ -402,6 +402,39 @@ def test_a_bundle_of_a_store_is_pulled_before_each_worker_starts() -> None:
     assert "initContainers" not in plain
 
 
+def test_a_bundle_of_a_registry_is_pulled_with_the_secret_and_checked_by_the_keys() -> None:
+    keys = "-----BEGIN PUBLIC KEY-----\nof a test\n-----END PUBLIC KEY-----\n"
+    given = {
+        "url": "oci://registry.example:5000/bundles/shop:1",
+        "registrySecret": "pull",
+        "port": 5000,
+        "signatureKeys": keys,
+    }
+    objects = rendered("--set-json", f"bundle={json.dumps(given)}")
+    maps = of_kind(objects, "ConfigMap")
+    assert maps["shop-mekiki-signature-keys"]["data"] == {"keys.pem": keys}
+    for name, kind in (("score-cpu", "Deployment"), ("index", "StatefulSet")):
+        pod = of_kind(objects, kind)[f"shop-mekiki-{name}"]["spec"]["template"]["spec"]
+        (pull,), (main,) = pod["initContainers"], pod["containers"]
+        assert {"name": "DOCKER_CONFIG", "value": "/etc/mekiki/registry"} in pull["env"]
+        mounts = [(one["name"], one["mountPath"]) for one in pull["volumeMounts"]]
+        assert ("registry", "/etc/mekiki/registry") in mounts
+        assert "registry" not in {one["name"] for one in main["volumeMounts"]}
+        (secret,) = (one["secret"] for one in pod["volumes"] if one["name"] == "registry")
+        assert (secret["secretName"], secret["items"]) == (
+            "pull",
+            [{"key": ".dockerconfigjson", "path": "config.json"}],
+        )
+        assert ("signature-keys", "/etc/mekiki/signature-keys") in [
+            (one["name"], one["mountPath"]) for one in main["volumeMounts"]
+        ]
+        toml = maps[f"shop-mekiki-{name}"]["data"]["mekiki.toml"]
+        assert 'signature_key = "/etc/mekiki/signature-keys/keys.pem"' in toml
+    policies = of_kind(objects, "NetworkPolicy").values()
+    ports = [rule["ports"] for one in policies for rule in one["spec"].get("egress", []) if "ports" in rule]
+    assert [{"port": 443, "protocol": "TCP"}, {"port": 5000, "protocol": "TCP"}] in ports
+
+
 def test_notes_name_the_next_steps() -> None:
     done = helm("install", "shop", CHART, "--namespace", "market", "--dry-run=client", "--hide-secret")
     assert done.returncode == 0, done.stderr

@@ -95,6 +95,9 @@ readinessProbe:
 {{- if .Values.kafka.tls.secret }}
 - {name: kafka-tls, mountPath: /etc/mekiki/kafka-tls, readOnly: true}
 {{- end }}
+{{- if .Values.bundle.signatureKeys }}
+- {name: signature-keys, mountPath: /etc/mekiki/signature-keys, readOnly: true}
+{{- end }}
 {{- if or .Values.bundle.image .Values.bundle.existingClaim .Values.bundle.url }}
 - name: bundle
   mountPath: /bundle
@@ -135,6 +138,17 @@ readinessProbe:
 {{- if .root.Values.bundle.url }}
 - name: bundle
   emptyDir: {}
+{{- with .root.Values.bundle.registrySecret }}
+- name: registry
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items: [{key: .dockerconfigjson, path: config.json}]
+{{- end }}
+{{- end }}
+{{- if .root.Values.bundle.signatureKeys }}
+- name: signature-keys
+  configMap: {name: {{ include "mekiki.fullname" .root }}-signature-keys}
 {{- end }}
 {{- end -}}
 
@@ -146,7 +160,8 @@ initContainers:
     image: {{ $.image }}
     imagePullPolicy: {{ $.root.Values.image.pullPolicy }}
     args: [bundle, pull, {{ . | quote }}, /bundle{{ with $.root.Values.bundle.sha256 }}, --sha256, {{ . | quote }}{{ end }}]
-    {{- with concat $.root.Values.bundle.extraEnv $.env }}
+    {{- $registry := ternary (list (dict "name" "DOCKER_CONFIG" "value" "/etc/mekiki/registry")) list (not (empty $.root.Values.bundle.registrySecret)) }}
+    {{- with concat $registry $.root.Values.bundle.extraEnv $.env }}
     env: {{- toYaml . | nindent 6 }}
     {{- end }}
     {{- include "mekiki.containerSecurity" $.root | nindent 4 }}
@@ -154,5 +169,8 @@ initContainers:
     volumeMounts:
       - {name: bundle, mountPath: /bundle}
       - {name: tmp, mountPath: /tmp}
+      {{- if $.root.Values.bundle.registrySecret }}
+      - {name: registry, mountPath: /etc/mekiki/registry, readOnly: true}
+      {{- end }}
 {{- end }}
 {{- end -}}

@@ -17,9 +17,14 @@ What the chart owns in the settings: files that it mounts. Everything else is th
 {{- end -}}
 {{- $owned := dict -}}
 {{- if $kafka -}}{{- $_ := set $owned "kafka" $kafka -}}{{- end -}}
+{{- $model := dict -}}
 {{- if or .Values.bundle.image .Values.bundle.existingClaim .Values.bundle.url -}}
-{{- $_ := set $owned "model" (dict "bundle" "/bundle") -}}
+{{- $_ := set $model "bundle" "/bundle" -}}
 {{- end -}}
+{{- if .Values.bundle.signatureKeys -}}
+{{- $_ := set $model "signature_key" "/etc/mekiki/signature-keys/keys.pem" -}}
+{{- end -}}
+{{- if $model -}}{{- $_ := set $owned "model" $model -}}{{- end -}}
 {{- toYaml $owned -}}
 {{- end -}}
 
