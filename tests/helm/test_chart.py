@@ -152,7 +152,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     *[
         (f"brokers at {host}", {"settings": {"kafka": {"bootstrap_servers": f"kafka:9092,{host}:9092"}}},
          f"networkPolicy.kafkaPeers is empty, and {host} is no Service")
-        for host in ("b-1.example.com", "10.1.2.3", "kafka.streaming", "[fd00::1]")
+        for host in ("b-1.example.com", "kafka.streaming", "kafka.svc.example.com", "10.1.2.3.example")
     ],
 ]  # fmt: skip
 
@@ -310,6 +310,19 @@ def test_brokers_are_reached_in_the_namespaces_that_their_names_tell(
     file.write_text(json.dumps({"settings": {"kafka": {"bootstrap_servers": servers}}}), encoding="utf-8")
     policy = of_kind(rendered("--values", file), "NetworkPolicy")["shop-mekiki"]["spec"]
     assert policy["egress"][1]["to"] == [namespace(name) for name in namespaces]
+
+
+@pytest.mark.parametrize(
+    ("server", "block"),
+    [
+        ("10.1.2.3:9092", "10.1.2.3/32"),
+        ("[fd00::1]:9092", "fd00::1/128"),
+        ("127.0.0.1:19092", "127.0.0.1/32"),
+    ],
+)
+def test_a_broker_that_is_an_address_is_reached_there_alone(server: str, block: str) -> None:
+    policy = of_kind(rendered("--set", f"settings.kafka.bootstrap_servers={server}"), "NetworkPolicy")
+    assert policy["shop-mekiki"]["spec"]["egress"][1]["to"] == [{"ipBlock": {"cidr": block}}]
 
 
 def test_names_are_asked_of_the_clusters_dns_alone(resources: list[dict[str, Any]]) -> None:

@@ -10,17 +10,30 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The brokers: networkPolicy.kafkaPeers, else the namespaces that their names tell. */}}
+{{/* Of a host that is an address: the block of it alone. */}}
+{{- define "mekiki.blockOf" -}}
+{{- if regexMatch "^[0-9]+([.][0-9]+){3}$" . -}}
+{{- printf "%s/32" . -}}
+{{- else if regexMatch "^[[][0-9a-fA-F:.]+[]]$" . -}}
+{{- printf "%s/128" (trimAll "[]" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The brokers: networkPolicy.kafkaPeers, else the namespaces that their names tell, or their addresses. */}}
 {{- define "mekiki.kafkaPeers" -}}
 {{- $peers := .Values.networkPolicy.kafkaPeers -}}
 {{- if not $peers -}}
 {{- range splitList "," (dig "kafka" "bootstrap_servers" "" .Values.settings) -}}
 {{- $host := regexReplaceAll ":[0-9]+$" (trim .) "" -}}
 {{- $namespace := include "mekiki.namespaceOf" (dict "root" $ "host" $host) -}}
-{{- if not $namespace -}}
+{{- $block := include "mekiki.blockOf" $host -}}
+{{- if $block -}}
+{{- $peers = append $peers (dict "ipBlock" (dict "cidr" $block)) -}}
+{{- else if $namespace -}}
+{{- $peers = append $peers (dict "namespaceSelector" (dict "matchLabels" (dict "kubernetes.io/metadata.name" $namespace))) -}}
+{{- else -}}
 {{- fail (printf "networkPolicy.kafkaPeers is empty, and %s is no Service whose name tells its namespace: name the peers, such as [{ipBlock: {cidr: 10.20.0.0/16}}]" $host) -}}
 {{- end -}}
-{{- $peers = append $peers (dict "namespaceSelector" (dict "matchLabels" (dict "kubernetes.io/metadata.name" $namespace))) -}}
 {{- end -}}
 {{- end -}}
 {{- uniq $peers | toYaml -}}
