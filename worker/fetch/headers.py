@@ -17,38 +17,39 @@ _MOST_DIGITS = 9
 _Value = TypeVar("_Value")
 
 
+def values(headers: Headers, name: bytes) -> list[bytes]:
+    """Those of one name, equal ones once."""
+    return _distinct(value for other, value in headers if other.lower() == name.lower())
+
+
 def combined(headers: Headers) -> dict[str, str]:
     """Names in lower case; values that differ joined by commas (RFC 9110, 5.3)."""
     return {
-        name.lower().decode("latin-1"): b", ".join(_values(headers, name)).decode("latin-1")
+        name.lower().decode("latin-1"): b", ".join(values(headers, name)).decode("latin-1")
         for name, _ in headers
     }
 
 
 def compressions(headers: Headers) -> list[str]:
     """The compressions that the answer says it is under."""
-    words = [word.strip() for word in b",".join(_values(headers, b"content-encoding")).lower().split(b",")]
+    words = [word.strip() for word in b",".join(values(headers, b"content-encoding")).lower().split(b",")]
     return [word.decode("ascii") for word in words if word in _COMPRESSIONS]
 
 
 def locations(headers: Headers) -> list[str]:
     """Where it redirects to, as browsers and curl read it: UTF-8, else bytes that are escaped as they are."""
-    return _distinct(_location(value) for value in _values(headers, b"location"))
+    return _distinct(_location(value) for value in values(headers, b"location"))
 
 
 def retry_after(headers: Headers) -> float | None:
     """Seconds that the server asks to be left alone for (RFC 9110, 10.2.3), the longest that it names."""
-    said = [value.decode("latin-1").strip() for value in _values(headers, b"retry-after")]
+    said = [value.decode("latin-1").strip() for value in values(headers, b"retry-after")]
     found = [_seconds(part) for value in said for part in _parts(value)]
     return max((seconds for seconds in found if seconds is not None), default=None)
 
 
-def _values(headers: Headers, name: bytes) -> list[bytes]:
-    return _distinct(value for other, value in headers if other.lower() == name.lower())
-
-
-def _distinct(values: Iterable[_Value]) -> list[_Value]:
-    return list(dict.fromkeys(values))
+def _distinct(given: Iterable[_Value]) -> list[_Value]:
+    return list(dict.fromkeys(given))
 
 
 def _parts(value: str) -> list[str]:

@@ -37,6 +37,7 @@ from schemas.rejection import RejectionReason
 from worker.errors import ConfigurationError, Rejection, StoreFailed
 from worker.fetch.azure_signature import is_signed_escaped, signed_anew
 from worker.fetch.download import Downloader, TakeRoom
+from worker.fetch.headers import values
 from worker.fetch.urls import ImageUrl
 from worker.settings import ObjectStoreSettings
 
@@ -325,10 +326,11 @@ def reference_to(reference: ImageReference) -> tuple[ObjectReference, str | None
 
 def refused(url: ImageUrl, response: httpcore2.Response) -> Exception:
     """What it means that a store answers neither with the object nor that there is none."""
-    headers = {name.lower(): value for name, value in response.headers}
-    code = headers.get(b"x-ms-error-code", b"").decode("latin-1") or _code(response)
-    shown = f"{url} answers with status {response.status}{f' ({code})' if code else ''}"
-    if 300 <= response.status < 400 or code in _OURS or response.status == 401:
+    codes = [code.decode("latin-1") for code in values(response.headers, b"x-ms-error-code")]
+    codes = codes or [_code(response)]
+    said = ", ".join(filter(None, codes))
+    shown = f"{url} answers with status {response.status}{f' ({said})' if said else ''}"
+    if 300 <= response.status < 400 or _OURS.intersection(codes) or response.status == 401:
         return NotTaken(RejectionReason.FETCH_UNREACHABLE, shown, url.authority, is_ours=True)
     return Rejection(
         RejectionReason.FETCH_HTTP_STATUS,

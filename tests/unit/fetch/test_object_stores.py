@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+import httpcore2
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
@@ -23,7 +24,8 @@ from tests.object_store import SigningStore
 from worker.errors import Rejection, StoreFailed
 from worker.fetch.azure_signature import signed_anew
 from worker.fetch.fetch import Fetcher, build_fetcher
-from worker.fetch.object_stores import ObjectStore
+from worker.fetch.object_stores import ObjectStore, refused
+from worker.fetch.urls import ImageUrl
 from worker.settings import FetchSettings, ObjectStoreSettings
 
 PHOTO = b"red shirt"
@@ -303,3 +305,20 @@ def test_a_signature_costs_little(credentials):
     for _ in range(100):
         signer.url("ok", "a", 60)
     assert time.process_time() - began < 0.2
+
+
+@pytest.mark.parametrize(
+    ("codes", "is_ours"),
+    [
+        (["AuthenticationFailed"], True),
+        (["AuthorizationFailure", "AuthenticationFailed"], True),
+        (["AuthenticationFailed", "AuthorizationFailure"], True),
+        (["AuthorizationFailure", "AuthorizationFailure"], False),
+    ],
+)
+def test_of_two_codes_of_an_azure_store_either_may_be_ours(codes, is_ours):
+    headers = [("x-ms-error-code", code) for code in codes]
+    url = ImageUrl.parse("https://acct.blob.core.windows.net/c/a.jpg", ("https",))
+    error = refused(url, httpcore2.Response(403, headers=headers))
+    assert getattr(error, "is_ours", False) == is_ours
+    assert all(code in str(error) for code in codes)
