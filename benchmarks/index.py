@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from schemas.search import SearchFilter
 from schemas.vector import Vector
 from worker.index.acknowledge import Updates
+from worker.index.attributes import Attributes
 from worker.index.backend import IndexIdentity
 from worker.index.ngt.index import NgtIndex, open_ngt_index
 from worker.metrics import Metrics
@@ -44,6 +46,9 @@ def main() -> None:
     parser.add_argument(
         "--growth", type=int, default=0, help="go on to this size and compare the CPU of appends"
     )
+    parser.add_argument(
+        "--filters", action="store_true", help="filtered searches over an index of --size alone"
+    )
     parser.add_argument("--bare", type=int, default=4000, help="vectors that bare NGT searches and appends")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -56,6 +61,9 @@ def main() -> None:
 
 def run(flags: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Any]]:
     draw = Drawn(flags.dim, flags.copies)
+    if flags.filters:
+        yield from filtered(flags, folder, draw)
+        return
     log = draw.more(flags.size)
     index = open_index(folder, flags.dim)
     updates = Updates(index, TopicSettings(), 0.02, 10, Metrics(CollectorRegistry()))
@@ -130,6 +138,33 @@ def quality(index: NgtIndex, draw: "Drawn") -> Iterator[tuple[str, Any]]:
         "of 1,000 stored, found with k=1",
         sum(index.search(draw.rows[n], 1)[0].distance < 1e-5 for n in sample),
     )
+
+
+SHARES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+
+
+def filtered(flags: argparse.Namespace, folder: Path, draw: "Drawn") -> Iterator[tuple[str, Any]]:
+    """Recall and CPU of searches of which a filter lets in a share of all images, drawn by chance."""
+    rows, chance = draw.more(flags.size), np.random.default_rng(8).random(flags.size)
+    index = open_index(folder, flags.dim)
+    for number, row in enumerate(rows):
+        tags = tuple(f"share {share}" for share in SHARES if chance[number] < share)
+        index.upsert(f"i{number}", row, Attributes(tags=tags))
+        if number % POLL == 0:
+            index.turn()
+    settle(index)
+    queries = unit(rows[:100] + np.random.default_rng(6).normal(size=(100, flags.dim)) * 0.02)
+    for share in SHARES:
+        held, where = rows[chance < share], SearchFilter(tags=[f"share {share}"])
+        exact = np.sort(1 - queries @ held.T, axis=1)[:, 9]
+        cpu = cpu_seconds()
+        found = [index.search(query, 10, None, where) for query in queries]
+        yield f"{share:.1%} let in, CPU ms a search", 1000 * (cpu_seconds() - cpu) / len(queries)
+        hits = sum(
+            near.distance <= d + 1e-5 for answer, d in zip(found, exact, strict=True) for near in answer
+        )
+        yield f"{share:.1%} let in, recall@10", hits / (10 * len(queries))
+    index.close()
 
 
 def scaling(index: NgtIndex, draw: "Drawn") -> Iterator[tuple[str, Any]]:

@@ -48,7 +48,7 @@ class _Output(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _is_none(value: int | None) -> bool:
+def _is_none(value: object) -> bool:
     return value is None
 
 
@@ -196,7 +196,7 @@ class Code(_Output):
     ]
 
 
-def _is_empty(value: list[Code] | dict[str, float]) -> bool:
+def _is_empty(value: list[Code] | list[str] | dict[str, float]) -> bool:
     return not value
 
 
@@ -294,6 +294,15 @@ class ImageEmbedded(_Result):
     type: Literal["listing.image.embedded.v1"] = EMBEDDED
     space: str
     vector: Vector
+    # Left out where there are none, as before search could filter by them.
+    category: Annotated[
+        str | None,
+        Field(description="of the upload; left out where it named none", exclude_if=_is_none),
+    ] = None
+    tags: Annotated[
+        list[str],
+        Field(description="names of the predicted tags; left out when there are none", exclude_if=_is_empty),
+    ] = []
     copy_vector: Annotated[
         Vector | None,
         Field(

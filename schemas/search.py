@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.events import Identifier
 from schemas.rejection import RejectionReason
@@ -12,6 +12,7 @@ from schemas.vector import Vector
 MAX_RESULTS = 1000
 MAX_TERMS = 16
 MAX_EXCLUDED = 1000
+MAX_FILTERED = 100
 MAX_SEARCHES = 100
 # Of one request of several searches: what it may ask for in all.
 MAX_RESULTS_OF_BATCH = 10_000
@@ -61,6 +62,25 @@ def read_term(text: str) -> Term:
     return Term.model_validate({**given, "weight": weight if equals else 1.0})
 
 
+class SearchFilter(_Model):
+    """Which images may be results: those for which every field that is given holds.
+
+    What is not known of an image holds nothing: one without a category is in none.
+    """
+
+    categories: Annotated[
+        list[Identifier], Field(max_length=MAX_FILTERED, description="the upload's category is one of these")
+    ] = []
+    listing_ids: Annotated[
+        list[Identifier], Field(max_length=MAX_FILTERED, description="of one of these listings")
+    ] = []
+    tags: Annotated[
+        list[Identifier], Field(max_length=MAX_FILTERED, description="it has all of these predicted tags")
+    ] = []
+    uploaded_from: Annotated[AwareDatetime, Field(description="uploaded then or later")] | None = None
+    uploaded_before: Annotated[AwareDatetime, Field(description="uploaded earlier than that")] | None = None
+
+
 class SearchRequest(_Model):
     """`POST /search`: what to search by, and how many results.
 
@@ -82,6 +102,7 @@ class SearchRequest(_Model):
     exclude: Annotated[
         list[Identifier], Field(max_length=MAX_EXCLUDED, description="image ids that are no results")
     ] = []
+    filter: Annotated[SearchFilter, Field(description="others are no results")] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

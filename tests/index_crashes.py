@@ -15,7 +15,10 @@ from pathlib import Path
 import numpy as np
 from prometheus_client import CollectorRegistry
 
+from schemas.search import SearchFilter
 from tests.unit.index.indexing import IDENTITY, unit_rows
+from worker.index.attributes import Attributes
+from worker.index.backend import Change
 from worker.index.ngt.index import open_ngt_index
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
@@ -28,21 +31,27 @@ _LONGEST_TAIL = 2500
 
 
 def drawn_log(seed):
-    """(image id, vector or None) by offset."""
+    """Changes by offset; what filters ask for follows from the vector."""
     chance, rows = random.Random(seed), unit_rows(np.random.default_rng(seed), RECORDS)
     log = []
     for offset in range(RECORDS):
         dice = chance.random()
         number = chance.randrange(offset + 1) if dice < _REPLACEMENTS + _DELETIONS else offset
         row = rows[chance.randrange(50)] if chance.random() < 0.05 else rows[offset]
-        log.append((f"i{number}", None if dice < _DELETIONS else row))
+        gone = dice < _DELETIONS
+        log.append(Change(f"i{number}", None) if gone else Change(f"i{number}", row, known(row)))
     return log
+
+
+def known(vector):
+    """Attributes that tell of which vector they are."""
+    return Attributes(category=f"c{int(abs(vector[0]) * 1e6) % 40}", tags=(f"t{int(vector[1] > 0)}",))
 
 
 def state_of(log):
     """Image id -> vector, after all of `log`."""
     state = {}
-    for image_id, vector in log:
+    for image_id, vector, _ in log:
         if vector is None:
             state.pop(image_id, None)
         else:
@@ -88,6 +97,11 @@ def assert_equals_log(index, log):
         assert all(abs(near.distance - (1 - state[near.image_id] @ query)) < 1e-5 for near in nearest)
         assert nearest[0].distance <= np.sort(1 - rows @ query)[4] + 1e-6
     assert {near.image_id for near in index.search(rows[0], len(ids))} == set(ids)
+    for place in range(0, len(ids), max(1, len(ids) // 5)):
+        wanted = known(rows[place])
+        where = SearchFilter(categories=[wanted.category], tags=list(wanted.tags))
+        alike = {image_id for image_id in ids if known(state[image_id]) == wanted}
+        assert {near.image_id for near in index.search(rows[place], len(ids), None, where)} == alike
 
 
 def kill_at_random(place, log, seed, kills):

@@ -204,6 +204,16 @@ def _add_search(add: Callable[..., argparse.ArgumentParser]) -> None:
     search.add_argument(
         "--exclude", action="append", default=[], metavar="ID", help="an image that is no result; any number"
     )
+    for name, text in (
+        ("category", "of this category; any number, one of them"),
+        ("listing", "of this listing; any number, one of them"),
+        ("tag", "with this predicted tag; any number, all of them"),
+    ):
+        search.add_argument(f"--{name}", action="append", default=[], metavar="NAME", help=text)
+    for name, text in (("from", "then or later"), ("before", "earlier than that")):
+        search.add_argument(
+            f"--uploaded-{name}", metavar="TIME", help=f"uploaded {text}: 2026-11-01T00:00:00Z"
+        )
     search.add_argument("--k", type=_positive, default=10, metavar="N", help="most results (10)")
     search.add_argument("--url", help="of the index role (http.host and http.port)")
     search.add_argument("--key-file", type=Path, metavar="FILE", help="with a key of its http.keys_file")
@@ -310,10 +320,19 @@ def _duplicates(settings: Settings, options: argparse.Namespace, console: Consol
 
 
 def _search(settings: Settings, options: argparse.Namespace, console: Console) -> int:
-    from worker.search import ask, build_request  # noqa: PLC0415
+    from worker.search import ask, build_request, read_filter  # noqa: PLC0415
 
+    where = read_filter(
+        {
+            "categories": options.category,
+            "listing_ids": options.listing,
+            "tags": options.tag,
+            "uploaded_from": options.uploaded_from,
+            "uploaded_before": options.uploaded_before,
+        }
+    )
     request = build_request(
-        options.image, options.image_id, options.plus, options.minus, options.k, options.exclude
+        options.image, options.image_id, options.plus, options.minus, options.k, options.exclude, where
     )
     url = options.url or f"http://{settings.http.host}:{settings.http.port}"
     answer = ask(url, request, key_file=options.key_file)

@@ -1,13 +1,13 @@
 """Search: ask a running index role, by an image and by what is added to it and taken off."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpcore2
 from pydantic import ValidationError
 
-from schemas.search import SearchError, SearchRequest, SearchResponse, Term
+from schemas.search import SearchError, SearchFilter, SearchRequest, SearchResponse, Term
 from schemas.search import read_term as term_of
 from worker.errors import ConfigurationError, StageError
 from worker.search_key import read_search_key
@@ -27,6 +27,24 @@ def read_term(text: str) -> Term:
         raise ConfigurationError(f"{text!r} is not NAME, NAME=WEIGHT or image:ID=WEIGHT: {said}") from None
 
 
+def read_filter(given: Mapping[str, list[str] | str | None]) -> SearchFilter | None:
+    """A filter of fields by name, those that are given; None where none is.
+
+    Raises:
+        ConfigurationError: a field has no such value.
+
+    """
+    told = {name: value for name, value in given.items() if value}
+    if not told:
+        return None
+    try:
+        return SearchFilter.model_validate(told)
+    except ValidationError as error:
+        said = error.errors(include_url=False)[0]
+        where = ".".join(map(str, said["loc"]))
+        raise ConfigurationError(f"this is no filter: {where} {said['msg']}") from None
+
+
 def build_request(
     image: Path | None,
     image_id: str | None,
@@ -34,6 +52,7 @@ def build_request(
     minus: list[str],
     k: int,
     exclude: Sequence[str] = (),
+    where: SearchFilter | None = None,
 ) -> SearchRequest:
     """What to ask.
 
@@ -50,6 +69,7 @@ def build_request(
             minus=[read_term(text) for text in minus],
             k=k,
             exclude=list(exclude),
+            filter=where,
         )
     except OSError as error:
         raise ConfigurationError(f"--image {image} cannot be read: {error}") from error

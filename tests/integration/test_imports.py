@@ -79,7 +79,10 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.score": _ROOMS,
     "worker.index": _ROOMS,
     # The loop, the acknowledgements and the search API see a backend; composition alone sees which.
-    "worker.index.ngt": (*_SHARED, "worker.index.backend", "worker.index.neighbour"),
+    "worker.index.ngt": (
+        *_SHARED,
+        *(f"worker.index.{name}" for name in ("attributes", "backend", "neighbour")),
+    ),
     # Commands on a directory that no role owns: on NGT's own files.
     "worker.index.offline": (*_SHARED, "worker.index", "worker.index.ngt"),
     "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt"),

@@ -2,13 +2,14 @@
 
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from schemas.search import SearchError, SearchErrorReason, SearchRequest, SearchResponse, SearchResult
 from worker.errors import ConfigurationError, StageError
-from worker.search import ask, build_request, read_term
+from worker.search import ask, build_request, read_filter, read_term
 
 _FOUND = SearchResponse(
     results=[SearchResult(image_id="a", distance=0.5)], space="s", generation=None, took_ms=1
@@ -50,6 +51,24 @@ def test_what_is_asked_is_a_search_request_and_results_come_back(tmp_path):
     assert sent == request
     assert sent.exclude == ["b", "c"]
     assert [(t.attribute, t.image_id, t.weight) for t in sent.plus] == [("red", None, 0.5), (None, "x", 1.0)]
+
+
+def test_a_filter_is_sent_and_one_that_is_none_is_refused():
+    given = {
+        "categories": ["hats"],
+        "tags": [],
+        "uploaded_from": "2026-11-01T00:00:00Z",
+        "uploaded_before": None,
+    }
+    request = build_request(None, "a", [], [], 3, (), read_filter(given))
+    sent = SearchRequest.model_validate_json(request.model_dump_json(exclude_defaults=True))
+    assert sent.filter.categories == ["hats"]
+    assert sent.filter.uploaded_from == datetime(2026, 11, 1, tzinfo=UTC)
+    assert read_filter({"categories": [], "uploaded_from": None}) is None
+    with pytest.raises(ConfigurationError, match="no filter: uploaded_from"):
+        read_filter({"uploaded_from": "yesterday"})
+    with pytest.raises(ConfigurationError, match=r"no filter: tags\.0"):
+        read_filter({"tags": ["x" * 3000]})
 
 
 def test_a_refusal_is_told_in_the_role_s_words():

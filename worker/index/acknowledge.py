@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, NearDuplicate, derived_event_id
 from worker.errors import Rejection
-from worker.index.backend import IndexBackend
+from worker.index.backend import Change, IndexBackend
 from worker.index.change import Delete, OfAnotherSpace, Upsert, parse_change
 from worker.index.neighbour import Neighbour
 from worker.metrics import Metrics
@@ -111,7 +111,12 @@ class Updates:
         return parse_change(record, self._index.identity.space, self._index.identity.dim)
 
     def _change(self, changes: Sequence[Upsert | Delete]) -> list[list[Neighbour]]:
-        asked = [(each.image_id, each.vector if isinstance(each, Upsert) else None) for each in changes]
+        asked = [
+            Change(each.image_id, each.vector, each.attributes)
+            if isinstance(each, Upsert)
+            else Change(each.image_id, None)
+            for each in changes
+        ]
         found = self._index.change_each(asked, self._count, self._distance)
         for each, near in zip(changes, found, strict=True):
             self._metrics.index_updates.labels("searchable" if isinstance(each, Upsert) else "deleted").inc()
@@ -121,7 +126,7 @@ class Updates:
 
     def _apply(self, change: Upsert | Delete) -> None:
         if isinstance(change, Upsert):
-            self._index.upsert(change.image_id, change.vector)
+            self._index.upsert(change.image_id, change.vector, change.attributes)
             self._metrics.index_updates.labels("searchable").inc()
         else:
             self._index.delete(change.image_id)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.search import SearchFilter
+from worker.index.attributes import NOTHING_KNOWN, Attributes
 from worker.index.neighbour import Neighbour
 
 
@@ -22,8 +24,12 @@ class IndexIdentity(BaseModel):
     topic: str
 
 
-# An image id, and its new vector (float32 [dim], unit norm) or None: it is deleted.
-Change = tuple[str, NDArray[np.float32] | None]
+class Change(NamedTuple):
+    """An image's new vector (float32 [dim], unit norm) with its attributes, or None: it is deleted."""
+
+    image_id: str
+    vector: NDArray[np.float32] | None
+    attributes: Attributes = NOTHING_KNOWN
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,13 @@ class IndexBackend(Protocol):
         A backend whose store is durable by itself has none at any time.
         """
 
-    def upsert(self, image_id: str, vector: NDArray[np.float32]) -> None:
+    def upsert(
+        self, image_id: str, vector: NDArray[np.float32], attributes: Attributes = NOTHING_KNOWN
+    ) -> None:
         """Make `image_id` searchable by `vector`, float32 [dim] of unit norm, and by no earlier one.
 
-        It is so when this returns, for every thread. May block for one write, never for a build.
+        Filters see `attributes` of it. It is so when this returns, for every thread. May block for one write,
+        never for a build.
         """
 
     def delete(self, image_id: str) -> None:
@@ -103,15 +112,26 @@ class IndexBackend(Protocol):
         unacknowledged record. A build that fails is logged, counted and tried again later, not raised.
         """
 
-    def search(self, query: NDArray[np.float32], count: int, radius: float | None = None) -> list[Neighbour]:
+    def search(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        radius: float | None = None,
+        where: SearchFilter | None = None,
+    ) -> list[Neighbour]:
         """The `count` nearest images to `query` (float32 [dim], unit norm), nearest first.
 
-        None is farther than `radius`, a cosine distance. May be approximate, but for changes of the last
-        moments. Blocks for one search, never for a build.
+        None is farther than `radius`, a cosine distance; of those alone that `where` lets in. May be
+        approximate, but for changes of the last moments. Blocks for one search, never for a build.
         """
 
     def neighbours_of(
-        self, image_id: str, vector: NDArray[np.float32], count: int, radius: float | None = None
+        self,
+        image_id: str,
+        vector: NDArray[np.float32],
+        count: int,
+        radius: float | None = None,
+        where: SearchFilter | None = None,
     ) -> list[Neighbour]:
         """As `search` by `vector`, without `image_id` itself, which need not be in the index."""
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from schemas.events import ImageEmbedded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
+from worker.index.attributes import NOTHING_KNOWN, Attributes, microseconds
 from worker.stream.kafka import InputRecord
 
 # Below this a vector is rounding noise around zero: its direction means nothing.
@@ -22,6 +23,7 @@ class Upsert:
     image_id: str
     event_id: str
     vector: NDArray[np.float32]
+    attributes: Attributes = NOTHING_KNOWN
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,13 @@ def parse_change(record: InputRecord, space: str, dim: int) -> Upsert | Delete |
         )
     if event.space != space:
         return OfAnotherSpace(event.space)
-    return Upsert(image_id, str(event.event_id), unit_vector(event.vector.to_array(), dim))
+    attributes = Attributes(
+        category=event.category,
+        listing_id=event.listing_id,
+        tags=tuple(event.tags),
+        uploaded=microseconds(event.uploaded_at),
+    )
+    return Upsert(image_id, str(event.event_id), unit_vector(event.vector.to_array(), dim), attributes)
 
 
 def unit_vector(vector: NDArray[np.float32], dim: int) -> NDArray[np.float32]:

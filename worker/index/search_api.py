@@ -206,10 +206,10 @@ class _Search:
     def _nearest(self, request: SearchRequest, count: int) -> list[Neighbour]:
         if request.image_id is not None:
             vector = self._changed(self._of_image(request.image_id), request)
-            return self._index.neighbours_of(request.image_id, vector, count, request.radius)
+            return self._index.neighbours_of(request.image_id, vector, count, request.radius, request.filter)
         try:
             query = self._changed(self._query(request), request)
-            return self._index.search(query, count, request.radius)
+            return self._index.search(query, count, request.radius, request.filter)
         except Rejection as rejection:
             raise SearchRefused(400, rejection.reason, rejection.detail) from rejection
 

@@ -149,6 +149,8 @@ class Publisher:
             event_id=derived_event_id(EMBEDDED, event.event_id),
             space=by.space,
             vector=Vector.from_array(verdict.embedding),
+            category=event.category,
+            tags=[tag.name for tag in verdict.tags],
             copy_vector=None if verdict.copy_vector is None else Vector.from_array(verdict.copy_vector),
         )
         return [*records, self._result(self._topics.embedded, embedded)]

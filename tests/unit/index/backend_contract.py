@@ -5,13 +5,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from schemas.search import SearchFilter
 from tests.unit.index.indexing import DIM, axis, turned, unit_rows
+from worker.index.attributes import NOTHING_KNOWN, Attributes
 from worker.index.backend import IndexBackend
 
 Vectors = dict[str, NDArray[np.float32]]
@@ -31,6 +34,49 @@ def assert_equals(index: IndexBackend, expected: Vectors, generator: np.random.G
         radius = float(distances.mean()) if ids else 1.0
         within = {near.image_id for near in index.search(query, 1000, radius)}
         assert within == {image_id for image_id, d in zip(ids, distances, strict=True) if d <= radius}
+
+
+def drawn_attributes(chance: random.Random) -> Attributes:
+    return Attributes(
+        category=chance.choice(["shoes", "hats", "rare", None]),
+        listing_id=f"l{chance.randrange(8)}",
+        tags=tuple(chance.sample(["red", "blue", "new", "目"], chance.randrange(4))),
+        uploaded=chance.choice([None, *range(0, 9_000_000, 1_000_000)]),
+    )
+
+
+def drawn_filter(chance: random.Random) -> SearchFilter:
+    seconds = sorted(chance.sample(range(9), 2))
+    each = {
+        "categories": chance.sample(["shoes", "hats", "rare", "never"], 2),
+        "listing_ids": [f"l{number}" for number in chance.sample(range(12), 3)],
+        "tags": chance.sample(["red", "blue", "new", "目", "never"], chance.randrange(1, 3)),
+        "uploaded_from": datetime.fromtimestamp(seconds[0], UTC),
+        "uploaded_before": datetime.fromtimestamp(seconds[1], UTC),
+    }
+    chosen = chance.sample(sorted(each), chance.randrange(1, 3))
+    return SearchFilter.model_validate({name: each[name] for name in chosen})
+
+
+def lets_in(where: SearchFilter, known: Attributes) -> bool:
+    """What a filter says, image by image."""
+    time = None if known.uploaded is None else datetime.fromtimestamp(known.uploaded / 1e6, UTC)
+    return (
+        (not where.categories or known.category in where.categories)
+        and (not where.listing_ids or known.listing_id in where.listing_ids)
+        and set(where.tags) <= set(known.tags)
+        and (where.uploaded_from is None or (time is not None and time >= where.uploaded_from))
+        and (where.uploaded_before is None or (time is not None and time < where.uploaded_before))
+    )
+
+
+def assert_filters(index, expected, chance, generator) -> None:
+    """Filtered answers are those of a brute-force search over what of `expected` is let in."""
+    for query in unit_rows(generator, 5):
+        where = drawn_filter(chance)
+        distances = {i: 1 - row @ query for i, (row, known) in expected.items() if lets_in(where, known)}
+        nearest = sorted(distances, key=lambda image_id: distances[image_id])
+        assert ids(index.search(query, 5, None, where)) == nearest[:5], where
 
 
 def ids(found):
@@ -89,6 +135,39 @@ class BackendContract(ABC):
         index.close()
         with closing(self.open(tmp_path)) as again:
             assert_equals(again, expected, generator)
+
+    @pytest.mark.parametrize("seed", range(2))
+    def test_filters_let_in_what_they_say_through_deletes_re_uploads_and_turns(self, index, tmp_path, seed):
+        chance, generator = random.Random(seed), np.random.default_rng(seed)
+        expected: dict[str, tuple[NDArray[np.float32], Attributes]] = {}
+        for step in range(200):
+            image_id, dice = f"i{chance.randrange(50)}", chance.random()
+            if dice < 0.7:
+                held = unit_rows(generator, 1)[0], drawn_attributes(chance)
+                index.upsert(image_id, *held)
+                expected[image_id] = held
+            elif dice < 0.9:
+                index.delete(image_id)
+                expected.pop(image_id, None)
+            else:
+                index.turn()
+            if step % 20 == 0:
+                assert_filters(index, expected, chance, generator)
+        self.flush(index)
+        assert_filters(index, expected, chance, generator)
+        index.close()
+        with closing(self.open(tmp_path)) as again:
+            assert_filters(again, expected, chance, generator)
+
+    def test_neighbours_leave_the_image_itself_out_of_what_is_let_in(self, index):
+        red = Attributes(category="red")
+        for image_id, attributes in (("a", red), ("b", red), ("c", NOTHING_KNOWN)):
+            index.upsert(image_id, axis(0), attributes)
+        where = SearchFilter(categories=["red"])
+        for _ in range(2):
+            assert ids(index.neighbours_of("a", axis(0), 5, None, where)) == ["b"]
+            assert ids(index.neighbours_of("c", axis(0), 5, None, where)) == ["a", "b"]
+            self.flush(index)
 
     def test_a_change_is_searchable_when_it_returns_for_every_thread(self, index):
         with ThreadPoolExecutor(1) as other:

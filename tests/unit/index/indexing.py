@@ -78,7 +78,8 @@ def build_here(directory, batch):
     if not batch.ids():
         return None
     work = directory.start_work()
-    write_request(work, BuildRequest(identity=IDENTITY, ids=batch.ids(), threads=1), batch.vectors())
+    request = BuildRequest(identity=IDENTITY, ids=batch.ids(), threads=1)
+    write_request(work, request, batch.vectors(), batch.attributes())
     build(work)
     return open_segment(work / BUILT, IDENTITY)
 

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from schemas.rejection import RejectionReason
 from tests.unit.index.indexing import DIM, SPACE, axis, embedded
 from tests.unit.records import record
 from worker.errors import Rejection
+from worker.index.attributes import Attributes, microseconds
 from worker.index.change import Delete, OfAnotherSpace, Upsert, parse_change, unit_vector
 
 
@@ -16,6 +18,19 @@ def test_upsert_scales_the_vector_to_unit_norm():
     assert change.image_id == "a"
     assert np.array_equal(change.vector, axis(2))
     assert change.vector.dtype == np.float32
+
+
+def test_what_filters_ask_for_is_read_from_the_event_and_old_events_stay_valid():
+    told = {
+        "category": "shoes",
+        "tags": ["red", "目"],
+        "listing_id": "l",
+        "uploaded_at": "1970-01-01T00:00:01.5Z",
+    }
+    change = parse_change(record(embedded("a", axis(2), **told), key=b"a"), SPACE, DIM)
+    assert change.attributes == Attributes("shoes", "l", ("red", "目"), 1_500_000)
+    old = parse_change(record(embedded("a", axis(2)), key=b"a"), SPACE, DIM)
+    assert old.attributes == Attributes(uploaded=microseconds(datetime(2026, 1, 1, tzinfo=UTC)))
 
 
 def test_no_value_is_a_delete_of_the_key():

@@ -15,6 +15,7 @@ from tests.unit.index.indexing import DIM, IDENTITY, SPACE, axis, open_index, tu
 from worker.errors import Rejection
 from worker.health import Health
 from worker.http import create_app
+from worker.index.attributes import Attributes
 from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
 
@@ -113,6 +114,26 @@ def test_arithmetic_by_image_id_leaves_the_image_itself_out(client):
     assert ids(client.post("/search", json=asked)) == ["near zero", "one"]
 
 
+def test_a_filter_lets_in_what_it_says_alone(tmp_path):
+    with closing(open_index(tmp_path)) as opened:
+        opened.upsert("zero", axis(0), Attributes(category="hats", tags=("red",)))
+        opened.upsert("one", axis(1), Attributes(category="shoes", tags=("red", "new")))
+        opened.upsert("two", axis(2))
+        client = client_of(opened, [True])
+        for where, expected in (
+            ({"categories": ["hats", "shoes"]}, ["zero", "one"]),
+            ({"categories": ["hats"], "tags": ["new"]}, []),
+            ({"tags": ["red", "new"]}, ["one"]),
+            ({"uploaded_from": "2026-01-01T00:00:00Z"}, []),
+            ({}, ["zero", "one", "two"]),
+        ):
+            asked = {"image": image(b"\x00"), "filter": where}
+            assert ids(client.post("/search", json=asked)) == expected
+            by_id = {"searches": [{"image_id": "two", "filter": where}]}
+            answer = client.post("/search/batch", json=by_id).json()["answers"][0]["results"]
+            assert {found["image_id"] for found in answer} == set(expected) - {"two"}
+
+
 def test_attributes_are_told(client):
     assert client.get("/index").json()["attributes"] == ["other", "small"]
 
@@ -128,6 +149,13 @@ def test_radius_bounds_the_distance(client):
         ({}, 400, "request.invalid", "exactly one"),
         ({"image_id": "zero", "image": "AA=="}, 400, "request.invalid", "exactly one"),
         ({"image_id": "zero", "k": 0}, 400, "request.invalid", "k:"),
+        ({"image_id": "zero", "filter": {"colour": "red"}}, 400, "request.invalid", "filter.colour"),
+        (
+            {"image_id": "zero", "filter": {"uploaded_from": "2026-01-01"}},
+            400,
+            "request.invalid",
+            "filter.uploaded_from",
+        ),
         ({"image_id": "zero", "k": 1001}, 400, "request.invalid", "k:"),
         ({"image_id": "zero", "radius": 2.5}, 400, "request.invalid", "radius:"),
         ({"image_id": "zero", "limit": 3}, 400, "request.invalid", "limit:"),
@@ -313,6 +341,7 @@ def test_the_api_describes_its_body(client):
         "k",
         "radius",
         "exclude",
+        "filter",
     }
     assert {"400", "404", "413", "503"} <= set(search["responses"])
     several = client.get("/openapi.json").json()["paths"]["/search/batch"]["post"]

@@ -87,6 +87,17 @@ def test_the_vector_that_copies_are_known_by_is_on_the_embedded_event_where_ther
     np.testing.assert_array_equal(found.to_array(), copy)
 
 
+def test_what_search_filters_by_is_on_the_embedded_event_and_left_out_where_there_is_none():
+    told = replace(verdict("accept"), event=EVENT.model_copy(update={"category": "hats"}))
+    body = json.loads(by_topic(PUBLISH(record(), told))[TOPICS.embedded].value)
+    assert (body["category"], body["tags"]) == ("hats", ["shoes"])
+    jsonschema.validate(body, json_schema(ImageEmbedded))
+    plain = json.loads(
+        by_topic(PUBLISH(record(), replace(verdict("accept"), tags=[])))[TOPICS.embedded].value
+    )
+    assert not {"category", "tags"} & set(plain)
+
+
 def test_codes_are_on_the_verdict_and_fit_its_schema():
     code = Code(format="QRCode", payload="https://example.com", area_share=0.6)
     out = by_topic(PUBLISH(record(), replace(verdict("block"), codes=[code])))

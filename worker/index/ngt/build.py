@@ -16,11 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from worker.index.attributes import AttributeColumns, read_columns, together, write_columns
 from worker.index.backend import IndexIdentity
 from worker.index.ngt.cells import group
 from worker.index.ngt.checksums import list_files
 from worker.index.ngt.durable import sync_tree
-from worker.index.ngt.segment import DISTANCE_TYPE, NGT_FILES, SegmentManifest, write_ids, write_manifest
+from worker.index.ngt.segment import (
+    ATTRIBUTES,
+    DISTANCE_TYPE,
+    NGT_FILES,
+    SegmentManifest,
+    write_ids,
+    write_manifest,
+)
 
 BUILT = "segment"
 REQUEST_FILE = "request.json"
@@ -31,7 +39,7 @@ EXACT_UP_TO = 1000
 
 
 class BuildRequest(BaseModel):
-    """`request.json` of a work directory; the vectors of `ids` lie beside it, in their order."""
+    """`request.json` of a work directory; vectors and attributes of `ids` lie beside it, in their order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,8 +48,11 @@ class BuildRequest(BaseModel):
     threads: int
 
 
-def write_request(work: Path, request: BuildRequest, vectors: NDArray[np.float32]) -> None:
-    """Write `request` and the vectors of its ids, float32 [len(ids), dim], into `work`."""
+def write_request(
+    work: Path, request: BuildRequest, vectors: NDArray[np.float32], attributes: AttributeColumns
+) -> None:
+    """Write `request`, and vectors (float32 [len(ids), dim]) and attributes of its ids, into `work`."""
+    write_columns(work / ATTRIBUTES, attributes)
     np.save(work / VECTORS_FILE, vectors)
     (work / REQUEST_FILE).write_text(request.model_dump_json(), encoding="utf-8")
 
@@ -57,7 +68,8 @@ def build(work: Path) -> None:
     """
     request = BuildRequest.model_validate_json((work / REQUEST_FILE).read_bytes())
     given: NDArray[np.float32] = np.load(work / VECTORS_FILE)
-    if len(given) != len(request.ids) or len(set(request.ids)) != len(request.ids):
+    attributes = read_columns(work / ATTRIBUTES)
+    if not len(given) == len(attributes) == len(request.ids) == len(set(request.ids)):
         raise ValueError(f"{len(request.ids)} ids ({len(set(request.ids))} different), {len(given)} vectors")
     target = work / BUILT
     target.mkdir()
@@ -80,6 +92,7 @@ def build(work: Path) -> None:
     for name, array in arrays.items():
         np.save(target / f"{name}.npy", array)
     write_ids(target, names[positions].tolist())
+    write_columns(target / ATTRIBUTES, together([(attributes, positions)]))
     write_manifest(
         target,
         SegmentManifest(

@@ -59,7 +59,7 @@ class SegmentBuild:
         request = BuildRequest(identity=self._directory.identity, ids=ids, threads=self._threads)
         work = self._directory.start_work()
         try:
-            write_request(work, request, self._batch.vectors())
+            write_request(work, request, self._batch.vectors(), self._batch.attributes())
             self._run_child(work)
             segment = open_segment(work / BUILT, self._directory.identity)
             with self._lock:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from schemas.search import SearchFilter
+from worker.index.attributes import NOTHING_KNOWN, Attributes
 from worker.index.backend import Change, IndexIdentity, IndexSize, Snapshot
 from worker.index.neighbour import Neighbour
 from worker.index.ngt.builder import SegmentBuild
@@ -50,9 +52,11 @@ class NgtIndex:
         manifest = self._live.manifest
         return None if manifest is None else Snapshot(manifest.name, manifest.created_at)
 
-    def upsert(self, image_id: str, vector: NDArray[np.float32]) -> None:
+    def upsert(
+        self, image_id: str, vector: NDArray[np.float32], attributes: Attributes = NOTHING_KNOWN
+    ) -> None:
         """See IndexBackend."""
-        self._live.upsert(image_id, vector)
+        self._live.upsert(image_id, vector, attributes)
 
     def delete(self, image_id: str) -> None:
         """See IndexBackend."""
@@ -78,15 +82,26 @@ class NgtIndex:
         """Whether a build runs or is due at once: the state of the directory is not final yet."""
         return self._snapshots.is_building()
 
-    def search(self, query: NDArray[np.float32], count: int, radius: float | None = None) -> list[Neighbour]:
-        """See IndexBackend. Exact over the tail, approximate over the generation."""
-        return self._live.search(query, count, radius)
+    def search(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        radius: float | None = None,
+        where: SearchFilter | None = None,
+    ) -> list[Neighbour]:
+        """See IndexBackend. Exact over the tail and where few are let in; approximate over the generation."""
+        return self._live.search(query, count, radius, where)
 
     def neighbours_of(
-        self, image_id: str, vector: NDArray[np.float32], count: int, radius: float | None = None
+        self,
+        image_id: str,
+        vector: NDArray[np.float32],
+        count: int,
+        radius: float | None = None,
+        where: SearchFilter | None = None,
     ) -> list[Neighbour]:
         """See IndexBackend."""
-        return self._live.neighbours_of(image_id, vector, count, radius)
+        return self._live.neighbours_of(image_id, vector, count, radius, where)
 
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """See IndexBackend."""

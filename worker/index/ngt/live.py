@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.search import SearchFilter
+from worker.index.attributes import NOTHING_KNOWN, AttributeColumns, Attributes, together
 from worker.index.backend import Change, IndexIdentity, IndexSize
 from worker.index.neighbour import Neighbour, nearest
 from worker.index.ngt.directory import Generation
@@ -43,6 +45,10 @@ class Batch:
     def vectors(self) -> NDArray[np.float32]:
         """Their vectors, float32 [len(ids), dim]."""
         return np.concatenate([part.vectors_of(positions) for part, positions in self.parts])
+
+    def attributes(self) -> AttributeColumns:
+        """Their attributes."""
+        return together([part.attributes_of(positions) for part, positions in self.parts])
 
 
 @dataclass(frozen=True)
@@ -106,11 +112,13 @@ class LiveIndex:
         frozen = self._frozen
         return IndexSize(self._vectors, self._changes + (0 if frozen is None else frozen.changes))
 
-    def upsert(self, image_id: str, vector: NDArray[np.float32]) -> None:
+    def upsert(
+        self, image_id: str, vector: NDArray[np.float32], attributes: Attributes = NOTHING_KNOWN
+    ) -> None:
         """Make `image_id` searchable by `vector`, float32 [dim] of unit norm, and by no earlier one."""
         change = self._view.change + 1
         held = self._holder(image_id)
-        self._tail.append(image_id, vector)
+        self._tail.append(image_id, vector, attributes)
         if held is None:
             self._vectors += 1
             self._changes += 1
@@ -135,20 +143,20 @@ class LiveIndex:
     def change_each(self, changes: Sequence[Change], count: int, radius: float) -> list[list[Neighbour]]:
         """See IndexBackend: the changes one after another, the look-ups of all of them side by side."""
         asked: list[tuple[int, View]] = []
-        for number, (image_id, vector) in enumerate(changes):
+        for number, (image_id, vector, attributes) in enumerate(changes):
             if vector is None:
                 self.delete(image_id)
             else:
-                self.upsert(image_id, vector)
+                self.upsert(image_id, vector, attributes)
                 asked.append((number, self._view))
         found: list[list[Neighbour]] = [[] for _ in changes]
         if not asked:
             return found
-        queries = np.stack([vector for _, vector in changes if vector is not None])
+        queries = np.stack([each.vector for each in changes if each.vector is not None])
         for (number, _), near in zip(
             asked, self._within(queries, radius, [v for _, v in asked]), strict=True
         ):
-            image_id = changes[number][0]
+            image_id = changes[number].image_id
             found[number] = nearest((other for other in near if other.image_id != image_id), count)
         return found
 
@@ -160,25 +168,37 @@ class LiveIndex:
         """The log was read to its end: from now on, what is frozen is as new as the clock."""
         self._as_of = None
 
-    def search(self, query: NDArray[np.float32], count: int, radius: float | None = None) -> list[Neighbour]:
+    def search(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        radius: float | None = None,
+        where: SearchFilter | None = None,
+    ) -> list[Neighbour]:
         """The `count` nearest images to `query` (float32 [dim], unit norm), nearest first.
 
-        None is farther than `radius`, a cosine distance. Exact over the tail, approximate over segments.
+        None is farther than `radius`, a cosine distance; of those alone that `where` lets in. Exact over the
+        tail, approximate over segments.
         """
         view = self._view
         found: list[Neighbour] = []
         for tail, length in view.tails:
-            found += tail.search(query, count, length, view.change)
+            found += tail.search(query, count, length, view.change, where)
         for segment in view.segments:
-            found += segment.search(query, count, view.change)
+            found += segment.search(query, count, view.change, where)
         limit = np.inf if radius is None else radius
         return nearest((neighbour for neighbour in found if neighbour.distance <= limit), count)
 
     def neighbours_of(
-        self, image_id: str, vector: NDArray[np.float32], count: int, radius: float | None = None
+        self,
+        image_id: str,
+        vector: NDArray[np.float32],
+        count: int,
+        radius: float | None = None,
+        where: SearchFilter | None = None,
     ) -> list[Neighbour]:
         """As `search` by `vector`, without `image_id` itself."""
-        found = self.search(vector, count + 1, radius)
+        found = self.search(vector, count + 1, radius, where)
         return [neighbour for neighbour in found if neighbour.image_id != image_id][:count]
 
     def vector(self, image_id: str) -> NDArray[np.float32] | None:

@@ -7,6 +7,7 @@
         vectors.npy      float32 [vectors, dim], distinct, cell after cell
         centroids.npy, starts.npy    the cells
         objects.npy      int32 [vectors]: NGT's object id of each vector
+        attributes/      what searches filter by, by position; segments of earlier releases have none
         ngt/             NGT's own files; small segments have none, and are compared whole
 
 NGT loads a truncated graph file without an error and then returns wrong neighbours: hence digests. Equal
@@ -22,16 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from schemas.search import SearchFilter
 from worker.errors import IndexDirectoryError
+from worker.index.attributes import AttributeColumns, nothing_known, read_columns
 from worker.index.backend import IndexIdentity
 from worker.index.neighbour import Neighbour, nearest
 from worker.index.ngt.cells import Cells
 from worker.index.ngt.checksums import Damaged, FileDigest, check_files, digest_of
-from worker.index.ngt.tail import NEVER
+from worker.index.ngt.tail import NEVER, smallest
 
 MANIFEST_FILE = "manifest.json"
 IDS_FILE = "ids.json"
 NGT_FILES = "ngt"
+ATTRIBUTES = "attributes"
 
 # NGT prunes by the triangle inequality, which cosine distance does not obey. On unit vectors L2 does,
 # with the same order (L2^2 = 2 * cosine distance): recall@10 of 1.00 where "Cosine" stays at 0.93.
@@ -40,6 +44,14 @@ _EPSILON = 0.1  # how far beyond the k-th distance the graph search goes on, as 
 # NGT takes the number asked for as the breadth of its search: few would miss what is near.
 _BREADTH = 20
 _HEADROOM = 8  # asked for beyond `count` where some count no more; more only if that was too few
+
+# What the graph's search costs for each result that it is asked for, in vectors compared one by one: measured
+# by `make bench-index` (filtered searches of both kinds).
+_GRAPH_COST = 40
+# Of so many results in all a filter lets only some in: asked for beyond those.
+_FILTER_HEADROOM = 2
+# A graph that is asked for more than this share of its vectors costs more than comparing all.
+_WIDEST = 1 / 8
 
 _IDS: TypeAdapter[list[str]] = TypeAdapter(list[str])
 
@@ -79,6 +91,10 @@ class Segment:
         self._row_of_object = np.zeros(int(objects.max()) + 1, np.int64)
         self._row_of_object[objects] = np.arange(len(objects))
         self._ngt = open_ngt(path) if manifest.graph else None
+        self.has_attributes = (path / ATTRIBUTES).is_dir()
+        self._attributes = (
+            read_columns(path / ATTRIBUTES) if self.has_attributes else nothing_known(len(self.ids))
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -101,16 +117,25 @@ class Segment:
         """The vectors of the images at `positions`, float32 [len(positions), dim]."""
         return np.array(self._vectors[self._rows[np.asarray(positions, np.int64)]])
 
+    def attributes_of(self, positions: Sequence[int]) -> tuple[AttributeColumns, NDArray[np.int64]]:
+        """Columns that hold the attributes of the images at `positions`, and where in them."""
+        return self._attributes, np.asarray(positions, np.int64)
+
     def dead(self, change: int) -> list[int]:
         """Positions that count no more as of `change`, in order."""
         return sorted(position for position, then in list(self.died.items()) if then <= change)
 
-    def search(self, query: NDArray[np.float32], count: int, change: int) -> list[Neighbour]:
+    def search(
+        self, query: NDArray[np.float32], count: int, change: int, where: SearchFilter | None = None
+    ) -> list[Neighbour]:
         """About the `count` nearest images to `query` (float32 [dim], unit norm) as of `change`.
 
         NGT's approximate graph search (Iwasaki and Miyazaki, 2018), and every vector of the query's own
-        cell, so that a stored vector always finds itself.
+        cell, so that a stored vector always finds itself. Exact among the images that `where` lets in while
+        they are so few that comparing each costs less.
         """
+        if where is not None:
+            return self._search_where(query, count, change, self._attributes.matching(where))
         total = self.manifest.vectors
         if self._ngt is None:
             return self._nearest(dict(enumerate((1.0 - self._vectors @ query).tolist())), count, change)
@@ -121,6 +146,41 @@ class Segment:
             if len(found) >= count or size >= total:
                 return found
             size = min(4 * size, total)
+
+    def _search_where(
+        self, query: NDArray[np.float32], count: int, change: int, held: NDArray[np.bool_]
+    ) -> list[Neighbour]:
+        """As `search`, of the images at positions that are `held`."""
+        rows = np.unique(self._rows[np.flatnonzero(held)])
+        total, matching = self.manifest.vectors, len(rows)
+        if self._ngt is not None and costs_less_by_graph(matching, total, count):
+            own = self._own_cell(query)
+            size = max(_FILTER_HEADROOM * count * total // matching, _BREADTH)
+            while size <= _WIDEST * total:
+                found = self._nearest(own | self._by_graph(query, size), count, change, held)
+                if len(found) >= count:
+                    return found
+                size *= 4
+        return self._exact(query, count, change, rows, held)
+
+    def _exact(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        change: int,
+        rows: NDArray[np.int64],
+        held: NDArray[np.bool_],
+    ) -> list[Neighbour]:
+        """Every vector in `rows` compared."""
+        distances = 1.0 - self._vectors[rows] @ query
+        asked = count
+        while True:
+            chosen = smallest(distances, asked)
+            near = dict(zip(rows[chosen].tolist(), distances[chosen].tolist(), strict=True))
+            found = self._nearest(near, count, change, held)
+            if len(found) >= count or len(chosen) == len(rows):
+                return found
+            asked *= 4
 
     def within(
         self, queries: NDArray[np.float32], radius: float, changes: Sequence[int]
@@ -161,25 +221,44 @@ class Segment:
         # L2 distance d of unit vectors is cosine distance d^2 / 2.
         return {int(self._row_of_object[object_id]): d * d / 2 for object_id, d in objects}
 
-    def _nearest(self, rows: dict[int, float], count: int, change: int) -> list[Neighbour]:
+    def _nearest(
+        self, rows: dict[int, float], count: int, change: int, held: NDArray[np.bool_] | None = None
+    ) -> list[Neighbour]:
         found: list[Neighbour] = []
         reached = float("inf")
         for row, distance in sorted(rows.items(), key=lambda item: item[1]):
             if len(found) >= count and distance > reached:
                 break
-            found += self._images(row, min(max(distance, 0.0), 2.0), change, count)
+            found += self._images(row, min(max(distance, 0.0), 2.0), change, count, held)
             reached = distance
         return nearest(found, count)
 
-    def _images(self, row: int, distance: float, change: int, count: int = NEVER) -> list[Neighbour]:
-        """The images that have the vector of `row`, at most `count`, as of `change`."""
+    def _images(
+        self,
+        row: int,
+        distance: float,
+        change: int,
+        count: int = NEVER,
+        held: NDArray[np.bool_] | None = None,
+    ) -> list[Neighbour]:
+        """The images that have the vector of `row`, at most `count`, as of `change`; of those `held`."""
         found: list[Neighbour] = []
         for position in range(self._members[row], self._members[row + 1]):
+            if held is not None and not held[position]:
+                continue
             if self.died.get(position, NEVER) > change:
                 found.append(Neighbour(self.ids[position], distance))
                 if len(found) >= count:
                     break
         return found
+
+
+def costs_less_by_graph(matching: int, total: int, count: int) -> bool:
+    """Whether the graph finds `count` of the `matching` of `total` vectors sooner than comparing these does.
+
+    It must be asked for about count * total / matching; comparing costs as many steps as there are.
+    """
+    return matching * matching > _GRAPH_COST * count * total
 
 
 def open_segment(path: Path, identity: IndexIdentity, digest: str | None = None) -> Segment:
@@ -203,7 +282,7 @@ def open_segment(path: Path, identity: IndexIdentity, digest: str | None = None)
         segment = Segment(path, manifest, found)
         _check_counts(segment)
         segment.warm_up()
-    except (RuntimeError, OSError, ValueError, ValidationError) as error:  # ngtpy raises RuntimeError
+    except (RuntimeError, OSError, KeyError, ValueError, ValidationError) as error:  # ngtpy: RuntimeError
         raise Damaged(f"{path}: {error}") from error
     return segment
 
@@ -234,6 +313,9 @@ def write_manifest(path: Path, manifest: SegmentManifest) -> None:
 
 def _check_counts(segment: Segment) -> None:
     manifest = segment.manifest
+    attributes = len(segment.attributes_of([])[0])
+    if attributes != len(segment.ids):
+        raise Damaged(f"{segment.path}: attributes of {attributes} images, {len(segment.ids)} ids are listed")
     held = manifest.vectors if segment._ngt is None else segment._ngt.get_num_of_objects()
     if len(segment.ids) != manifest.images or held != manifest.vectors:
         raise Damaged(

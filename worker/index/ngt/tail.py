@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.search import SearchFilter
+from worker.index.attributes import NOTHING_KNOWN, AttributeColumns, Attributes, GrowingAttributes
 from worker.index.neighbour import Neighbour, nearest
 
 _FIRST_CAPACITY = 256
@@ -25,16 +27,20 @@ class Tail:
         self.ids: list[str] = []  # by row
         self.positions: dict[str, int] = {}  # the newest row of each id
         self.died: dict[int, int] = {}  # row -> number of the change
+        self._attributes = GrowingAttributes()
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def append(self, image_id: str, vector: NDArray[np.float32]) -> None:
-        """Hold `vector` (float32 [dim], unit norm) for `image_id`."""
+    def append(
+        self, image_id: str, vector: NDArray[np.float32], attributes: Attributes = NOTHING_KNOWN
+    ) -> None:
+        """Hold `vector` (float32 [dim], unit norm) and `attributes` for `image_id`."""
         row = len(self.ids)
         if row == len(self._matrix):
             self._matrix = np.concatenate([self._matrix, np.empty_like(self._matrix)])
         self._matrix[row] = vector
+        self._attributes.append(attributes)
         self.positions[image_id] = row
         self.ids.append(image_id)
 
@@ -48,6 +54,10 @@ class Tail:
         vector: NDArray[np.float32] = self._matrix[row].copy()
         return vector
 
+    def attributes_of(self, rows: Sequence[int]) -> tuple[AttributeColumns, NDArray[np.int64]]:
+        """Columns that hold the attributes of `rows`, and where in them."""
+        return self._attributes.columns(len(self)), np.asarray(rows, np.int64)
+
     def vectors_of(self, rows: Sequence[int]) -> NDArray[np.float32]:
         """The vectors in `rows`, float32 [len(rows), dim]."""
         found: NDArray[np.float32] = self._matrix[np.asarray(rows, np.int64)]
@@ -58,24 +68,35 @@ class Tail:
         died = self.died
         return [row for row in range(length) if died.get(row, NEVER) > change]
 
-    def search(self, query: NDArray[np.float32], count: int, length: int, change: int) -> list[Neighbour]:
+    def search(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        length: int,
+        change: int,
+        where: SearchFilter | None = None,
+    ) -> list[Neighbour]:
         """The `count` nearest to `query` (float32 [dim], unit norm) of the first `length` rows.
 
-        As of `change`. Exact: every vector is compared.
+        As of `change`, of those that `where` lets in. Exact: every vector is compared.
         """
         if length == 0:
             return []
         # Cosine distance of unit vectors; rounding may leave it a hair out of its range.
         distances = np.clip(1.0 - self.vectors(length) @ query, 0.0, 2.0)
+        rows = np.arange(length)
+        if where is not None:
+            rows = np.flatnonzero(self._attributes.columns(length).matching(where))
+            distances = distances[rows]
         asked = count
         while True:
-            rows = _smallest(distances, asked)
+            chosen = smallest(distances, asked).tolist()
             found = [
-                Neighbour(self.ids[row], float(distances[row]))
-                for row in rows
-                if self.died.get(row, NEVER) > change
+                Neighbour(self.ids[rows[place]], float(distances[place]))
+                for place in chosen
+                if self.died.get(int(rows[place]), NEVER) > change
             ]
-            if len(found) >= count or len(rows) == length:
+            if len(found) >= count or len(chosen) == len(rows):
                 return nearest(found, count)
             asked *= 4
 
@@ -98,8 +119,8 @@ class Tail:
         return found
 
 
-def _smallest(distances: NDArray[np.float32], count: int) -> list[int]:
+def smallest(distances: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Where the `count` smallest of `distances` stand, in no order."""
     if count >= len(distances):
-        return list(range(len(distances)))
-    rows: list[int] = np.argpartition(distances, count - 1)[:count].tolist()
-    return rows
+        return np.arange(len(distances))
+    return np.argpartition(distances, count - 1)[:count]

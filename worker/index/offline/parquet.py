@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.errors import ConfigurationError, IndexDirectoryError, MekikiError, Rejection
+from worker.index.attributes import Attributes, microseconds
 from worker.index.backend import IndexIdentity
 from worker.index.change import unit_vector
 from worker.index.ngt.directory import IndexDirectory
@@ -34,7 +35,11 @@ _BUFFER_BYTES = 1 << 20
 # Vectors of this length or nearer to it are taken as they are, bit by bit.
 _UNIT_TOLERANCE = 1e-5
 
+# Columns that a file of others may lack.
+_ATTRIBUTES = ("category", "listing_id", "tags", "uploaded_at")
+
 Progress = Callable[[int], object]
+Row = tuple[str, NDArray[np.float32], Attributes]
 
 
 class NotImported(MekikiError):
@@ -138,6 +143,10 @@ def _schema(dim: int) -> Any:
         [
             arrow.field("image_id", arrow.string(), nullable=False),
             arrow.field("vector", arrow.list_(arrow.float32(), dim), nullable=False),
+            arrow.field("category", arrow.string()),
+            arrow.field("listing_id", arrow.string()),
+            arrow.field("tags", arrow.list_(arrow.string()), nullable=False),
+            arrow.field("uploaded_at", arrow.timestamp("us", "UTC")),
         ]
     )
 
@@ -147,9 +156,15 @@ def _tables(segment: Segment, schema: Any) -> Iterator[Any]:
     for first in range(0, len(living), ROWS_AT_ONCE):
         positions = living[first : first + ROWS_AT_ONCE]
         flat = arrow.array(segment.vectors_of(positions).reshape(-1))
+        held, rows = segment.attributes_of(positions)
+        known = [held.row(row) for row in rows.tolist()]
         columns = [
             arrow.array([segment.ids[position] for position in positions], arrow.string()),
             arrow.FixedSizeListArray.from_arrays(flat, segment.manifest.identity.dim),
+            arrow.array([each.category for each in known], arrow.string()),
+            arrow.array([each.listing_id for each in known], arrow.string()),
+            arrow.array([each.tags for each in known], arrow.list_(arrow.string())),
+            arrow.array([each.uploaded for each in known], arrow.timestamp("us", "UTC")),
         ]
         yield arrow.Table.from_arrays(columns, schema=schema)
 
@@ -209,12 +224,12 @@ def _about_others(dim: int, images: int, file: Path, topic: str, space: str | No
     return ExportedIndex(identity=identity, created_at=datetime.now(UTC), offsets={}, images=images)
 
 
-def _rows(source: Any, file: Path, dim: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Each image id and its vector of unit norm, in the order of the file."""
+def _rows(source: Any, file: Path, dim: int) -> Iterator[Row]:
+    """Each image id, its vector of unit norm and its attributes, in the order of the file."""
     compute = _pyarrow("pyarrow.compute")
     seen: set[str] = set()
     try:
-        for batch in source.iter_batches(ROWS_AT_ONCE, columns=["image_id", "vector"]):
+        for batch in source.iter_batches(ROWS_AT_ONCE, columns=_columns(source)):
             ids, vectors = batch.column("image_id").to_pylist(), batch.column("vector")
             lengths = compute.list_value_length(vectors)
             if vectors.flatten().null_count or compute.unique(lengths).to_pylist() != [dim]:
@@ -222,15 +237,31 @@ def _rows(source: Any, file: Path, dim: int) -> Iterator[tuple[str, NDArray[np.f
                     f"{file}: within {len(ids)} rows after {len(seen)} a vector is null, or not {dim} long"
                 )
             matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(ids), dim)
-            for image_id, vector in zip(ids, matrix, strict=True):
+            for image_id, vector, known in zip(ids, matrix, _attributes(batch), strict=True):
                 if not isinstance(image_id, str) or not image_id or image_id in seen:
                     raise NotImported(
                         f"{file}: row {len(seen)}: {image_id!r} is no image id, or stands twice"
                     )
                 seen.add(image_id)
-                yield image_id, _unit(vector, dim, f"{file}: row {len(seen) - 1} ({image_id!r})")
+                yield image_id, _unit(vector, dim, f"{file}: row {len(seen) - 1} ({image_id!r})"), known
     except (OSError, ValueError) as error:
         raise NotImported(f"{file} cannot be read further than row {len(seen)}: {error}") from error
+
+
+def _columns(source: Any) -> list[str]:
+    return ["image_id", "vector", *(name for name in _ATTRIBUTES if name in source.schema_arrow.names)]
+
+
+def _attributes(batch: Any) -> Iterator[Attributes]:
+    """Of each row; of columns that the file does not have nothing is known."""
+    nothing = [None] * batch.num_rows
+    columns = {
+        name: batch.column(name).to_pylist() if name in batch.schema.names else nothing
+        for name in _ATTRIBUTES
+    }
+    for category, listing_id, tags, uploaded in zip(*columns.values(), strict=True):
+        time = None if uploaded is None else microseconds(uploaded)
+        yield Attributes(category, listing_id, tuple(tags or ()), time)
 
 
 def _unit(vector: NDArray[Any], dim: int, where: str) -> NDArray[np.float32]:
@@ -243,13 +274,11 @@ def _unit(vector: NDArray[Any], dim: int, where: str) -> NDArray[np.float32]:
         raise NotImported(f"{where}: {rejection.detail}") from rejection
 
 
-def _batches(
-    rows: Iterator[tuple[str, NDArray[np.float32]]], dim: int, progress: Progress
-) -> Iterator[Batch]:
+def _batches(rows: Iterator[Row], dim: int, progress: Progress) -> Iterator[Batch]:
     """The rows as what a segment is built of, MAX_IMAGES at most."""
     tail = Tail(dim)
-    for image_id, vector in rows:
-        tail.append(image_id, vector)
+    for image_id, vector, known in rows:
+        tail.append(image_id, vector, known)
         progress(1)
         if len(tail) == MAX_IMAGES:
             yield _all_of(tail)

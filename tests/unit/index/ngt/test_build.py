@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import IDENTITY, axis, filled, open_directory, snapshot
+from worker.index.attributes import nothing_known
 from worker.index.ngt import build as build_module
 from worker.index.ngt.build import BuildRequest, build, write_request
 
@@ -21,9 +22,8 @@ def test_equal_vectors_are_stored_once_and_negative_zero_is_zero(tmp_path):
     ("ids", "count"), [(["a", "a"], 2), (["a"], 2), (["a", "b"], 1)], ids=["twice", "few", "many"]
 )
 def test_a_request_that_does_not_fit_is_refused(tmp_path, ids, count):
-    write_request(
-        tmp_path, BuildRequest(identity=IDENTITY, ids=ids, threads=1), np.eye(16, dtype="f4")[:count]
-    )
+    request = BuildRequest(identity=IDENTITY, ids=ids, threads=1)
+    write_request(tmp_path, request, np.eye(16, dtype="f4")[:count], nothing_known(count))
     with pytest.raises(ValueError, match="ids"):
         build(tmp_path)
 
@@ -31,7 +31,8 @@ def test_a_request_that_does_not_fit_is_refused(tmp_path, ids, count):
 def test_what_ngt_does_not_hold_is_no_segment(tmp_path, monkeypatch):
     monkeypatch.setattr(build_module, "EXACT_UP_TO", 0)
     monkeypatch.setattr(build_module.np, "array_equal", lambda *_: False)
-    write_request(tmp_path, BuildRequest(identity=IDENTITY, ids=["a"], threads=1), axis(0)[None])
+    request = BuildRequest(identity=IDENTITY, ids=["a"], threads=1)
+    write_request(tmp_path, request, axis(0)[None], nothing_known(1))
     with pytest.raises(RuntimeError, match="does not hold"):
         build(tmp_path)
 

@@ -1,12 +1,24 @@
+import shutil
+
 import numpy as np
 import pytest
 
+from schemas.search import SearchFilter
 from tests.unit.index.indexing import IDENTITY, axis, filled, open_directory, snapshot, unit_rows
 from worker.errors import IndexDirectoryError
+from worker.index.attributes import NOTHING_KNOWN, Attributes, nothing_known, together, write_columns
 from worker.index.backend import IndexIdentity
 from worker.index.ngt import build as build_module
-from worker.index.ngt.checksums import Damaged
-from worker.index.ngt.segment import MANIFEST_FILE, SegmentManifest, open_segment, write_manifest
+from worker.index.ngt.checksums import Damaged, list_files
+from worker.index.ngt.live import LiveIndex
+from worker.index.ngt.segment import (
+    ATTRIBUTES,
+    MANIFEST_FILE,
+    SegmentManifest,
+    costs_less_by_graph,
+    open_segment,
+    write_manifest,
+)
 
 
 @pytest.fixture(params=[0, 1000], ids=["graph", "whole"])
@@ -55,6 +67,78 @@ def test_within_is_exact(tmp_path, small_graphs):
     for query, near in zip(queries, found, strict=True):
         assert {n.image_id for n in near} == {i for i, row in vectors.items() if 1 - row @ query <= 0.4}
     assert any(found)
+
+
+SHARES = (0.001, 0.01, 0.05, 0.2, 0.6)
+
+
+@pytest.fixture(scope="module")
+def filtered(tmp_path_factory):
+    """A segment with a graph; image n has the tag of each share that its number is under, near or far."""
+    rows = unit_rows(np.random.default_rng(3), 2000)
+    chance = np.random.default_rng(4).random(2000)
+    farthest = np.argsort(np.argsort(rows @ rows[0])) / 2000
+    live = LiveIndex(IDENTITY, None)
+    for number, row in enumerate(rows):
+        tags = [f"chance {share}" for share in SHARES if chance[number] < share or number < 2]
+        tags += [f"far {share}" for share in SHARES if farthest[number] < share]
+        live.upsert(f"i{number}", row, Attributes(tags=tuple(tags)))
+    return snapshot(live, open_directory(tmp_path_factory.mktemp("filtered"))), rows
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("kind", ["chance", "far"])
+def test_a_filter_of_any_selectivity_finds_the_nearest(filtered, share, kind):
+    segment, rows = filtered
+    where = SearchFilter(tags=[f"{kind} {share}"])
+    held = np.array([f"{kind} {share}" in attributes_of(segment, n).tags for n in range(len(rows))])
+    assert abs(held.mean() - share) < 0.02
+    wanted = found = 0
+    for query in rows[:20]:
+        nearest = np.sort(1 - rows[held] @ query)[:10]
+        answer = segment.search(query, 10, 0, where)
+        assert all(held[int(near.image_id[1:])] for near in answer)
+        assert len(answer) == len(nearest)
+        wanted += len(nearest)
+        found += sum(near.distance <= nearest[-1] + 1e-5 for near in answer)
+    assert found / wanted >= 0.95
+
+
+def attributes_of(segment, number):
+    columns, rows = segment.attributes_of([segment.positions[f"i{number}"]])
+    return columns.row(int(rows[0]))
+
+
+def test_few_are_compared_and_many_are_asked_of_the_graph():
+    assert not costs_less_by_graph(50, 50_000, 10)
+    assert costs_less_by_graph(25_000, 50_000, 10)
+    assert not costs_less_by_graph(0, 50_000, 10)
+
+
+def test_a_segment_of_an_earlier_release_has_no_attributes(tmp_path):
+    live, vectors = filled(5)
+    path = snapshot(live, open_directory(tmp_path)).path
+    shutil.rmtree(path / ATTRIBUTES)
+    manifest = SegmentManifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
+    (path / MANIFEST_FILE).unlink()
+    write_manifest(path, manifest.model_copy(update={"files": list_files(path)}))
+    segment = open_segment(path, IDENTITY)
+    assert not segment.has_attributes
+    assert attributes_of(segment, 0) == NOTHING_KNOWN
+    assert segment.search(vectors["i0"], 5, 0, SearchFilter(categories=["hats"])) == []
+    assert len(segment.search(vectors["i0"], 5, 0)) == 5
+
+
+def test_attributes_that_do_not_fit_are_damage(tmp_path):
+    live, _ = filled(5)
+    path = snapshot(live, open_directory(tmp_path)).path
+    shutil.rmtree(path / ATTRIBUTES)
+    write_columns(path / ATTRIBUTES, together([(nothing_known(4), np.arange(4))]))
+    manifest = SegmentManifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
+    (path / MANIFEST_FILE).unlink()
+    write_manifest(path, manifest.model_copy(update={"files": list_files(path)}))
+    with pytest.raises(Damaged, match="attributes of 4 images"):
+        open_segment(path, IDENTITY)
 
 
 def test_counts_that_do_not_fit_are_damage_even_with_right_checksums(tmp_path):

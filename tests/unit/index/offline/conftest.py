@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import axis, filled, open_directory, snapshot, unit_rows
+from worker.index.attributes import Attributes
 from worker.index.ngt import build as build_module
+
+ATTRIBUTES = Attributes("hats", "l-1", ("red", "目"), 1_500_000)
 
 
 @pytest.fixture
@@ -19,7 +22,7 @@ def index_directory(tmp_path, monkeypatch):
         del vectors[f"i{number}"]
     for number in range(10, 20):
         vectors[f"i{number}"] = unit_rows(np.random.default_rng(number), 1)[0]
-        live.upsert(f"i{number}", vectors[f"i{number}"])
+        live.upsert(f"i{number}", vectors[f"i{number}"], ATTRIBUTES)
     for image_id in ("copy 1", "copy 2"):
         live.upsert(image_id, axis(3))
         vectors[image_id] = axis(3)

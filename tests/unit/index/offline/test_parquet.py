@@ -1,4 +1,5 @@
 import sys
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -6,6 +7,7 @@ import pytest
 
 from tests.unit.index.indexing import DIM, IDENTITY, assert_holds, axis, start_here
 from worker.errors import ConfigurationError, IndexDirectoryError
+from worker.index.attributes import NOTHING_KNOWN, Attributes
 from worker.index.offline import parquet
 from worker.index.offline.owned import open_newest
 from worker.index.offline.parquet import METADATA_KEY, ExportedIndex, NotImported, export_index, import_index
@@ -48,6 +50,27 @@ def test_what_comes_back_is_what_went_out_bit_by_bit(exported, empty, index_dire
     assert_holds(moved, vectors)
     assert (moved.manifest.offsets, moved.manifest.created_at) == (before.offsets, before.created_at)
     assert not any(found.faults for found in verify(empty))
+
+
+def test_attributes_come_back_and_are_read_by_others(exported, empty, index_directory):
+    out, _ = exported
+    import_index(out, empty, TOPIC, start_here)
+    known = [attributes(open_newest(place)) for place in (empty, index_directory[0])]
+    assert known[0] == known[1]
+    assert known[0]["i10"] == Attributes("hats", "l-1", ("red", "目"), 1_500_000)
+    assert known[0]["i20"] == NOTHING_KNOWN
+    rows = {row["image_id"]: row for row in pq.read_table(out).to_pylist()}
+    assert rows["i10"]["uploaded_at"] == datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
+    assert (rows["i10"]["category"], rows["i20"]["category"], rows["i20"]["tags"]) == ("hats", None, [])
+
+
+def attributes(generation):
+    found = {}
+    for segment in generation.segments:
+        living = [position for position in range(len(segment)) if position not in segment.died]
+        columns, rows = segment.attributes_of(living)
+        found.update({segment.ids[p]: columns.row(row) for p, row in zip(living, rows, strict=True)})
+    return found
 
 
 def test_a_full_directory_and_another_index_are_refused(exported, empty, index_directory):
