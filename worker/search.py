@@ -52,7 +52,7 @@ def build_request(
     minus: list[str],
     k: int,
     exclude: Sequence[str] = (),
-    where: SearchFilter | None = None,
+    among: SearchFilter | None = None,
 ) -> SearchRequest:
     """What to ask.
 
@@ -69,7 +69,7 @@ def build_request(
             minus=[read_term(text) for text in minus],
             k=k,
             exclude=list(exclude),
-            filter=where,
+            filter=among,
         )
     except OSError as error:
         raise ConfigurationError(f"--image {image} cannot be read: {error}") from error

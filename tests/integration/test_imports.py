@@ -52,7 +52,6 @@ _SHARED = (
     *(
         f"worker.{name}"
         for name in (
-            "cores",
             "errors",
             "settings",
             "metrics",

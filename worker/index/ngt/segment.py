@@ -45,11 +45,13 @@ _EPSILON = 0.1  # how far beyond the k-th distance the graph search goes on, as 
 _BREADTH = 20
 _HEADROOM = 8  # asked for beyond `count` where some count no more; more only if that was too few
 
-# What the graph's search costs for each result that it is asked for, in vectors compared one by one: measured
-# by `make bench-index` (filtered searches of both kinds).
-_GRAPH_COST = 40
+# What the graph's search costs for each result that it is asked for, in vectors compared one by one: of
+# 50,000 with 128 dimensions comparing 5,026 took 1.9 ms of CPU and the graph 2.6, 14,948 4.5 and 3.0.
+_GRAPH_COST = 100
 # Of so many results in all a filter lets only some in: asked for beyond those.
 _FILTER_HEADROOM = 2
+# Vectors gathered at once: more would be copied through fresh memory each time.
+_CHUNK = 1024
 # A graph that is asked for more than this share of its vectors costs more than comparing all.
 _WIDEST = 1 / 8
 
@@ -172,7 +174,11 @@ class Segment:
         held: NDArray[np.bool_],
     ) -> list[Neighbour]:
         """Every vector in `rows` compared."""
-        distances = 1.0 - self._vectors[rows] @ query
+        if not len(rows):
+            return []
+        parts = [rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK)]
+        products: list[NDArray[np.float32]] = [self._vectors[part] @ query for part in parts]
+        distances: NDArray[np.float32] = np.subtract(1.0, np.concatenate(products), dtype=np.float32)
         asked = count
         while True:
             chosen = smallest(distances, asked)
