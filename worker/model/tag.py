@@ -139,13 +139,13 @@ class BoosterTagger:
         self._head = head
         self._failures: tuple[type[Exception], ...] = (xgboost.core.XGBoostError, ValueError)
         self._booster = xgboost.Booster()
-        try:
+        try:  # what quotes a damaged file in its message is no UTF-8, which is a ValueError
             self._booster.load_model(str(directory / head.file))
-        except xgboost.core.XGBoostError as error:
+            self._booster.set_param({"nthread": threads or cores()})
+            dim = self._booster.num_features()
+            given = np.atleast_2d(self._probabilities(np.zeros((1, dim), np.float32))).shape[1]
+        except (*self._failures, StageError) as error:
             raise BundleError(f"{head.file} does not load: {error}") from error
-        self._booster.set_param({"nthread": threads or cores()})
-        dim = self._booster.num_features()
-        given = np.atleast_2d(self._probabilities(np.zeros((1, dim), np.float32))).shape[1]
         if given != len(head.names):
             raise BundleError(f"{head.file} gives {given} tags, the manifest names {len(head.names)}")
         digest = hashlib.sha256((directory / head.file).read_bytes()).hexdigest()

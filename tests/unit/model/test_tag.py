@@ -65,8 +65,14 @@ def test_a_row_has_the_same_tags_whatever_batch_it_is_in(tagger, embeddings):
     assert [tagger(embeddings[row : row + 1])[0] for row in range(len(embeddings))] == together
 
 
-def test_a_forest_that_is_none_is_the_bundles_fault(head, tmp_path):
-    (tmp_path / head.file).write_bytes(b"not a forest")
+@pytest.mark.parametrize(
+    "data",
+    [b"not a forest", b"", b"{", b'{"learner": {}}', b'{"learner": \xb0}', b"{L\x00\xe6", b"\xff" * 200],
+)
+@pytest.mark.parametrize("name", ["tags.ubj", "tags.json"])
+def test_a_forest_that_is_none_is_the_bundles_fault(head, tmp_path, data, name):
+    head = head.model_copy(update={"file": name})
+    (tmp_path / name).write_bytes(data)
     with pytest.raises(BundleError, match="does not load"):
         BoosterTagger(head, tmp_path, 1)
 
