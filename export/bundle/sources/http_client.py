@@ -4,6 +4,7 @@ The environment's proxies are heeded (HTTPS_PROXY, NO_PROXY). Redirects are foll
 http. What authorises goes along to the same origin alone: registries send to a store whose URL is signed.
 """
 
+import base64
 import http.client
 import ssl
 import time
@@ -82,6 +83,11 @@ class HttpClient:
                 headers.pop(AUTHORIZATION, None)
             at = onward
         raise BundleError(f"{shown(url)} is redirected more than {_MOST_REDIRECTS} times")
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """The header of RFC 7617."""
+    return {AUTHORIZATION: f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 
 def require_found(url: str, response: http.client.HTTPResponse, advice: str = "") -> None:

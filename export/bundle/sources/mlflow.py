@@ -5,7 +5,6 @@ server (MLFLOW_TRACKING_URI) and who asks (MLFLOW_TRACKING_TOKEN, or MLFLOW_TRAC
 Artifacts come through the server, or from the object store where it has them.
 """
 
-import base64
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,15 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from export.bundle.sources.http_client import AUTHORIZATION, HttpClient, body, chunks, require_found, shown
+from export.bundle.sources.http_client import (
+    AUTHORIZATION,
+    HttpClient,
+    basic,
+    body,
+    chunks,
+    require_found,
+    shown,
+)
 from export.bundle.sources.source import Get
 from worker.errors import BundleError, ConfigurationError
 
@@ -124,6 +131,4 @@ def _authorization(environment: Mapping[str, str]) -> dict[str, str]:
     if token := environment.get("MLFLOW_TRACKING_TOKEN"):
         return {AUTHORIZATION: f"Bearer {token}"}
     user, password = (environment.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD"))
-    if not user:
-        return {}
-    return {AUTHORIZATION: f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+    return basic(user, password) if user else {}

@@ -5,7 +5,6 @@ https alone, with Basic or Bearer tokens (https://distribution.github.io/distrib
 Manifest and blobs are checked against their digests.
 """
 
-import base64
 import hashlib
 import http.client
 import re
@@ -19,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from pydantic import BaseModel, Field, ValidationError
 
 from export.bundle.sources.docker_credentials import docker_credentials
-from export.bundle.sources.http_client import AUTHORIZATION, HttpClient, body, chunks, require_found
+from export.bundle.sources.http_client import AUTHORIZATION, HttpClient, basic, body, chunks, require_found
 from export.bundle.sources.source import Get, NotThere
 from worker.errors import BundleError, ConfigurationError
 
@@ -153,9 +152,7 @@ class _Registry:
         return self._basic()
 
     def _basic(self) -> dict[str, str]:
-        if self._credentials is None:
-            return {}
-        return {AUTHORIZATION: f"Basic {base64.b64encode(':'.join(self._credentials).encode()).decode()}"}
+        return basic(*self._credentials) if self._credentials else {}
 
     def _token(self, challenge: Mapping[str, str]) -> str:
         realm = challenge.get("realm", "")
