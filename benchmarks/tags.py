@@ -1,11 +1,14 @@
 """Images a second of the tag stage: the forest, one booster a tag, XGBoost itself.
 
-    python -m benchmarks.tags [--tags 30000] [--trained 200] [--rows 5000] [--runs 3]
+    python -m benchmarks.tags [--tags 30000] [--trained 1000] [--rows 5000] [--runs 3]
 
 Labels are synthetic: directions among 196 numbers. `--trained` tags are really trained (XGBoost, depth
 6, 50 trees, on the uint8 codes of one codebook); the rest are drawn: the trained tags with their dimensions
 exchanged and their leaves changed, so that questions are asked as trained trees do, all over the codebook.
-Every trained tag's margins are compared with its booster's. One line a way and batch; `--threads` cores.
+Every trained tag's margins are compared with its booster's, and in a sample of trees the leaf that each image
+reaches. One line a way and batch; `--threads` cores. With `--boosters` what is trained is kept, and a
+training that `--seconds` ended goes on where it was. `--dask` trains some over two Dask workers as well,
+`--add` adds one tag to those trained, by `mekiki tags add`.
 """
 
 import argparse
@@ -16,15 +19,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import xgboost
 
+from benchmarks.tag_added import add_one
+from benchmarks.tag_boosters import (
+    DIM,
+    PRIOR,
+    TREES,
+    KeptBoosters,
+    leaves_numbered,
+    spread,
+    train_over_dask,
+)
 from export.tags.tables import TagTable, set_leaves, trees_of, write_forest
 from worker.errors import BundleError
 from worker.model.forest.answers import Kernel
@@ -34,11 +45,9 @@ from worker.model.forest.compiled import WIDTHS, CompiledKernel
 from worker.model.forest.evaluate import Evaluator
 from worker.model.forest.file import ForestFile, open_forest
 
-DIM, TREES, DEPTH = 196, 50, 6
-ASKED = {"objective": "binary:logistic", "max_depth": DEPTH, "eta": 0.3, "max_bin": 64, "nthread": 1}
-PRIOR = -4.0
 PUBLISHED = 0.9
 _BASELINE = 100  # tags of the ways that are too slow for all
+_ROUTED = 20  # trained tags whose every tree is followed
 
 
 def main() -> None:
@@ -52,73 +61,133 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--cuts", type=int, default=CUTS, help="of each dimension of the codebook")
+    parser.add_argument("--boosters", type=Path, help="folder that keeps what is trained, or has it already")
+    parser.add_argument("--seconds", type=float, default=np.inf, help="after which training stops for now")
     parser.add_argument("--dask", type=int, default=0, help="tags that are trained over Dask too")
+    parser.add_argument("--add", action="store_true", help="add one tag to those trained")
     parser.add_argument("--kernels", nargs="+", help="of these names alone; default: all that run here")
     parser.add_argument("--linear", action="store_true", help="a linear term under every tag")
     parser.add_argument("--forest", type=Path, help="keep the forest here, or measure the one that is here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mekiki-bench-") as scratch:
-        measure(options, options.forest or Path(scratch, "tags.forest"))
+        measure(options, Path(scratch))
 
 
-def measure(options: argparse.Namespace, path: Path) -> None:
+def measure(options: argparse.Namespace, scratch: Path) -> None:
     """All of it."""
-    rng = np.random.default_rng(0)
-    vectors = spread(rng, options.rows)
+    vectors = spread(np.random.default_rng(0), options.rows)
     book = fit_codebook(vectors, options.cuts)
-    began = time.perf_counter()
-    boosters = train(book.encode(vectors), range(options.trained), options.threads)
-    took = time.perf_counter() - began
+    kept = KeptBoosters(options.boosters or scratch / "boosters")
+    if not trained(options, kept, book.encode(vectors)):
+        return
+    boosters = kept.boosters(options.trained)
+    tables = [
+        TagTable(f"tag {i}", *trees_of(booster, book), base=PRIOR, threshold=PUBLISHED)
+        for i, booster in enumerate(boosters)
+    ]
+    if options.add:
+        print(add_one(scratch / "run", vectors, book, tables), flush=True)
+    path = options.forest or scratch / "tags.forest"
+    if not path.exists():
+        write(options, path, book, tables)
+    del tables
+    print(f"{path.stat().st_size / 1e6:.0f} MB")
+    began, used = time.perf_counter(), time.process_time()
+    forest = open_forest(path)
     print(
-        f"{options.trained} tags of {TREES} trees trained on {options.rows} rows in {took:.0f} s", flush=True
+        f"loaded and checked in {time.perf_counter() - began:.2f} s ({time.process_time() - used:.2f} s of "
+        f"CPU); {len(forest.trees):,} trees"
+    )
+    images = spread(np.random.default_rng(1), 512)
+    asked = [kernel for kernel in kernels() if not options.kernels or kernel.name in options.kernels]
+    print(routed(scratch / "routed.forest", boosters[:_ROUTED], book, asked, images))
+    print(f"{'way':34} {'batch':>5} {'images/s':>9} {'CPU ms/image':>12} {'margin differs':>14}")
+    for kernel in asked:
+        measure_kernel(options, forest, kernel, boosters, images)
+    print(f"resident at most {resident(path):.2f} GB in a process that maps it and answers 512 images")
+    measure_boosters(options, boosters[:_BASELINE], book.encode(images[:64]))
+
+
+def trained(options: argparse.Namespace, kept: KeptBoosters, codes: np.ndarray) -> bool:
+    """Train, or go on with it; whether all are there now."""
+    kept.train(codes, options.trained, options.threads, options.seconds)
+    if missing := kept.missing(options.trained):
+        print(f"{len(missing)} of {options.trained} tags are still to be trained: run this again")
+        return False
+    took = kept.cpu_seconds(options.trained)
+    print(
+        f"{options.trained} tags of {TREES} trees trained on {options.rows} rows in {took:.0f} s of CPU, "
+        f"{took / options.trained:.2f} s each",
+        flush=True,
     )
     if options.dask:
         began = time.perf_counter()
-        same = [bytes(b.save_raw("ubj")) for b in boosters[: options.dask]] == train_over_dask(
-            book.encode(vectors), range(options.dask)
-        )
+        same = train_over_dask(codes, range(options.dask)) == list(kept.models(options.dask))
         took = time.perf_counter() - began
-        print(
-            f"{options.dask} over two Dask workers in {took:.0f} s: {'the same' if same else 'OTHER'} bytes"
-        )
-    if not path.exists():
-        began = time.perf_counter()
-        tables = [
-            TagTable(f"tag {i}", *trees_of(booster, book), base=PRIOR, threshold=PUBLISHED)
-            for i, booster in enumerate(boosters)
-        ]
-        drawn = [draw(rng, tables[i % len(tables)], book, i) for i in range(len(tables), options.tags)]
-        every = [*tables, *drawn]
-        if options.linear:
-            every = [replace(t, linear=rng.normal(0, 0.02, DIM).astype(np.float32)) for t in every]
-        write_forest(path, book, "synthetic", "1", every)
-        del tables, drawn, every
-        print(f"written in {time.perf_counter() - began:.1f} s")
-    print(f"{path.stat().st_size / 1e6:.0f} MB")
-    began = time.perf_counter()
-    forest = open_forest(path)
-    print(f"loaded and checked in {time.perf_counter() - began:.2f} s; {len(forest.trees):,} trees")
-    images = spread(np.random.default_rng(1), 512)
-    print(f"{'way':34} {'batch':>5} {'images/s':>9} {'CPU ms/image':>12} {'margin differs':>14}")
-    for kernel in (k for k in kernels() if not options.kernels or k.name in options.kernels):
-        differs = compare(forest, kernel, boosters, images)
-        for batch in (32, 256, 512):
-            evaluator = Evaluator(forest, kernel, options.threads)
-            asked = least(forest)
-            report(
-                f"forest, {kernel.name}",
-                batch,
-                options.runs,
-                partial(evaluator.hits, images[:batch], asked),
-                differs,
-            )
-            evaluator.close()
-    print(f"resident at most {resident(path):.2f} GB in a process that maps it and answers 512 images")
-    few = boosters[:_BASELINE]
-    share, codes = options.tags / len(few), book.encode(images[:64])
+        told = "the same" if same else "OTHER"
+        print(f"{options.dask} over two Dask workers in {took:.0f} s: {told} bytes", flush=True)
+    return True
+
+
+def write(options: argparse.Namespace, path: Path, book: Codebook, tables: Sequence[TagTable]) -> None:
+    """A forest of the trained tags, and of as many drawn ones as are asked for."""
+    began, rng = time.perf_counter(), np.random.default_rng(2)
+    drawn = [draw(rng, tables[i % len(tables)], book, i) for i in range(len(tables), options.tags)]
+    every = [*tables, *drawn]
+    if options.linear:
+        every = [replace(t, linear=rng.normal(0, 0.02, DIM).astype(np.float32)) for t in every]
+    write_forest(path, book, "synthetic", "1", every)
+    print(f"written in {time.perf_counter() - began:.1f} s")
+
+
+def measure_kernel(
+    options: argparse.Namespace,
+    forest: ForestFile,
+    kernel: Kernel,
+    boosters: Sequence[xgboost.Booster],
+    images: np.ndarray,
+) -> None:
+    """A line for each batch."""
+    differs, asked = compare(forest, kernel, boosters, images), least(forest)
+    for batch in (32, 256, 512):
+        evaluator = Evaluator(forest, kernel, options.threads)
+        run = partial(evaluator.hits, images[:batch], asked)
+        report(f"forest, {kernel.name}", batch, options.runs, run, differs)
+        evaluator.close()
+
+
+def measure_boosters(options: argparse.Namespace, few: Sequence[xgboost.Booster], codes: np.ndarray) -> None:
+    """The ways without a forest, on a few tags and by their share of all."""
+    share = options.tags / len(few)
     report(f"one booster a tag (x {share:g})", 64, options.runs, partial(loop, few, codes), None, share)
     merged = partial(merge(few).inplace_predict, codes.astype(np.float32))
     report(f"one booster of all (x {share:g})", 64, options.runs, merged, None, share)
+
+
+def routed(
+    path: Path,
+    boosters: Sequence[xgboost.Booster],
+    book: Codebook,
+    asked: Sequence[Kernel],
+    images: np.ndarray,
+) -> str:
+    """Whether every image reaches, in every tree of `boosters`, the leaf that XGBoost gives it.
+
+    Each tree is a tag of its own here, whose leaves have the booster's numbers as their values.
+    """
+    numbered = [leaves_numbered(booster) for booster in boosters]
+    tables = [
+        TagTable(f"{tag} {tree}", *trees_of(booster[tree : tree + 1], book))
+        for tag, booster in enumerate(numbered)
+        for tree in range(TREES)
+    ]
+    write_forest(path, book, "numbered", "1", tables)
+    forest, codes = open_forest(path), xgboost.DMatrix(book.encode(images))
+    leaves = np.concatenate([booster.predict(codes, pred_leaf=True) for booster in boosters], axis=1)
+    wrong = sum(
+        int((kernel.block(forest, images).margins(0, len(tables)) != leaves.T).sum()) for kernel in asked
+    )
+    return f"routing: {wrong} of {len(asked) * leaves.size:,} leaves are others than XGBoost's"
 
 
 def resident(path: Path) -> float:
@@ -134,54 +203,6 @@ def resident(path: Path) -> float:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
-
-
-def spread(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Vectors float32 [count, 196] of length 1 with the correlations that embeddings have."""
-    mixing = np.random.default_rng(99).normal(size=(DIM, DIM)) * np.linspace(2, 0.2, DIM)[:, np.newaxis]
-    vectors = rng.normal(size=(count, DIM)) @ mixing
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-
-def train(codes: np.ndarray, tags: Sequence[int], workers: int) -> list[xgboost.Booster]:
-    """A booster for each tag, in as many processes as `workers`."""
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (codes,)) as pool:
-        raw = pool.map(_train_here, tags, chunksize=4)
-        return [xgboost.Booster(model_file=bytearray(one)) for one in raw]
-
-
-_codes: list[np.ndarray] = []
-
-
-def _begin(codes: np.ndarray) -> None:
-    _codes.append(codes)
-
-
-def _train_here(tag: int) -> bytes:
-    return train_one(_codes[0], tag)
-
-
-def train_one(codes: np.ndarray, tag: int) -> bytes:
-    """The booster of one synthetic tag, which 3 % of the images have, as UBJSON."""
-    rng = np.random.default_rng([tag, 5])
-    direction, other = rng.normal(size=(2, DIM))
-    centred = 255 * (codes / codes.max() - 0.5)
-    value = centred @ direction + 0.01 * centred[:, 3] * (centred @ other)
-    labels = (value > np.quantile(value, 0.97)).astype(np.float32)
-    data = xgboost.DMatrix(codes, label=labels, base_margin=np.full(len(labels), PRIOR), nthread=1)
-    return bytes(xgboost.train({**ASKED, "seed": tag}, data, TREES).save_raw("ubj"))
-
-
-def train_over_dask(codes: np.ndarray, tags: Sequence[int]) -> list[bytes]:
-    """The same, by two workers of a local Dask cluster."""
-    from distributed import LocalCluster  # noqa: PLC0415 - an extra
-
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
-        cluster.get_client() as client,
-    ):
-        held = client.scatter(codes, broadcast=True)
-        return client.gather([client.submit(train_one, held, tag) for tag in tags])
 
 
 def draw(rng: np.random.Generator, like: TagTable, book: Codebook, number: int) -> TagTable:

@@ -8,7 +8,7 @@ the values named for each column. PATH is a folder (one folder a class, or flat;
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from export.tables import TABLE_SUFFIXES, Row, read_rows
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif", ".mpo")
 _PATH_COLUMNS = ("path", "file", "filename", "image")
 _LABEL_COLUMNS = ("label", "class", "category")
+_MOST_NAMED = 1000  # rows left out for one reason
+_LONGEST_NAME = 500
 _GROUP_COLUMNS = ("group_id", "sender_id", "sender", "seller_id", "shop_id", "shop", "source", "subset")
 
 
@@ -34,11 +36,37 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True)
 class Skipped:
-    """One image, or class, that was left out."""
+    """An image, or class, that was left out; or `count` images whose names are not kept."""
 
     name: str
     reason: SkipReason
     detail: str = ""
+    count: int = 1
+
+
+class LeftOut:
+    """Rows of a table that were left out: the first of each reason by name, the others counted.
+
+    A table of gigabytes may name a hundred million images that are not there.
+    """
+
+    def __init__(self) -> None:
+        self._named: list[Skipped] = []
+        self._counts: Counter[SkipReason] = Counter()
+
+    def add(self, name: str, reason: SkipReason, detail: str) -> None:
+        """One more."""
+        self._counts[reason] += 1
+        if self._counts[reason] <= _MOST_NAMED:
+            self._named.append(Skipped(name[:_LONGEST_NAME], reason, detail[:_LONGEST_NAME]))
+
+    def skipped(self) -> tuple[Skipped, ...]:
+        """All of them."""
+        others = ((reason, count - _MOST_NAMED) for reason, count in self._counts.items())
+        return (
+            *self._named,
+            *(Skipped(f"and {count} more", reason, count=count) for reason, count in others if count > 0),
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +104,10 @@ class Dataset:
 
     def skips(self) -> dict[str, int]:
         """Number of images or classes left out, by reason."""
-        return dict(sorted(Counter(str(skipped.reason) for skipped in self.skipped).items()))
+        found: Counter[str] = Counter()
+        for skipped in self.skipped:
+            found[str(skipped.reason)] += skipped.count
+        return dict(sorted(found.items()))
 
     def where(self, keep: Callable[[Example], bool]) -> "Dataset":
         """The images that `keep` says yes to."""
@@ -247,7 +278,7 @@ def prefixed(dataset: Dataset, path: Path) -> Dataset:
         Example(item.path, f"{prefix}/{item.name}", item.label, f"{prefix}/{item.group}")
         for item in dataset.examples
     )
-    skipped = tuple(Skipped(f"{prefix}/{item.name}", item.reason, item.detail) for item in dataset.skipped)
+    skipped = tuple(replace(item, name=f"{prefix}/{item.name}") for item in dataset.skipped)
     return Dataset(examples, skipped)
 
 
@@ -286,21 +317,21 @@ def _from_table(
     for column in wanted:
         _column(path, held, column, ())
     examples: dict[str, Example] = {}
-    skipped: list[Skipped] = []
+    left_out = LeftOut()
     for row in rows:
         if any(_value(path, row, column) not in values for column, values in wanted.items()):
             continue
         name = _value(path, row, path_column)
         file = path.parent / name
         if name in examples:
-            skipped.append(Skipped(name, SkipReason.LISTED_TWICE, f"row {row.number}"))
+            left_out.add(name, SkipReason.LISTED_TWICE, f"row {row.number}")
         elif not name or not file.is_file():
-            skipped.append(Skipped(name, SkipReason.MISSING_FILE, f"row {row.number}: {file}"))
+            left_out.add(name, SkipReason.MISSING_FILE, f"row {row.number}: {file}")
         else:
             label = _value(path, row, label_column) if label_column else ""
             group = _value(path, row, group_column) if group_column else ""
             examples[name] = Example(file, name, label, group or name)
-    return Dataset(tuple(examples.values()), tuple(skipped))
+    return Dataset(tuple(examples.values()), left_out.skipped())
 
 
 def _value(path: Path, row: Row, column: str) -> str:

@@ -9,22 +9,25 @@ import csv
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from export.data import Columns, Dataset, Example, Skipped, SkipReason, Source, prefixed, read_source
+from export.data import Columns, Dataset, Example, LeftOut, SkipReason, Source, prefixed, read_source
 from export.errors import DatasetError
 from export.tables import TABLE_SUFFIXES, marked_encoding
-from export.tags.names import clean_name, look_alikes
+from export.tags.names import MOST_LENGTH, clean_name, look_alikes
 
 MOST_NAMES = 200_000
-MOST_ASSIGNMENTS = 300_000_000
+MOST_ASSIGNMENTS = 100_000_000
 _LINE = 16_000_000
+_LONGEST_TEXT = 5 * MOST_LENGTH  # of a name before it is cleaned; longer ones are not even remembered
 _LIST_COLUMNS = ("tags", "labels", "label", "class", "category")
 _PATH_COLUMNS = ("path", "file", "filename", "image")
 _GROUP_COLUMNS = ("group_id", "sender_id", "sender", "seller_id", "shop_id", "shop", "source", "subset")
@@ -48,10 +51,9 @@ class TagLabels:
 
     def rows_of(self) -> list[NDArray[np.int64]]:
         """For every tag the images that have it, ascending."""
-        image = np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
-        order = np.argsort(self.tags, kind="stable")
-        counts = np.bincount(self.tags, minlength=len(self.names))
-        return np.split(image[order], np.cumsum(counts)[:-1])
+        shape = len(self.first) - 1, len(self.names)
+        by_tag = csr_array((np.ones(len(self.tags), bool), self.tags, self.first), shape).tocsc()
+        return [by_tag.indices[begin:end].astype(np.int64) for begin, end in pairwise(by_tag.indptr)]
 
     def where(self, images: Sequence[int] | NDArray[np.int64], dataset: Dataset) -> "TagLabels":
         """The images of these indices, which are those of `dataset`."""
@@ -72,23 +74,24 @@ def read_labels(sources: Sequence[Source], columns: Columns, encoding: str | Non
     """
     reading = _Reading()
     for source in sources:
-        found = _Found([], [])
-        if source.path.suffix.lower() in TABLE_SUFFIXES and not source.wanted:
-            _read_table(source.path, columns, encoding, reading, found)
+        table = _table_of(source.path)
+        if table is None:
+            part = _read_folder(source, columns, reading)
         else:
-            _read_others(source, columns, encoding, reading, found)
-        if not found.examples:
-            counted = ", ".join(f"{n} x {s}" for s, n in Counter(s.reason for s in found.skipped).items())
+            part = _read_table(Source(table, source.wanted), columns, encoding, reading)
+        if not part.examples:
+            counted = ", ".join(f"{count} x {reason}" for reason, count in part.skips().items())
             raise DatasetError(f"{source.path}: not one image to use ({counted or 'no rows'})")
-        part = Dataset(tuple(found.examples), tuple(found.skipped))
         reading.dataset += part if len(sources) == 1 else prefixed(part, source.path)
     return reading.labels()
 
 
-@dataclass
-class _Found:
-    examples: list[Example]
-    skipped: list[Skipped]
+def _table_of(path: Path) -> Path | None:
+    """The table that is read for `path`; None for a folder whose folders are tags."""
+    inside = path / "labels.csv"
+    if inside.is_file():
+        return inside
+    return path if path.suffix.lower() in TABLE_SUFFIXES else None
 
 
 class _Reading:
@@ -110,6 +113,9 @@ class _Reading:
             raise DatasetError(f"more than {MOST_ASSIGNMENTS:,} tags of images: split the table")
 
     def _number(self, text: str) -> int | None:
+        if len(text) > _LONGEST_TEXT:
+            self._left_out["names that are empty or too long"] += 1
+            return None
         if text not in self._known:
             name = clean_name(text)
             if name is None:
@@ -128,56 +134,58 @@ class _Reading:
 
     def labels(self) -> TagLabels:
         names = list(self._numbers)
-        first, tags = np.array(self._first, np.int64), np.array(self._tags, np.uint32)
+        first, tags = np.frombuffer(self._first, np.int64), np.frombuffer(self._tags, np.uint32)
         return TagLabels(self.dataset, names, first, tags, dict(self._left_out), look_alikes(names))
 
 
-def _read_others(
-    source: Source, columns: Columns, encoding: str | None, reading: _Reading, found: _Found
-) -> None:
-    dataset = read_source(source, columns, encoding)
-    found.examples.extend(dataset.examples)
-    found.skipped.extend(dataset.skipped)
+def _read_folder(source: Source, columns: Columns, reading: _Reading) -> Dataset:
+    dataset = read_source(source, columns)
     for example in dataset.examples:
         reading.add(iter(example.label.split("|")))
+    return dataset
 
 
-def _read_table(path: Path, columns: Columns, encoding: str | None, reading: _Reading, found: _Found) -> None:
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such table")
-    readers: dict[str, Callable[[], Iterator[Cells]]] = {
-        ".parquet": lambda: _parquet(path),
-        ".jsonl": lambda: _json_lines(path, encoding),
-        ".ndjson": lambda: _json_lines(path, encoding),
-    }
-    rows = readers.get(path.suffix.lower(), lambda: _csv(path, encoding))()
-    shape: _Shape | None = None
-    seen: set[str] = set()
-    for number, cells in enumerate(rows, start=1):
-        shape = shape or _Shape.of(path, cells, columns)
+def _read_table(source: Source, columns: Columns, encoding: str | None, reading: _Reading) -> Dataset:
+    path, shape = source.path, None
+    examples: dict[str, Example] = {}
+    left_out = LeftOut()
+    for number, cells in enumerate(_rows(path, encoding), start=1):
+        shape = shape or _Shape.of(path, cells, columns, source.wanted)
+        if not shape.wants(cells):
+            continue
         name = str(cells.get(shape.path) or "")
         file = path.parent / name
-        if name in seen:
-            found.skipped.append(Skipped(name, SkipReason.LISTED_TWICE, f"row {number}"))
+        if name in examples:
+            left_out.add(name, SkipReason.LISTED_TWICE, f"row {number}")
         elif not name or not file.is_file():
-            found.skipped.append(Skipped(name[:200], SkipReason.MISSING_FILE, f"row {number}"))
+            left_out.add(name, SkipReason.MISSING_FILE, f"row {number}")
         else:
-            seen.add(name)
             group = str(cells.get(shape.group) or "") if shape.group else ""
             reading.add(shape.tags(path, number, cells))
-            found.examples.append(Example(file, name, "", group or name))
+            examples[name] = Example(file, name, "", group or name)
+    return Dataset(tuple(examples.values()), left_out.skipped())
+
+
+def _rows(path: Path, encoding: str | None) -> Iterator[Cells]:
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such table")
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _parquet(path)
+    return _json_lines(path, encoding) if suffix in {".jsonl", ".ndjson"} else _csv(path, encoding)
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """Which column is what; without `listed` every other column is a tag."""
+    """Which column is what; without `listed` every other column is a tag, but those of `wanted` rows."""
 
     path: str
     group: str | None
     listed: str | None
+    wanted: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, path: Path, cells: Cells, asked: Columns) -> "_Shape":
+    def of(cls, path: Path, cells: Cells, asked: Columns, wanted: Mapping[str, tuple[str, ...]]) -> "_Shape":
         def column(name: str | None, usual: Sequence[str]) -> str | None:
             if name is not None and name not in cells:
                 raise DatasetError(f"{path}: no column {name!r}; there are {', '.join(list(cells)[:30])}")
@@ -189,14 +197,19 @@ class _Shape:
                 f"{path}: no column with image paths among {', '.join(list(cells)[:30])}; "
                 "name it with --path-column"
             )
-        return cls(image, column(asked.group, _GROUP_COLUMNS), column(asked.label, _LIST_COLUMNS))
+        for name in wanted:
+            column(name, ())
+        return cls(image, column(asked.group, _GROUP_COLUMNS), column(asked.label, _LIST_COLUMNS), wanted)
+
+    def wants(self, cells: Cells) -> bool:
+        return all(str(cells.get(name)) in values for name, values in self.wanted.items())
 
     def tags(self, path: Path, number: int, cells: Cells) -> Iterator[str]:
         if self.listed is not None:
             yield from _listed(path, number, cells.get(self.listed))
             return
         for name, value in cells.items():
-            if name in {self.path, self.group} or value in _NO or value is None or value == 0:
+            if name in {self.path, self.group, *self.wanted} or value in _NO or value is None or value == 0:
                 continue
             if value not in _YES and value != 1:
                 raise DatasetError(

@@ -122,19 +122,63 @@ def test_another_encoding_and_endless_lines_are_told(folder):
         read(folder / "endless.jsonl")
 
 
-def test_a_large_table_is_read_in_bounded_memory(folder):
-    """60 MB of labels, mostly of images that are not there: the table is never held."""
+def wordy(file):
+    """Long rows of one image that is not there."""
     row = json.dumps({"path": "missing.jpg", "note": "y" * 600, "tags": ["red"] * 30}) + "\n"
-    with (folder / "large.jsonl").open("w") as file:
-        file.write(json.dumps({"path": "0.jpg", "tags": ["red"]}) + "\n")
-        file.writelines(row for _ in range(60_000_000 // len(row)))
+    file.write(json.dumps({"path": "0.jpg", "tags": ["red"]}) + "\n")
+    file.writelines(row for _ in range(40_000_000 // len(row)))
+
+
+def many(file):
+    """Short rows, each of another image that is not there."""
+    file.write("path,tags\n0.jpg,red\n")
+    file.writelines(f"missing-{number}.jpg,red\n" for number in range(500_000))
+
+
+def prose(file):
+    """A column of texts where names of tags should be."""
+    file.write("path,tags\n0.jpg,red\n")
+    file.writelines(f"{number % 4}.jpg,{number} {'word ' * 1000}\n" for number in range(8_000))
+
+
+@pytest.mark.parametrize(
+    ("write_rows", "suffix", "images"),
+    [(wordy, "jsonl", 1), (many, "csv", 1), (prose, "csv", 4)],
+)
+def test_a_large_table_is_read_in_bounded_memory(folder, write_rows, suffix, images):
+    """Megabytes of labels, mostly of no use: the table is never held, and what is left out is counted."""
+    path = folder / f"large.{suffix}"
+    with path.open("w") as file:
+        write_rows(file)
     code = (
         "import resource, sys; from export.data import Columns, parse_source\n"
         "from export.tags.labels import read_labels\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        f"found = read_labels([parse_source({str(folder / 'large.jsonl')!r})], Columns())\n"
+        f"found = read_labels([parse_source({str(path)!r})], Columns())\n"
         "assert found.names == ['red'], found.names\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "print(len(found.dataset), sum(found.dataset.skips().values()), len(found.dataset.skipped))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 50_000  # kilobytes
+    peak, kept, counted, named = map(int, done.stdout.split())
+    assert peak < 30_000  # kilobytes
+    assert kept == images
+    assert kept + counted == sum(1 for _ in path.open()) - (suffix == "csv")
+    assert named <= 1001
+
+
+def test_rows_of_a_table_can_be_asked_for_by_another_column(folder):
+    (folder / "split.csv").write_text("path,split,red\n0.jpg,train,1\n1.jpg,test,1\n2.jpg,train,0\n")
+    found = read_labels([parse_source(f"{folder / 'split.csv'}:split=train")], Columns())
+    assert [example.name for example in found.dataset.examples] == ["0.jpg", "2.jpg"]
+    assert {name: rows.tolist() for name, rows in zip(found.names, found.rows_of(), strict=True)} == {
+        "red": [0]
+    }
+    with pytest.raises(DatasetError, match="no column 'fold'"):
+        read_labels([parse_source(f"{folder / 'split.csv'}:fold=1")], Columns())
+
+
+def test_a_table_without_tags_gives_images_without(folder):
+    (folder / "none.csv").write_text("path,red\n0.jpg,0\n1.jpg,0\n")
+    found = read(folder / "none.csv")
+    assert (len(found.dataset), found.names, found.rows_of()) == (2, [], [])

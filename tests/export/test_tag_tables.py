@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xgboost
 
+from benchmarks.tag_boosters import leaves_numbered
 from export.errors import TagsError
 from export.tags.tables import TagTable, table_at, trees_of, write_forest
 from worker.model.forest.codebook import fit_codebook
@@ -49,6 +50,18 @@ def test_margins_of_other_vectors_are_the_boosters(learned, tmp_path, rounds, de
         asked = xgboost.DMatrix(book.encode(held), base_margin=base)
         np.testing.assert_allclose(got[:, column], own.predict(asked, output_margin=True), atol=0.002)
     assert [table_at(forest, i).digest() for i in range(2)] == [table.digest() for table in tables]
+
+
+def test_every_image_reaches_the_leaf_that_the_booster_gives_it(learned, tmp_path):
+    """Each tree is a tag of its own, whose leaves have XGBoost's numbers of them as their values."""
+    own, held = booster(learned, 6), np.random.default_rng(7).normal(size=(400, DIM)).astype(np.float32)
+    numbered = leaves_numbered(own)
+    tables = [TagTable(f"tree {i}", *trees_of(numbered[i : i + 1], learned[1])) for i in range(50)]
+    write_forest(tmp_path / "tags.forest", learned[1], "s", "1", tables)
+    got = Evaluator(open_forest(tmp_path / "tags.forest"), choose_kernel(1), 1).margins(held)
+    leaves = own.predict(xgboost.DMatrix(learned[1].encode(held)), pred_leaf=True)
+    assert len(np.unique(leaves)) > 20
+    np.testing.assert_array_equal(got, leaves)
 
 
 def test_a_tree_that_is_too_deep_says_what_to_do(learned):
