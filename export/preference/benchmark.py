@@ -1,6 +1,7 @@
 """`mekiki evaluate preference`: is a hidden utility found, from ratings and through biased clicks?"""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,26 @@ from export.preference.simulation import (
     rate,
     shop,
 )
-from export.preference.training import Inputs, RankSettings, measure, train_ranknet
+from export.preference.training import Inputs, RankSettings, measure, prepared, train_ranknet
 from export.run import RunFolder, open_run
 from export.training_split import split_in_two
 
 Rows = NDArray[np.int64]
 _CLIP = 0.02
+
+
+@dataclass(frozen=True)
+class _Shop:
+    """Photos as the network takes them, those to learn from and those held, and what the shop orders by."""
+
+    run: RunFolder
+    inputs: Inputs
+    dim: int
+    train: Rows
+    held: Rows
+    policy: NDArray[np.float64]
+    lists: int
+    settings: RankSettings
 
 
 def evaluate_preference(arguments: argparse.Namespace) -> int:
@@ -53,14 +68,13 @@ def evaluate_preference(arguments: argparse.Namespace) -> int:
     )
     labels = np.array([example.label for example in pictures.dataset.examples], dtype=str)
     looks = appearance_of(pictures.pixels)
+    # A shop that shows dark photos first.
+    inputs, dim = _prepared(pictures)
+    settings = RankSettings.of(build("joint", dim), arguments.epochs)
+    place = _Shop(run, inputs, dim, train, held, -looks["light"], arguments.lists, settings)
     for name in arguments.utilities:
-        utility = UTILITIES[name](looks, labels)
-        rows = [
-            _one_seed(
-                run, pictures, name, grade(utility), -looks["light"], train, held, seed, arguments.lists
-            )
-            for seed in arguments.seeds
-        ]
+        utility = grade(UTILITIES[name](looks, labels))
+        rows = [_one_seed(place, name, utility, seed) for seed in arguments.seeds]
         for source in rows[0]:
             found = summary([row[source] for row in rows])
             told = {key: round(value, 4) for key, value in found.items()}
@@ -69,48 +83,38 @@ def evaluate_preference(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _one_seed(
-    run: RunFolder,
-    pictures: Pictures,
-    name: str,
-    grades: NDArray[np.float64],
-    policy: NDArray[np.float64],
-    train: Rows,
-    held: Rows,
-    seed: int,
-    lists: int,
-) -> dict[str, float]:
+def _prepared(pictures: Pictures) -> tuple[Inputs, int]:
+    """What the network takes of every photo, computed once for all trainings; the vectors' dimension."""
+    assert pictures.vectors is not None
+    dim = int(pictures.vectors.shape[1])
+    rows = prepared(build("joint", dim), {PIXELS: pictures.pixels, VECTORS: pictures.vectors})
+    return {name: values.numpy() for name, values in rows.items()}, dim
+
+
+def _one_seed(place: _Shop, name: str, grades: NDArray[np.float64], seed: int) -> dict[str, float]:
     """NDCG@100 of held photos by what was learned from, and how much of the gap each correction closes."""
-    own = grades[train]
+    own = grades[place.train]
 
     def learn(pairs: Pairs, phase: str) -> float:
-        torch.manual_seed(seed)
-        own_run = RunFolder(run.path / "trainings" / name / phase)
-        own_run.path.mkdir(parents=True)
-        served = train_ranknet(
-            build("joint", _dim(pictures)), _inputs(pictures, train), pairs, seed, RankSettings(), own_run
-        )
-        figures = measure(served.utility, _inputs(pictures, held), grades[held])
-        run.log(phase=phase, epoch=seed, utility=name, **figures)
-        return figures["ndcg@100"]
+        return _learned(place, name, grades, pairs, f"{phase}-{seed}", seed)
 
     truth = Ratings(np.arange(len(own)), np.zeros(len(own), np.int64), own, {})
     found = {
-        "ratings": learn(rated_pairs(read_ratings(rate(own, 8, seed)), PAIRS, seed), f"ratings-{seed}"),
-        "true grades": learn(rated_pairs(truth, PAIRS, seed), f"true-{seed}"),
+        "ratings": learn(rated_pairs(read_ratings(rate(own, 8, seed)), PAIRS, seed), "ratings"),
+        "true grades": learn(rated_pairs(truth, PAIRS, seed), "true"),
     }
-    # A shop that shows dark photos first, with a taste of its own for each image.
+    # A taste of its own for each image.
     rng = np.random.default_rng(seed)
-    ordered_by = policy[train] + 0.7 * rng.normal(size=len(train))
+    ordered_by = place.policy[place.train] + 0.7 * rng.normal(size=len(own))
     for model in CLICK_MODELS:
-        rows = shop(own, ordered_by, lists, model, seed)
+        rows = shop(own, ordered_by, place.lists, model, seed)
         log = ClickLog(Counts.of(rows), rows, len(rows), {}, 1.0)
         for how in ("none", "em", "harvest"):
             asked = argparse.Namespace(
                 propensities=how, click_model="auto", weighting="rates", clip=_CLIP, seed=seed
             )
             feedback = from_clicks(log, np.arange(len(own)), np.empty(0, np.int64), asked)
-            found[f"{model}, {how}"] = learn(feedback.pairs, f"{model}-{how}-{seed}")
+            found[f"{model}, {how}"] = learn(feedback.pairs, f"{model}-{how}")
         gap = found["true grades"] - found[f"{model}, none"]
         found[f"{model}, gap"] = gap
         for how in ("em", "harvest"):
@@ -119,11 +123,20 @@ def _one_seed(
     return found
 
 
-def _dim(pictures: Pictures) -> int:
-    assert pictures.vectors is not None
-    return int(pictures.vectors.shape[1])
+def _learned(
+    place: _Shop, name: str, grades: NDArray[np.float64], pairs: Pairs, phase: str, seed: int
+) -> float:
+    """NDCG@100 of held photos, of a network that learned from `pairs`."""
+    torch.manual_seed(seed)
+    run = RunFolder(place.run.path / "trainings" / name / phase)
+    run.path.mkdir(parents=True)
+    served = train_ranknet(
+        build("joint", place.dim), _rows(place.inputs, place.train), pairs, seed, place.settings, run
+    )
+    figures = measure(served.utility, _rows(place.inputs, place.held), grades[place.held])
+    place.run.log(phase=phase, epoch=seed, utility=name, **figures)
+    return figures["ndcg@100"]
 
 
-def _inputs(pictures: Pictures, rows: Rows) -> Inputs:
-    assert pictures.vectors is not None
-    return {PIXELS: pictures.pixels[rows], VECTORS: pictures.vectors[rows]}
+def _rows(inputs: Inputs, rows: Rows) -> Inputs:
+    return {name: values[rows] for name, values in inputs.items()}

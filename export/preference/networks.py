@@ -21,6 +21,7 @@ PIXELS, VECTORS = "images", "vectors"
 _JOINED = "joined"
 _CELLS = 4
 _BINS = 6
+_FRAMES = 3
 
 
 class Utility(nn.Module, ABC):
@@ -129,7 +130,9 @@ class JointUtility(Utility):
         return utility
 
     def prepared(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """See the base."""
+        """See the base; inputs that are prepared already stay as they are."""
+        if _JOINED in inputs:
+            return inputs
         count = len(inputs[VECTORS])
         parts = [
             _joined({name: rows[at : at + 256] for name, rows in inputs.items()})
@@ -202,7 +205,9 @@ def appearance(images: Tensor) -> Tensor:
     """uint8 [n, side, side, 3] to float32 [n, APPEARANCE_WIDTH]: colour, light, contrast, where, how fine.
 
     Of luminance, two opponent colours, chroma and saturation: mean and spread, shares of soft bins, means of
-    4 x 4 cells; steps between neighbours; colourfulness (Hasler and Suesstrunk, 2003).
+    4 x 4 cells, mean and spread of three frames, from the edge inwards: a calm ground (Luo and Tang, "Photo
+    and Video Quality Evaluation", ECCV 2008) shows in the outer ones; steps between neighbours; colourfulness
+    (Hasler and Suesstrunk, 2003).
     """
     red, green, blue = (images.permute(0, 3, 1, 2).float() / 255).unbind(1)
     highest, lowest = (
@@ -231,10 +236,24 @@ def appearance(images: Tensor) -> Tensor:
     colourful = (
         spread[:, 1:3].square().sum(1).sqrt() + 0.3 * mean[:, 1:3].square().sum(1).clamp_min(1e-8).sqrt()
     )
-    return torch.cat([mean, spread, bins, cells, steps, colourful[:, None]], dim=1)
+    return torch.cat([mean, spread, bins, cells, *_frames(planes), steps, colourful[:, None]], dim=1)
 
 
-APPEARANCE_WIDTH = 5 + 5 + 5 * _BINS + 5 * _CELLS * _CELLS + 2 + 1
+def _frames(planes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of `planes` [n, planes, side, side] in frames as wide as an eighth of the side."""
+    side = planes.shape[2]
+    place = torch.arange(side)
+    inwards = torch.minimum(place, side - 1 - place)
+    frame = (torch.minimum(inwards[:, None], inwards) // (side // 8)).clamp_max(_FRAMES - 1)
+    inside = (frame.flatten()[:, None] == torch.arange(_FRAMES)).float()
+    share = inside / inside.sum(dim=0)
+    values = planes.flatten(2)
+    mean = values @ share
+    spread = (values.square() @ share - mean.square()).clamp_min(1e-8).sqrt()
+    return mean.flatten(1), spread.flatten(1)
+
+
+APPEARANCE_WIDTH = 5 + 5 + 5 * _BINS + 5 * _CELLS * _CELLS + 2 * 5 * _FRAMES + 2 + 1
 
 
 def _joined(inputs: Mapping[str, Tensor]) -> Tensor:

@@ -17,7 +17,6 @@ ClickModel = Literal["position", "cascade", "noise"]
 CLICK_MODELS: tuple[ClickModel, ...] = ("position", "cascade", "noise")
 HIGHEST = 4
 LENGTH = 10  # images a list shows
-_POOL = 30  # images that match a search
 _FLOOR = 0.02  # clicks on what nobody wants
 _NOISE, _STRAY = 0.1, 0.01  # of the noisy shopper: on what nobody wants, and anywhere
 
@@ -86,6 +85,8 @@ def rate(grades: Values, raters: int, seed: int) -> list[tuple[int, str, str]]:
 def shop(grades: Values, policy: Values, lists: int, model: ClickModel, seed: int) -> Rows:
     """Clicks on `lists` lists of LENGTH images, ordered by a policy that is not the utility.
 
+    All that match a search are shown: what is never shown no propensity of a place can make up for.
+
     Args:
         grades: 0 to 4 of each image.
         policy: what the shop orders by [images]; each list adds noise of half its spread.
@@ -99,9 +100,9 @@ def shop(grades: Values, policy: Values, lists: int, model: ClickModel, seed: in
     rng = np.random.default_rng([seed, CLICK_MODELS.index(model)])
     floor = _NOISE if model == "noise" else _FLOOR
     attraction = floor + (0.9 - floor) * (np.exp2(grades) - 1) / (2**HIGHEST - 1)
-    pool = rng.integers(len(grades), size=(lists, _POOL))
+    pool = rng.integers(len(grades), size=(lists, LENGTH))
     shown = policy[pool] + rng.normal(0, 0.5 * policy.std(), pool.shape)
-    items = np.take_along_axis(pool, np.argsort(-shown, axis=1)[:, :LENGTH], axis=1)
+    items = np.take_along_axis(pool, np.argsort(-shown, axis=1), axis=1)
     wanted = rng.random(items.shape) < attraction[items]
     if model == "cascade":
         clicked = wanted & (np.cumsum(wanted, axis=1) == 1)

@@ -263,6 +263,24 @@ def test_ratings_and_clicks_become_heads_of_one_bundle(tmp_path):
     assert "name one with --encoder" in done.stderr
 
 
+def test_a_hidden_utility_is_looked_for_in_ratings_and_in_the_clicks_of_three_models(tmp_path):
+    folder = tmp_path / "images"
+    for number in range(40):
+        kind = folder / f"kind {number % 2}"
+        kind.mkdir(parents=True, exist_ok=True)
+        images.photo(number, 60, 60).save(kind / f"{number}.png")
+    done = mekiki(
+        "evaluate", "preference", "--images", folder, "--encoder", "worker/bundles/starter", "--seeds", 0, 1,
+        "--utilities", "taste", "--lists", 200, "--epochs", 1, "--out", tmp_path / "hidden",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in (tmp_path / "hidden" / "metrics.jsonl").read_text().splitlines()]
+    summaries = {row["source"]: row for row in told if row["phase"] == "summary"}
+    assert {"ratings", "true grades", "cascade, em", "noise, harvest, share of the gap"} <= set(summaries)
+    assert 0 < summaries["ratings"]["mean"] <= 1
+    assert sum(row["phase"] == "position-none-1" for row in told) == 1
+
+
 def test_numbers_of_the_full_size_luminance_are_finite_features_and_a_tilt_has_a_strength():
     extreme = torch.tensor([[0.0, 0.0, 1.0], [1e6, 200.0, 60.0]])
     found = detail_features(extreme)
