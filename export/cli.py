@@ -344,10 +344,11 @@ def _add_train_preference(models: "argparse._SubParsersAction[argparse.ArgumentP
     )
     parser.add_argument(
         "--weighting",
-        choices=["rates", "inverse"],
+        choices=["rates", "inverse", "order"],
         default="rates",
         help="rates: an image's clicks over the sum of its propensities. inverse: each click by the inverse "
-        "of its propensity, as published",
+        "of its propensity, as published. order: which of any two images has more clicks a look, and how "
+        "sure that is",
     )
     parser.add_argument("--clip", type=float, default=0.02, help="the least propensity that counts")
     parser.add_argument("--epochs", type=int)

@@ -111,7 +111,7 @@ def _one_seed(place: _Shop, name: str, grades: NDArray[np.float64], seed: int) -
         log = ClickLog(Counts.of(rows), rows, len(rows), {}, 1.0)
         for how in ("none", "em", "harvest"):
             asked = argparse.Namespace(
-                propensities=how, click_model="auto", weighting="rates", clip=_CLIP, seed=seed
+                propensities=how, click_model="auto", weighting="order", clip=_CLIP, seed=seed
             )
             feedback = from_clicks(log, np.arange(len(own)), np.empty(0, np.int64), asked)
             found[f"{model}, {how}"] = learn(feedback.pairs, f"{model}-{how}")

@@ -18,7 +18,7 @@ from export.preference.click_models import (
     likelihood_by_position,
     likelihood_dependent,
 )
-from export.preference.click_pairs import pairs_by_inverse, pairs_by_rates
+from export.preference.click_pairs import pairs_by_inverse, pairs_by_order, pairs_by_rates
 from export.preference.clicks import ClickLog, Counts, Rows
 from export.preference.propensity import (
     Propensities,
@@ -88,6 +88,8 @@ def from_clicks(
     if arguments.weighting == "inverse":
         looked = served.at(rows.position)
         pairs = pairs_by_inverse(rows, looked, arguments.clip, PAIRS, arguments.seed)
+    elif arguments.weighting == "order":
+        pairs = pairs_by_order(attraction.clicks, attraction.looks, PAIRS, arguments.seed)
     else:
         pairs = pairs_by_rates(rows, attraction.rates(), PAIRS, arguments.seed)
     report = bias_report(counts, len(train), attraction.rates(), estimates, served)

@@ -89,7 +89,7 @@ def shop(grades: Values, policy: Values, lists: int, model: ClickModel, seed: in
 
     Args:
         grades: 0 to 4 of each image.
-        policy: what the shop orders by [images]; each list adds noise of half its spread.
+        policy: what the shop orders by [images]; each list adds noise of its spread.
         lists: how many.
         model: `position`: a place k is looked at with chance 1/k. `cascade`: looks from above and stops at
             the first click. `noise`: as `position`, clicks one in ten of unwanted images, and one in a
@@ -101,7 +101,7 @@ def shop(grades: Values, policy: Values, lists: int, model: ClickModel, seed: in
     floor = _NOISE if model == "noise" else _FLOOR
     attraction = floor + (0.9 - floor) * (np.exp2(grades) - 1) / (2**HIGHEST - 1)
     pool = rng.integers(len(grades), size=(lists, LENGTH))
-    shown = policy[pool] + rng.normal(0, 0.5 * policy.std(), pool.shape)
+    shown = policy[pool] + rng.normal(0, policy.std(), pool.shape)
     items = np.take_along_axis(pool, np.argsort(-shown, axis=1), axis=1)
     wanted = rng.random(items.shape) < attraction[items]
     if model == "cascade":

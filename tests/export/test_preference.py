@@ -18,7 +18,7 @@ from export.bundle.take import take
 from export.data import Dataset, Example
 from export.errors import DatasetError
 from export.parts import read_part
-from export.preference.click_pairs import pairs_by_inverse, pairs_by_rates
+from export.preference.click_pairs import pairs_by_inverse, pairs_by_order, pairs_by_rates
 from export.preference.clicks import ClickLog, Counts, Rows, read_clicks
 from export.preference.detail import DETAIL_WIDTH, detail_features
 from export.preference.feedback import from_clicks
@@ -145,6 +145,25 @@ def test_a_click_weighs_by_the_inverse_of_its_propensity_but_no_more_than_the_cl
 def write(path: Path, header: str, lines: list[str]) -> Path:
     path.write_text("\n".join([header, *lines]) + "\n")
     return path
+
+
+def test_the_order_of_two_images_weighs_by_what_the_log_tells_of_it():
+    clicks, looks = np.array([90.0, 10.0, 1.0, 0.0, 0.0]), np.array([100.0, 100.0, 2.0, 1.0, 0.0])
+    found = pairs_by_order(clicks, looks, 2000, 0)
+    told = {
+        (first, second): (float(target), float(weight))
+        for first, second, target, weight in zip(
+            found.first.tolist(), found.second.tolist(), found.target, found.weight, strict=True
+        )
+    }
+    assert len(told) == 12  # each of the four that were looked at against each other; the last never was
+    assert told[0, 1][0] > 0.999
+    assert told[1, 0][0] == pytest.approx(1 - told[0, 1][0], abs=1e-6)
+    assert told[0, 1][1] > 0.99
+    assert told[0, 2][1] < 0.9
+    assert told[2, 3][0] > 0.5  # one click in two looks, against none in one: hardly more than nothing
+    with pytest.raises(DatasetError, match="fewer than two of the images"):
+        pairs_by_order(np.array([1.0, 0.0]), np.array([3.0, 0.0]), 10, 0)
 
 
 def test_bad_rows_of_a_log_are_counted_and_a_log_that_tells_nothing_is_refused(tmp_path):
