@@ -453,7 +453,7 @@ def _add_evaluate_preference(kinds: "argparse._SubParsersAction[argparse.Argumen
         "--utilities", nargs="+", choices=["clean", "taste"], default=["clean", "taste"],
         help="hidden: light, colourful, on a calm ground; or kinds of goods, warm, in contrast",
     )  # fmt: skip
-    parser.add_argument("--lists", type=int, default=50_000, help="that shoppers see")
+    parser.add_argument("--lists", type=int, default=100_000, help="that shoppers see")
     parser.add_argument("--epochs", type=int, help="of each training; default: what a training has")
     parser.set_defaults(func=partial(_run, "export.preference.benchmark:evaluate_preference"))
 
