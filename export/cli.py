@@ -16,8 +16,8 @@ from worker.errors import MekikiError
 from worker.settings import STARTER_BUNDLE
 
 _TRAINING_PACKAGES = {
-    "cv2", "matplotlib", "onnx", "onnxscript", "pyarrow", "resvg_py", "segno", "sklearn", "threadpoolctl",
-    "torch", "torchvision", "tqdm", "typst", "xgboost",
+    "cv2", "matplotlib", "onnx", "onnxscript", "pyarrow", "pytorch_metric_learning", "resvg_py", "segno",
+    "sklearn", "threadpoolctl", "torch", "torchvision", "tqdm", "typst", "xgboost",
 }  # fmt: skip
 
 
@@ -181,13 +181,17 @@ def _add_train_alocc(models: "argparse._SubParsersAction[argparse.ArgumentParser
 def _add_train_embedding(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = models.add_parser(
         "embedding",
-        help="an image encoder of one's own: SigLIP, DINO, CLIP, anything exported to ONNX",
-        description="Wrap an image encoder with its preprocessing, reduce its vectors on one's own images if "
-        "asked, and leave a Part. Sources as of `mekiki train alocc`.",
+        help="an image encoder of one's own (SigLIP, DINO, CLIP, any ONNX), or heads trained over one",
+        description="--encoder FILE.onnx: wrap an image encoder with its preprocessing, and reduce its "
+        "vectors if asked. --weights, or --encoder RUN: train deep, shallow and deep + shallow heads over a "
+        "trained net by labels, and measure all three beside it and beside a histogram of colours. Leaves a "
+        "Part. Sources as of `mekiki train alocc`.",
     )
-    parser.add_argument(
-        "--encoder", required=True, metavar="FILE", help="ONNX: pixels to vectors, maps or tokens"
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument(
+        "--encoder", metavar="FILE", help="ONNX: pixels to vectors, maps or tokens; or a run, or a bundle"
     )
+    start.add_argument("--weights", metavar="FILE", help="of a mobilenet_v2, or torchvision, to train over")
     parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE", help="to fit and measure on")
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
     parser.add_argument("--name", default="encoder", help="of the space that its vectors lie in")
@@ -206,10 +210,32 @@ def _add_train_embedding(models: "argparse._SubParsersAction[argparse.ArgumentPa
     parser.add_argument("--output", help="the encoder's output to take")
     parser.add_argument("--pool", choices=["mean", "cls"], default="mean", help="of tokens")
     parser.add_argument("--dim", type=int, help="numbers to reduce to, by whitened principal components")
+    _add_ranking_arguments(parser)
     parser.add_argument("--seed", type=int, default=0)
     _add_data_arguments(parser)
     _add_copies_argument(parser)
     parser.set_defaults(func=partial(_run, "export.embedding.command:train_embedding"))
+
+
+def _add_ranking_arguments(parser: argparse.ArgumentParser) -> None:
+    heads = parser.add_argument_group("heads over --weights or --encoder RUN")
+    heads.add_argument(
+        "--test-images", nargs="+", default=[], metavar="SOURCE", help="default: held-back groups of --images"
+    )
+    heads.add_argument(
+        "--architecture",
+        choices=["deep", "shallow", "deep + shallow"],
+        default="deep + shallow",
+        help="that the Part serves; all three are measured",
+    )
+    heads.add_argument("--loss", choices=["triplet", "contrast"], default="triplet")
+    heads.add_argument(
+        "--mining", choices=["hard", "semihard", "all"], default="semihard", help="of triplets"
+    )
+    heads.add_argument("--steps", type=int, default=800)
+    heads.add_argument(
+        "--preprocess", choices=["tensorflow", "torchvision"], help="pixels as the weights want them"
+    )
 
 
 def _add_train_tags(models: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

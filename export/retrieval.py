@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import JsonValue
 
 
@@ -44,3 +45,15 @@ def retrieval(
         "mAP": ((right * precision).sum(axis=1) / there).mean(),
     }
     return {"queries": len(right), **{name: round(float(value), 4) for name, value in figures.items()}}
+
+
+def colour_histogram(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Square roots of the shares of 128 colours (8 hues, 4 saturations, 4 values): float32 [n, 128]."""
+    rows = []
+    for image in images:
+        hue, saturation, value = np.moveaxis(
+            np.asarray(Image.fromarray(image).convert("HSV")).astype(int), -1, 0
+        )
+        bins = (hue >> 5) * 16 + (saturation >> 6) * 4 + (value >> 6)
+        rows.append(np.sqrt(np.bincount(bins.ravel(), minlength=128) / bins.size))
+    return np.array(rows, np.float32)

@@ -79,4 +79,5 @@ def _near(dataset: Dataset, part: PartFolder) -> Iterator[tuple[float, Path, Pat
     for row, near in nearest(vectors, range(len(vectors)), _CANDIDATES):
         for other, distance in near:
             if distance <= head.near_duplicate_distance:
-                yield round(distance, 6), *sorted((paths[row], paths[other]))
+                one, two = sorted((paths[row], paths[other]))
+                yield round(distance, 6), one, two

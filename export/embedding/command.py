@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from pydantic import JsonValue, ValidationError
 from sklearn.decomposition import PCA
 
-from export.data import (
-    Dataset,
-)
+from export.embedding.comparison import HISTOGRAM, side_by_side
 from export.embedding.duplicates import copy_distances, distance_between, nearest_other
 from export.embedding.encoder import PRESETS, Preprocessing, wrap_encoder, write_reduction
+from export.embedding.ranking_command import train_ranking
 from export.errors import EncoderError
 from export.graphs import run_onnx
 from export.metrics import Share
@@ -27,7 +26,7 @@ from export.parts import (
     write_part,
 )
 from export.pixels import DecodedSet
-from export.retrieval import retrieval
+from export.retrieval import colour_histogram
 from export.run import RunFolder
 from export.training_split import data_sources, decode_split, open_training, read_split
 from schemas.bundle import EmbeddingHead, Graph, ImageInput, OutputInput
@@ -39,13 +38,15 @@ Vectors = NDArray[np.float32]
 
 
 def train_embedding(arguments: argparse.Namespace) -> int:
-    """Wrap, reduce, measure and leave the Part; 0 when done.
+    """Wrap, reduce, measure and leave the Part, or train heads over a trained net; 0 when done.
 
     Raises:
         EncoderError: the file cannot serve as an encoder as asked.
         DatasetError: the images cannot be used.
 
     """
+    if arguments.weights or Path(arguments.encoder).is_dir():
+        return train_ranking(arguments)
     preprocessing = _preprocessing(arguments)
     split = read_split(arguments.images, arguments)
     run = open_training(arguments, split)
@@ -105,7 +106,7 @@ def _part(
         "near-duplicate distance": distance,
         "edited copies found": Share.of(copies["test"] <= distance).as_figure(),
         "photos with a false neighbour": Share.of(nearest_other(own["test"]) <= distance).as_figure(),
-        **_retrieval(own["test"], decoded["test"].dataset),
+        **_retrieval(own["test"], decoded["test"]),
     }
     head = head.model_copy(update={"near_duplicate_distance": distance})
     examples = Examples([decoded["train"].images[:_EXAMPLES]], own["train"][:_EXAMPLES])
@@ -148,15 +149,11 @@ def _reduction(
     return analysis.mean_, components, {"variance kept": round(kept, 4), "encoder's numbers": raw.shape[1]}
 
 
-def _retrieval(vectors: Vectors, dataset: Dataset) -> dict[str, JsonValue]:
-    """Search by label, other images of the same group left out: none where there are no labels."""
-    labels = np.array([example.label for example in dataset.examples])
-    groups = np.array([example.group for example in dataset.examples])
-    if len(set(labels.tolist())) < 2:
-        return {}
-    # A group is one sender's look-alikes, or an image itself.
-    found = retrieval(vectors, labels, vectors, labels, groups[:, None] == groups[None, :])
-    return {f"{name} by label, other groups": value for name, value in found.items()}
+def _retrieval(vectors: Vectors, held: DecodedSet) -> dict[str, JsonValue]:
+    """Search by label, other images of the same group left out, beside colours alone; none without labels."""
+    spaces = {"encoder": vectors, HISTOGRAM: colour_histogram(held.images)}
+    everything = np.full(len(vectors), "by label, other groups")
+    return side_by_side(spaces, held.dataset, everything)
 
 
 def _preprocessing(arguments: argparse.Namespace) -> Preprocessing:

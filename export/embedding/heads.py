@@ -56,9 +56,9 @@ def shares_of(exponents: Tensor) -> Tensor:
 
 
 class Shallow(nn.Module):
-    """A soft histogram of colours, and the strongest answers of a strided convolution: [n, SHALLOW_DIM]."""
+    """A soft histogram of colours, and the strongest answers of a strided convolution: [n, dim]."""
 
-    def __init__(self) -> None:
+    def __init__(self, dim: int = SHALLOW_DIM) -> None:
         super().__init__()
         side = torch.linspace(-0.75, 0.75, _BINS_A_CHANNEL)
         centres = torch.cartesian_prod(side, side, side)
@@ -68,7 +68,7 @@ class Shallow(nn.Module):
             self.bins.weight.copy_((2 * _SHARPNESS * centres)[:, :, None, None])
             self.bins.bias.copy_(-_SHARPNESS * centres.square().sum(dim=1))  # type: ignore[union-attr]
         self.strided = nn.Conv2d(3, 32, 4, stride=4)
-        self.project = nn.Linear(len(centres) + 2 * 32, SHALLOW_DIM)
+        self.project = nn.Linear(len(centres) + 2 * 32, dim)
 
     def forward(self, small: Tensor) -> Tensor:
         """Of [n, 3, SMALL, SMALL] in [-1, 1]; of length 1."""

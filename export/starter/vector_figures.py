@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import JsonValue
 
 from export.embedding.duplicates import distance_between, nearest_other
-from export.retrieval import retrieval
+from export.retrieval import colour_histogram, retrieval
 from export.starter.photos import Photo
 from export.starter.recipe import Sources
 from export.starter.seeds import Trained
@@ -112,18 +111,6 @@ def _tasks(vectors: Mapping[str, NDArray[np.float32]], sources: Sources) -> dict
 
 def _labels(photos: list[Photo]) -> NDArray[np.str_]:
     return np.array([photo.tags[0] if photo.tags else _UNLABELLED for photo in photos])
-
-
-def colour_histogram(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Square roots of the shares of 128 colours (8 hues, 4 saturations, 4 values): float32 [n, 128]."""
-    rows = []
-    for image in images:
-        hue, saturation, value = np.moveaxis(
-            np.asarray(Image.fromarray(image).convert("HSV")).astype(int), -1, 0
-        )
-        bins = (hue >> 5) * 16 + (saturation >> 6) * 4 + (value >> 6)
-        rows.append(np.sqrt(np.bincount(bins.ravel(), minlength=128) / bins.size))
-    return np.array(rows, np.float32)
 
 
 def _percent(hits: NDArray[np.bool_]) -> float:

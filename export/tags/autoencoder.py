@@ -133,7 +133,7 @@ def train_autoencoder_command(arguments: argparse.Namespace) -> int:
         asked = {
             **vars(arguments), "encoder": str(encoder), "preset": "tensorflow", "size": SIDE,
             "name": "autoencoder", "resize": None, "filter": None, "crop_share": None, "mean": None,
-            "deviation": None, "output": None, "pool": "mean", "dim": None,
+            "deviation": None, "output": None, "pool": "mean", "dim": None, "weights": None,
         }  # fmt: skip
         train_embedding(argparse.Namespace(**asked))
         held = decoded["test"]
