@@ -172,6 +172,12 @@ $(BENCH_VENVS)/.installed: $(VENV)/.dev benchmarks/peers/quix.txt benchmarks/pee
 	$(VENV)/bin/uv pip install -q -p $(BENCH_VENVS)/plot -c constraints.txt matplotlib
 	@touch $@
 
+# The text detector that the filter is measured beside: python -m benchmarks.text_detector
+$(BENCH_VENVS)/rapidocr/.installed: $(VENV)/.dev benchmarks/peers/rapidocr.txt
+	$(VENV)/bin/uv venv -q --clear -p $(PYTHON) $(BENCH_VENVS)/rapidocr
+	$(VENV)/bin/uv pip install -q -p $(BENCH_VENVS)/rapidocr -r benchmarks/peers/rapidocr.txt
+	@touch $@
+
 $(TRAIN_VENV)/.train: pyproject.toml constraints.txt
 	$(call install,$(TRAIN_VENV),cpu$(comma)dev$(comma)train)
 	@touch $@

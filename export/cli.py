@@ -232,7 +232,7 @@ def _add_ranking_arguments(parser: argparse.ArgumentParser) -> None:
     heads.add_argument(
         "--mining", choices=["hard", "semihard", "all"], default="semihard", help="of triplets"
     )
-    heads.add_argument("--steps", type=int, default=800)
+    heads.add_argument("--steps", type=int, default=400)
     heads.add_argument(
         "--preprocess", choices=["tensorflow", "torchvision"], help="pixels as the weights want them"
     )

@@ -16,7 +16,7 @@ from pytorch_metric_learning.distances import LpDistance
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.embedding.heads import DEEP_SHARE, Shallow, averaged
+from export.embedding.heads import DEEP_SHARE, Shallow
 from export.embedding.trunk import to_input
 from export.progress import told
 
@@ -26,6 +26,7 @@ Mining = Literal["hard", "semihard", "all"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 VECTORS, IMAGES = "vector", "images"
 _DEEP_DIM, _SHALLOW_DIM = 192, 64
+_SIDE = 16  # of the averaged image: its colours are all that the shallow part has a soft histogram of
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class RankingSettings:
     mining: Mining = "semihard"
     margin: float = 0.2  # of squared distances, as published
     temperature: float = 0.1  # of the contrast
-    steps: int = 800
+    steps: int = 400
     classes: int = 32  # of a batch
     each: int = 4  # images of a class in it
     learning_rate: float = 1e-3
@@ -88,7 +89,7 @@ class RankingHead(nn.Module):
 
 def shrunk(images: Tensor) -> Tensor:
     """Averaged images [n, 3, side, side] of uint8 images [n, height, width, 3]."""
-    return averaged(to_input(images))
+    return F.avg_pool2d(to_input(images), images.shape[1] // _SIDE)
 
 
 def train_ranking_head(
@@ -120,9 +121,7 @@ def train_ranking_head(
     optimiser = torch.optim.AdamW(
         head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, max(settings.steps, 4), pct_start=0.1
-    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(settings.steps, 1))
     for _ in told(settings.steps, architecture):
         rows = _drawn(truth, settings)
         value = loss(head.join(given[0][rows], given[1][rows]), truth[rows])

@@ -50,6 +50,8 @@ def train_ranking(arguments: argparse.Namespace) -> int:
         WeightsError: --weights are missing or of another network.
 
     """
+    # One thread: networks this small wait for each other longer than they compute.
+    torch.set_num_threads(1)
     split = _labelled(arguments)
     run = open_training(arguments, split)
     folder = run.path / PARTS_FOLDER / "embedding"
