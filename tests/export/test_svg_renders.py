@@ -15,6 +15,7 @@ from export.render.__main__ import main
 from export.render.browser import phrases as browser_phrases
 from export.render.pillow import phrases
 from export.render.region import Region
+from export.render.svg.cards import GROUPS, render_svg_group
 from export.render.svg.fonts import Face, SvgFonts, held_out_faces
 from export.render.svg.grounds import GROUNDS, random_look
 from export.render.svg.notices import LAYOUTS, draw_svg_notice, render_svg_notices
@@ -51,6 +52,30 @@ def _page(seed: int, height: float = 1000, photos: tuple[Path, ...] = ()) -> Pag
 
 def _pixels(page: Page) -> np.ndarray:
     return np.asarray(page.rasterise(200), dtype=int)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_groups_are_repeatable_and_each_draws_its_own(group) -> None:
+    first, again, other = (render_svg_group(group, seed, 1, fonts=FONTS)[0] for seed in (5, 5, 6))
+    assert first == again
+    assert first != other
+    assert first not in {render_svg_group(name, 5, 1, fonts=FONTS)[0] for name in set(GROUPS) - {group}}
+
+
+def _ink(layout, seed: int) -> np.ndarray:
+    """Where a layout draws on a plain page, bool [rows, columns]."""
+    page, notice = _page(seed), notice_of(_rng(seed), False, "shipping")
+    plain = _pixels(page)
+    layout(page, notice)
+    return np.asarray((np.abs(_pixels(page) - plain) > 40).any(axis=2))
+
+
+def test_a_heading_fills_its_page_and_a_small_table_leaves_most_of_it_empty() -> None:
+    for seed in range(4):
+        table, words = (_ink(GROUPS[name][0], seed) for name in ("small-table", "heading"))
+        middle = table[40:-40, 60:-60]  # within the frame, where one is drawn
+        assert np.ptp(np.nonzero(words.any(axis=0))[0]) > 0.6 * words.shape[1]
+        assert 0.2 < middle.any(axis=1).mean() < 0.8
 
 
 @pytest.mark.parametrize("render", [render_svg_notices, render_svg_qr_posters])

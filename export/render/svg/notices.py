@@ -45,6 +45,19 @@ def draw_svg_notice(rng: np.random.Generator, fonts: SvgFonts, photos: Sequence[
     weights = np.array([weight for _, weight, _ in LAYOUTS])
     layout, _, subjects = LAYOUTS[int(rng.choice(len(LAYOUTS), p=weights / weights.sum()))]
     japanese = bool(fonts.japanese) and bool(rng.random() < 0.6)
+    return drawn_page(rng, fonts, photos, layout, subjects, japanese=japanese)
+
+
+def drawn_page(
+    rng: np.random.Generator,
+    fonts: SvgFonts,
+    photos: Sequence[Path],
+    layout: Layout,
+    subjects: Sequence[str],
+    *,
+    japanese: bool,
+) -> Image.Image:
+    """One page in this layout, about one of these subjects, in one of SIZES."""
     notice = notice_of(rng, japanese, subjects[int(rng.integers(len(subjects)))])
     width, height = SIZES[int(rng.integers(len(SIZES)))]
     if layout in {sheets.memo, sheets.notebook, sheets.post} and width > height:

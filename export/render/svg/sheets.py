@@ -37,19 +37,31 @@ def numbered(page: Page, notice: Notice) -> None:
 
 def fees(page: Page, notice: Notice) -> None:
     """A table of postage by area."""
-    look, words = page.look, PHRASES.language(notice.japanese)
-    labels = words.labels
+    labels = PHRASES.language(notice.japanese).labels
     head, rest = page.area.rows(0.8, page.between(2.6, 3.6))
     title = labels.fees if page.chance(0.6) else notice.title
-    page.block(head, title, look.head.replace(size=page.between(50, 84)))
-    count = page.pick((4, 5, 6, 8))
+    page.block(head, title, page.look.head.replace(size=page.between(50, 84)))
+    rows = fee_rows(page, notice, page.pick((4, 5, 6, 8)))
+    table(page, rest, rows, page.between(30, 46))
+
+
+def fee_rows(page: Page, notice: Notice, count: int) -> list[tuple[str, str]]:
+    """The head of a table of postage, and `count` areas with what each costs."""
+    words = PHRASES.language(notice.japanese)
+    labels = words.labels
     lowest = int(page.rng.integers(18, 60)) * 10
     rows = [(labels.area, labels.fee)]
     for index, region in enumerate(words.regions[:count]):
         cost = lowest + index * int(page.rng.integers(2, 16)) * 10
         rows.append((region, labels.amount.format(yen=cost, pounds=cost / 100)))
-    body = look.body.replace(size=page.between(30, 46))
-    for index, (band, row) in enumerate(zip(rest.rows(*[1] * len(rows)), rows, strict=True)):
+    return rows
+
+
+def table(page: Page, box: Region, rows: list[tuple[str, str]], size: float) -> None:
+    """Rows of two cells that fill a box, the first as a head."""
+    look = page.look
+    body = look.body.replace(size=size)
+    for index, (band, row) in enumerate(zip(box.rows(*[1] * len(rows)), rows, strict=True)):
         fill = look.accent if not index else (look.soft if index % 2 else look.ground)
         page.rect(band, fill, 0, f'stroke="{look.ink}" stroke-width="{1.5 if page.chance(0.5) else 0}"')
         style = body if index else body.replace(fill=look.ground)
