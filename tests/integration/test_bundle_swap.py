@@ -17,6 +17,8 @@ from worker.model.bundle import read_manifest
 from worker.score.share import CANARY, in_share
 from worker.settings import STARTER_BUNDLE
 
+OUTCOMES = "mekiki_commit_outcomes_total"
+
 
 def bundle(folder: Path, version: str) -> Path:
     """The starter bundle under another version, so with an id of its own."""
@@ -61,7 +63,7 @@ def test_a_bundle_is_swapped_between_two_batches_and_one_that_is_damaged_or_not_
         worker.wait_until_ready()
         assigned = metric(worker, "mekiki_poll_assigned_partitions")
         with stream(workplace) as sent:
-            wait_until(lambda: len(told()) > EVENTS_A_SECOND, "a second of events", pause=0.5)
+            wait_until(lambda: metric(worker, OUTCOMES) > EVENTS_A_SECOND, "a second of events")
             refused = 'mekiki_infer_bundles_total{result="refused"}'
             for count, folder in enumerate(unfit(tmp_path, key), 1):
                 lead(link, folder)
@@ -70,11 +72,12 @@ def test_a_bundle_is_swapped_between_two_batches_and_one_that_is_damaged_or_not_
             sign(bundle(tmp_path / "two", "2.0.0"), key)
             lead(link, tmp_path / "two")
             second = read_manifest(link)[1]
-            wait_until(lambda: second in told(), "the other bundle", timeout=30, pause=0.2)
+            taken = 'mekiki_infer_bundles_total{result="taken"}'
+            wait_until(lambda: metric(worker, taken) == 1, "the other bundle", timeout=30)
             so_far = len(sent)
             wait_until(lambda: len(sent) > so_far + EVENTS_A_SECOND, "another second of events")
         workplace.broker.wait_until_done(settings.kafka.group, topics.uploaded)
-        assert metric(worker, 'mekiki_infer_bundles_total{result="taken"}') == 1
+        assert metric(worker, taken) == 1
         assert metric(worker, f'mekiki_build_info{{bundle="{second}"') == 1
         assert metric(worker, f'mekiki_build_info{{bundle="{first}"') == 0
         assert metric(worker, "mekiki_poll_assigned_partitions") == assigned

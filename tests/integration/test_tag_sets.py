@@ -39,11 +39,12 @@ def stream(workplace: Workplace) -> Iterator[list[Record]]:
     """Uploads at a steady rate, in a thread, until the block is left; all that were sent."""
     sent: list[Record] = []
     ended, data = threading.Event(), images.encoded(images.photo(1, 64, 64))
+    produce = workplace.broker.sender()
 
     def send() -> None:
         while not ended.wait(1 / EVENTS_A_SECOND):
             record = events.uploaded_bytes(f"image-{len(sent)}", data)
-            sent.extend(workplace.broker.send(workplace.settings.topics.uploaded, [record]))
+            sent.extend(produce(workplace.settings.topics.uploaded, [record]))
 
     thread = threading.Thread(target=send)
     thread.start()
