@@ -57,7 +57,7 @@ def records(count: int) -> Iterator[InputRecord]:
             "event_id": f"{number:08x}-0000-5000-8000-000000000000",
             "image_id": f"shop-{number % 5000}/{number}.jpg",
             "listing_id": str(number),
-            "bundle_id": "starter-0.5.1-67512b4b5ffc",
+            "bundle_id": "starter-0.5.2-e465b9fbb5d9",
             "image_sha256": f"{number:064x}",
             "input": {"event_id": str(number), "topic": "uploads", "partition": number % 4, "offset": number},
             "uploaded_at": "2026-11-21T12:00:00Z",

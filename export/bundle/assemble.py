@@ -40,6 +40,7 @@ def assemble(
     *,
     card: str | None = None,
     figures: Mapping[str, JsonValue] | None = None,
+    reference: Mapping[str, Sequence[float]] | None = None,
     check: bool = True,
     replace: bool = False,
 ) -> BundleManifest:
@@ -52,6 +53,7 @@ def assemble(
         out: a folder that does not exist or is empty.
         card: the model card; by default one is written of what the Parts say.
         figures: of the bundle as a whole, beside those of each head.
+        reference: how scores are spread over uploads as they should be, by `spread`; drift is told by it.
         check: run every head, and compare it with its Part's examples and with itself, row by row.
         replace: a bundle that is in `out` gives way.
 
@@ -70,7 +72,7 @@ def assemble(
         folder.mkdir()
         text = card if card is not None else model_card(name, version, found)
         (folder / CARD_FILE).write_text(text, encoding="utf-8")
-        manifest = _manifest(found, name, version, folder, figures or {})
+        manifest = _manifest(found, name, version, folder, figures or {}, reference or {})
         (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if check:
             check_bundle(folder, manifest, found)
@@ -81,7 +83,12 @@ def assemble(
 
 
 def _manifest(
-    found: Sequence[PartFolder], name: str, version: str, folder: Path, figures: Mapping[str, JsonValue]
+    found: Sequence[PartFolder],
+    name: str,
+    version: str,
+    folder: Path,
+    figures: Mapping[str, JsonValue],
+    reference: Mapping[str, Sequence[float]],
 ) -> BundleManifest:
     """The manifest of the Parts, whose files come to lie in `folder`."""
     join = _Join(folder)
@@ -96,6 +103,7 @@ def _manifest(
             heads=heads,
             policy=_policy(found),
             files=[*join.files.values(), describe_file(folder / CARD_FILE)],
+            reference={score: list(shares) for score, shares in reference.items()},
             figures={**told, **figures},
         )
     except ValidationError as error:

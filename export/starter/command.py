@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import JsonValue
 
 from export.bundle.assemble import assemble
+from export.bundle.calibrate import spread
 from export.embedding.trunk import Trunk
 from export.errors import ExportError, ParityError
-from export.graphs import largest_difference
+from export.graphs import largest_difference, run_onnx
 from export.parts import Examples
 from export.preference.head import PreferenceHead, pair_accuracy
 from export.processes import Processes
@@ -121,13 +123,27 @@ def _write_bundle(
     parts = write_parts(run, trait, examples, seed, trained.run.config()["data_digest"], own)
     card = model_card(arguments.version, {**figures, **own}, recipe)
     manifest = assemble(
-        parts, "starter", arguments.version, arguments.out, card=card, figures=figures, replace=True
+        parts,
+        "starter",
+        arguments.version,
+        arguments.out,
+        card=card,
+        figures=figures,
+        reference=_reference(run / GRAPH_FILE, sources),
+        replace=True,
     )
     if (total := sum(file.bytes for file in manifest.files)) > MAX_BYTES:
         raise ExportError(
             f"the bundle has {total} bytes, more than {MAX_BYTES}: fewer tag rounds make it smaller"
         )
     _log.info("%s: %s", arguments.out, manifest.figures)
+
+
+def _reference(graph: Path, sources: Sources) -> dict[str, list[float]]:
+    """How the scores of product photos are spread that no weight was fitted to."""
+    groups = ("clothing-calibration", "grocery-calibration")
+    scores = run_onnx(graph, np.concatenate([sources.pixels[group].exact for group in groups]))
+    return {name: spread(scores[name].astype(np.float64)) for name in ("text", "qr", "preference")}
 
 
 @torch.no_grad()

@@ -80,7 +80,9 @@ def part(folder: Path, name="red", channel=0, network=None, outputs=None, output
 
 def test_heads_of_one_trunk_run_it_once_and_names_that_clash_are_told_apart(tmp_path):
     red, green = part(tmp_path / "a", "red", 0), part(tmp_path / "b", "green", 1)
-    manifest = assemble([red, green], "colours", "1", tmp_path / "out")
+    spread = {"red": [0.5, 0.5, *[0.0] * 8]}
+    manifest = assemble([red, green], "colours", "1", tmp_path / "out", reference=spread)
+    assert manifest.reference == spread
     assert [graph.file for graph in manifest.graphs] == ["trunk.onnx", "head.onnx", "green-head.onnx"]
     assert [score.output for score in manifest.scores] == ["score", "green.score"]
     assert manifest.policy.thresholds == {"red": Threshold(block=0.5), "green": Threshold(block=0.5)}

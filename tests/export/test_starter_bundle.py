@@ -43,6 +43,13 @@ def _blocked(scores: dict[str, np.ndarray], manifest: BundleManifest) -> np.ndar
     return hits
 
 
+def test_drift_is_told_by_each_score(manifest: BundleManifest) -> None:
+    assert set(manifest.reference) == {score.name for score in manifest.scores}
+    for shares in manifest.reference.values():
+        assert len(shares) == 10
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+
+
 def test_every_file_has_its_digest(manifest: BundleManifest) -> None:
     for file in manifest.files:
         data = (BUNDLE / file.name).read_bytes()
