@@ -2,9 +2,12 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,28 @@ def test_every_module_of_worker_and_schemas_imports_without_training() -> None:
     loaded = modules_after(walk)
     assert {"worker", "schemas", "onnxruntime"} <= loaded
     assert loaded.isdisjoint(_TRAINING), loaded & set(_TRAINING)
+
+
+# What a dependency of ours is made of, and shows.
+_PART_OF_ANOTHER = {"starlette": "fastapi", "markupsafe": "jinja2", "google": "onnx"}
+
+
+def test_what_is_imported_is_named_among_the_dependencies() -> None:
+    """What is there only because something else needs it goes when that does."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    named = {_distribution(each) for one in lists for each in one}
+    of = {name: set(map(_distribution, found)) for name, found in packages_distributions().items()}
+    used = {(module, name.partition(".")[0]) for module, tree in _modules() for name in _imported(tree)}
+    nameless = {(module, name) for module, name in used if not (named | {"mekiki"}) & of.get(name, named)}
+    assert not {(module, name) for module, name in nameless if name not in _PART_OF_ANOTHER}
+
+
+def _distribution(requirement: str) -> str:
+    """Its name as PyPI compares it: `prometheus-client` of `Prometheus_Client>=0.26`."""
+    name = re.match(r"[\w.-]+", requirement)
+    assert name
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
 
 
 # Which package may import which. The longest name that fits a module decides; a package may import itself.

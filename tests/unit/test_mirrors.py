@@ -22,9 +22,7 @@ _ELSEWHERE = {
     "worker/compose.py": "a composition root: every integration test starts through it",
     "worker/run_console.py": "a composition root: tests/console starts through it",
     "worker/run_webhooks.py": "a composition root: tests/integration/test_webhooks.py starts through it",
-    **dict.fromkeys(
-        ("worker/webhooks/role.py", "worker/webhooks/send.py"), "tests/integration/test_webhooks.py"
-    ),
+    **dict.fromkeys(("worker/webhooks/role.py",), "tests/integration/test_webhooks.py"),
     "worker/score/compose.py": "a composition root: every integration test starts through it",
     "worker/score/compose_pipeline.py": "a composition root: every integration test starts through it",
     "worker/index/compose.py": "a composition root: tests/integration/test_index_role_loop.py",

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-import httpcore
+import httpcore2
 
+from worker.fetch.headers import retry_after
 from worker.webhooks.message import Message
 from worker.webhooks.signature import signed_headers
 
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 # What another attempt may mend: it is busy, or somebody has to mend its address or our rights first.
 _MENDABLE = frozenset({401, 403, 404, 408, 409, 410, 425, 429})
 _MOST_WAIT = 3600.0
+_UNANSWERED = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError)
 
 
 class Answer(StrEnum):
@@ -46,7 +48,7 @@ class Sender:
         self._url = url
         self._secrets = secrets
         self._limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
-        self._pool = httpcore.ConnectionPool(
+        self._pool = httpcore2.ConnectionPool(
             ssl_context=ssl.create_default_context(), max_connections=1, keepalive_expiry=30
         )
 
@@ -70,16 +72,20 @@ class Sender:
                 content=message.body,
                 extensions={"timeout": self._limits},
             )
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
+        except (
+            httpcore2.NetworkError,
+            httpcore2.TimeoutException,
+            httpcore2.ProtocolError,
+            OSError,
+        ) as error:
             return Attempt(Answer.FAILED, f"{type(error).__name__}: {error}")
         return _attempt(answer)
 
 
-def _attempt(answer: httpcore.Response) -> Attempt:
+def _attempt(answer: httpcore2.Response) -> Attempt:
     if 200 <= answer.status < 300:
         return Attempt(Answer.DELIVERED)
     why = f"it answered {answer.status}"
     if 400 <= answer.status < 500 and answer.status not in _MENDABLE:
         return Attempt(Answer.REFUSED, why)
-    asked = dict(answer.headers).get(b"retry-after", b"").decode("ascii", "replace")
-    return Attempt(Answer.FAILED, why, min(float(asked), _MOST_WAIT) if asked.isdecimal() else 0.0)
+    return Attempt(Answer.FAILED, why, min(retry_after(answer.headers) or 0.0, _MOST_WAIT))
