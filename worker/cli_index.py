@@ -144,9 +144,11 @@ def _print_stats(told: "IndexStats", console: Console) -> None:
         offsets = " ".join(f"{p}:{offset}" for p, offset in sorted(generation.offsets.items()))
         table.add_row(generation.name, escape(made), str(len(generation.segments)), offsets)
     console.print(table)
-    table = Table("segment", "images", "searchable", "distinct vectors", "graph", "bytes", box=None)
+    table = Table(
+        "segment", "images", "searchable", "distinct vectors", "graph", "filters", "bytes", box=None
+    )
     for each in told.segments:
         sizes = (each.images, each.searchable, each.distinct_vectors)
-        graph = "yes" if each.has_graph else "no"
-        table.add_row(each.name, *(f"{size:,}" for size in sizes), graph, f"{each.bytes:,}")
+        parts = ["yes" if has else "no" for has in (each.has_graph, each.has_attributes)]
+        table.add_row(each.name, *(f"{size:,}" for size in sizes), *parts, f"{each.bytes:,}")
     console.print(table)

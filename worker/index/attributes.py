@@ -159,6 +159,25 @@ class AttributeColumns:
             held &= (self.uploaded < microseconds(asked.uploaded_before)) & (self.uploaded != NO_TIME)
         return held
 
+    def faults(self) -> list[str]:
+        """Where the arrays do not fit each other or their names."""
+        images, tags = len(self.uploaded), len(self.tag.codes)
+        told = {
+            "not every image has a category, a listing, a time and tags, or none of it": images
+            == len(self.category.codes)
+            == len(self.listing_id.codes)
+            == len(self.tag_starts) - 1,
+            "tag_starts.npy does not give each image its tags": self.tag_starts[0] == 0
+            and self.tag_starts[-1] == tags
+            and bool((np.diff(self.tag_starts) >= 0).all()),
+        }
+        for name, column in (("category", self.category), ("listing_id", self.listing_id), ("tag", self.tag)):
+            names = column.names.listed()
+            in_range = (column.codes >= UNKNOWN) & (column.codes < len(names))
+            told[f"{name}.npy has codes without a name"] = bool(in_range.all())
+            told[f"the names of {name} are not in order"] = names == sorted(set(names))
+        return [text for text, holds in told.items() if not holds]
+
     def row(self, row: int) -> Attributes:
         """The attributes of one image."""
         first, last = int(self.tag_starts[row]), int(self.tag_starts[row + 1])

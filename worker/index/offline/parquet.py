@@ -244,7 +244,7 @@ def _rows(source: Any, file: Path, dim: int) -> Iterator[Row]:
                     )
                 seen.add(image_id)
                 yield image_id, _unit(vector, dim, f"{file}: row {len(seen) - 1} ({image_id!r})"), known
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, NotImplementedError) as error:  # the last: a column of another kind
         raise NotImported(f"{file} cannot be read further than row {len(seen)}: {error}") from error
 
 
@@ -253,15 +253,17 @@ def _columns(source: Any) -> list[str]:
 
 
 def _attributes(batch: Any) -> Iterator[Attributes]:
-    """Of each row; of columns that the file does not have nothing is known."""
-    nothing = [None] * batch.num_rows
+    """Of each row; of columns that the file does not have nothing is known. Times without a zone are UTC."""
+    nothing, wanted = [None] * batch.num_rows, _schema(1)
     columns = {
-        name: batch.column(name).to_pylist() if name in batch.schema.names else nothing
+        name: batch.column(name).cast(wanted.field(name).type).to_pylist()
+        if name in batch.schema.names
+        else nothing
         for name in _ATTRIBUTES
     }
     for category, listing_id, tags, uploaded in zip(*columns.values(), strict=True):
         time = None if uploaded is None else microseconds(uploaded)
-        yield Attributes(category, listing_id, tuple(tags or ()), time)
+        yield Attributes(category, listing_id, tuple(tag for tag in tags or () if tag), time)
 
 
 def _unit(vector: NDArray[Any], dim: int, where: str) -> NDArray[np.float32]:

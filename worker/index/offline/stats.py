@@ -9,7 +9,7 @@ from worker.index.backend import IndexIdentity
 from worker.index.ngt.checksums import Damaged
 from worker.index.ngt.directory import size_of
 from worker.index.ngt.generation import OldFormat, read_manifest
-from worker.index.ngt.segment import MANIFEST_FILE, SegmentManifest
+from worker.index.ngt.segment import ATTRIBUTES, MANIFEST_FILE, SegmentManifest
 from worker.index.offline.owned import generation_paths, newest_manifest
 
 
@@ -18,13 +18,17 @@ class _Model(BaseModel):
 
 
 class SegmentStats(_Model):
-    """A segment of the newest generation. `images` are those in it, `searchable` those that count."""
+    """A segment of the newest generation. `images` are those in it, `searchable` those that count.
+
+    Without attributes, of an earlier release, filters let in none of it.
+    """
 
     name: str
     images: int
     searchable: int
     distinct_vectors: int
     has_graph: bool
+    has_attributes: bool
     bytes: int
 
 
@@ -94,6 +98,7 @@ def _segment(path: Path, dead: int) -> SegmentStats:
         searchable=manifest.images - dead,
         distinct_vectors=manifest.vectors,
         has_graph=manifest.graph,
+        has_attributes=(path / ATTRIBUTES).is_dir(),
         bytes=size_of(path),
     )
 

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
+from worker.index.attributes import read_columns
 from worker.index.ngt.checksums import Damaged, check_files, digest_of
 from worker.index.ngt.generation import GenerationManifest, OldFormat, SegmentEntry, read_manifest
 from worker.index.ngt.segment import (
+    ATTRIBUTES,
     MANIFEST_FILE,
     SegmentManifest,
     load_array,
@@ -78,7 +80,7 @@ def _look(
         return faults, None
     try:
         return list(_disagreements(path, manifest)), read_ids(path)
-    except (OSError, ValueError, RuntimeError) as error:  # ngtpy raises RuntimeError
+    except (OSError, ValueError, KeyError, RuntimeError) as error:  # ngtpy raises RuntimeError
         return [f"{path}: {error}"], None
 
 
@@ -104,6 +106,11 @@ def _disagreements(path: Path, manifest: SegmentManifest) -> Iterator[str]:
     }
     wrong = [text for text, holds in told.items() if not holds]
     yield from wrong
+    if (path / ATTRIBUTES).is_dir():
+        attributes = read_columns(path / ATTRIBUTES)
+        yield from (f"{ATTRIBUTES}: {fault}" for fault in attributes.faults())
+        if len(attributes) != len(ids):
+            yield f"{ATTRIBUTES} are of {len(attributes)} images, {len(ids)} ids are listed"
     if not wrong:
         yield from _wrong_vectors(path, vectors)
         if manifest.graph:

@@ -133,6 +133,23 @@ def test_a_row_that_is_no_image_is_named_and_nothing_is_imported(tmp_path, empty
     assert list(empty.iterdir()) == []
 
 
+def test_attributes_of_others_are_taken_as_far_as_they_can_be(tmp_path, empty):
+    columns = {"image_id": ["a", "b"], "vector": rows(), "category": [7, None]}
+    columns |= {"tags": [["red", None, ""], None], "uploaded_at": pa.array([1, None], pa.timestamp("s"))}
+    pq.write_table(pa.table(columns), tmp_path / "others")
+    import_index(tmp_path / "others", empty, TOPIC, start_here, space=IDENTITY.space)
+    known = attributes(open_newest(empty))
+    assert known == {"a": Attributes("7", None, ("red",), 1_000_000), "b": NOTHING_KNOWN}
+
+
+def test_attributes_of_another_kind_are_refused(tmp_path, empty):
+    columns = {"image_id": ["a", "b"], "vector": rows()}
+    for name, values in (("uploaded_at", ["yesterday", None]), ("tags", ["red", "blue"])):
+        pq.write_table(pa.table(columns | {name: values}), tmp_path / "others")
+        with pytest.raises(NotImported, match="cannot be read further than row 0"):
+            import_index(tmp_path / "others", empty, TOPIC, start_here, space=IDENTITY.space)
+
+
 def test_what_is_no_such_file_says_so(tmp_path, empty, exported):
     out, _ = exported
     for raw, says in ((b"PAR1", "no Parquet file"), (out.read_bytes()[:-20], "no Parquet file")):

@@ -18,7 +18,7 @@ def test_sums_are_those_of_the_newest_generation(index_directory):
         (60, 40, 60),
         (12, 12, 11),
     ]
-    assert [s.has_graph for s in told.segments] == [True, False]
+    assert [(s.has_graph, s.has_attributes) for s in told.segments] == [(True, True), (False, True)]
     assert [g.offsets for g in told.generations] == [{0: 60, 1: 7}, {0: 60}]
     assert told.unused == ["building-x", "generation-00000001"]
     assert told.unused_bytes > 3

@@ -77,6 +77,21 @@ def cut_members(segment):
     np.save(segment / "members.npy", np.load(segment / "members.npy")[:-1])
 
 
+def change_attributes(name, change):
+    """A change of one array of the attributes."""
+
+    def changed(segment):
+        file = segment / "attributes" / f"{name}.npy"
+        np.save(file, change(np.load(file)))
+
+    return changed
+
+
+def unsort_names(segment):
+    file = segment / "attributes" / "names.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"tag": ["b", "a"]}))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -84,6 +99,11 @@ def cut_members(segment):
         (lengthen, "vector 3 has length 2"),
         (repeat_an_id, "an image id stands twice"),
         (cut_members, "members.npy"),
+        (change_attributes("category", lambda codes: codes + 7), "category.npy has codes without a name"),
+        (change_attributes("uploaded", lambda times: times[:-1]), "not every image has a category"),
+        (change_attributes("uploaded", lambda times: times[:-1]), "are of 59 images, 60 ids"),
+        (change_attributes("tag_starts", lambda starts: starts + 1), "tag_starts.npy does not give"),
+        (unsort_names, "the names of tag are not in order"),
     ],
 )
 def test_files_that_are_right_and_do_not_fit_each_other_are_faults(index_directory, change, says):
