@@ -102,6 +102,12 @@ _JAPANESE = {
         "項目は 名前、名前=重み、image:ID をコンマ区切りで指定します。"
     ),
     "Attributes:": "属性:",
+    "Only some images": "絞り込み",
+    "Categories, one of": "カテゴリー - いずれか",
+    "Tags, all of": "タグ - すべて",
+    "Listings, one of": "出品 - いずれか",
+    "Uploaded from": "登録日 - 以降",
+    "Uploaded before": "登録日 - より前",
     "distance": "距離",
     "Nothing was found.": "見つかりませんでした。",
     "Searches are not set up: console.search_url": "検索が設定されていません console.search_url",

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -451,7 +451,7 @@ def _search_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
 
 
 def _wanted(request: Request) -> Wanted:
-    names = ("plus", "minus", "exclude", "radius")
+    names = [field.name for field in fields(Wanted)]
     return Wanted(**{name: request.query_params.get(name, "")[:_MOST_TERMS] for name in names})
 
 

@@ -34,12 +34,22 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a person wrote beside an image: terms to add and take off, ids to leave out, how far at most."""
+    """What a person wrote beside an image: terms to add and take off, and which images may be results."""
 
     plus: str = ""
     minus: str = ""
     exclude: str = ""
     radius: str = ""
+    categories: str = ""
+    tags: str = ""
+    listing_ids: str = ""
+    uploaded_from: str = ""
+    uploaded_before: str = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether some images may be no results for what they are."""
+        return bool(self._filter())
 
     def fields(self) -> dict[str, Any]:
         """The fields of a search request.
@@ -53,7 +63,16 @@ class Wanted:
             "minus": _terms(self.minus),
             "exclude": _listed(self.exclude),
         }
-        return fields | ({"radius": self.radius} if self.radius.strip() else {})
+        radius = {"radius": self.radius} if self.radius.strip() else {}
+        return fields | radius | ({"filter": where} if (where := self._filter()) else {})
+
+    def _filter(self) -> dict[str, Any]:
+        lists = {name: _listed(getattr(self, name)) for name in ("categories", "tags", "listing_ids")}
+        days = {name: getattr(self, name).strip() for name in ("uploaded_from", "uploaded_before")}
+        return {
+            **{name: values for name, values in lists.items() if values},
+            **{name: f"{day}T00:00:00Z" for name, day in days.items() if day},
+        }
 
 
 class Searching:

@@ -182,7 +182,7 @@ def test_a_page_of_another_site_has_nothing_judged(site: Site) -> None:
     assert 429 in answers
 
 
-@pytest.mark.parametrize("field", ["id", "plus", "minus", "exclude", "radius"])
+@pytest.mark.parametrize("field", ["id", "plus", "exclude", "radius", "categories", "uploaded_from"])
 def test_what_is_searched_for_is_text(site: Site, field: str) -> None:
     text = site.signed_in("vera").get(f"/search?{field}={_quoted(HOSTILE)}").text
     assert "<script>alert" not in text

@@ -29,8 +29,21 @@ def test_terms_ids_and_a_radius_are_asked_for():
     }
 
 
+def test_which_images_may_be_results():
+    wanted = Wanted(categories="books, toys", tags="red", uploaded_from="2026-11-01", uploaded_before=" ")
+    assert wanted.is_filtered
+    assert not Wanted(plus="red").is_filtered
+    with served(200, FOUND) as (url, bodies):
+        Searching(url).by_id("i", wanted, 24)
+    assert json.loads(bodies[0])["filter"] == {
+        "categories": ["books", "toys"],
+        "tags": ["red"],
+        "uploaded_from": "2026-11-01T00:00:00Z",
+    }
+
+
 @pytest.mark.parametrize(
-    "wanted", [Wanted(plus="red=-1"), Wanted(minus="=2"), Wanted(radius="far"), Wanted(radius="3")]
+    "wanted", [Wanted(plus="red=-1"), Wanted(minus="=2"), Wanted(radius="3"), Wanted(uploaded_from="soon")]
 )
 def test_what_is_no_search_is_never_sent(wanted):
     with pytest.raises(ConfigurationError):
