@@ -40,7 +40,10 @@ _NEIGHBOURS = 4
 
 @dataclass(frozen=True)
 class Run:
-    """All that a report is made from. `seconds` is from the first upload to the last outcome."""
+    """All that a report is made from. `seconds` is from the first upload to the last outcome.
+
+    `pages` is the first of the console's pages, where they were saved beside the report.
+    """
 
     manifest: BundleManifest
     policy: Policy
@@ -54,6 +57,7 @@ class Run:
     began_at: datetime
     seconds: float
     problems: Sequence[str]
+    pages: Path | None = None
 
 
 def write_report(file: Path, run: Run) -> None:

@@ -18,13 +18,14 @@ from schemas.policy import Policy
 from schemas.search import SearchResult
 from worker.demo.broker import EmbeddedBroker
 from worker.demo.observe import Observer, Seen, missing_outcomes
+from worker.demo.pages import save_pages
 from worker.demo.program import Program
 from worker.demo.publish import Published, Publisher
 from worker.demo.report import Run, write_report
 from worker.demo.store import HOST, ObjectStore
 from worker.demo.uploads import Pictures, Planner, Upload, pictures_in
 from worker.demo.watch import LiveTable
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, StageError
 from worker.model.bundle import load_policy, read_manifest
 from worker.settings import KafkaSettings, Settings
 from worker.stream.kafka import create_consumer, create_producer
@@ -32,6 +33,7 @@ from worker.stream.topics import topics_of
 
 ASSETS = Path(__file__).parent / "assets"
 REPORT = "report.html"
+PAGES = "console"
 
 _PUBLISH_SECONDS = 10.0
 _READY_SECONDS = 60.0
@@ -83,6 +85,7 @@ def run_demo(
         watched = _watch(running, uploads, program, console, seconds)
         neighbours = _neighbours(program, watched.seen)
         problems = _problems(watched, program.index_state().vectors, neighbours)
+        page = stack.enter_context(_console_of(running, program, work)) if with_console else None
         with console.status("writing the report"):
             write_report(
                 report,
@@ -99,10 +102,11 @@ def run_demo(
                     began_at=watched.began_at,
                     seconds=watched.seconds,
                     problems=problems,
+                    pages=None if page is None else _saved_pages(page, report.parent),
                 ),
             )
-        if with_console:
-            _show_console(running, program, work, console)
+        if page is not None:
+            _show_console(page, program, console)
     return _conclude(console, watched, problems, report)
 
 
@@ -159,24 +163,41 @@ def with_review_band(settings: Settings, policy: Policy) -> Settings:
     return settings.model_copy(update={"model": model})
 
 
-def _show_console(settings: Settings, program: Program, work: Path, terminal: Console) -> None:
-    """Run the console until Ctrl-C."""
+def _console_of(settings: Settings, program: Program, work: Path) -> Program:
+    """The console over what `program` does."""
     values = {"search_url": program.url, "database": f"sqlite:///{work}/console.db", "sign_in": "none"}
     mine = settings.model_copy(update={"console": settings.console.model_copy(update=values)})
-    with Program(mine, work / "console.log", "console") as console:
-        console.wait_until_ready(_READY_SECONDS)
-        terminal.print(
-            f"Console: [bold]{console.url}/review[/], where some images wait for you; Ctrl-C ends the demo",
-            highlight=False,
-            soft_wrap=True,
-        )
-        try:
-            while True:
-                time.sleep(0.5)
-                console.raise_if_ended()
-                program.raise_if_ended()
-        except KeyboardInterrupt:
-            terminal.print("ending")
+    return Program(mine, work / "console.log", "console")
+
+
+def _saved_pages(console: Program, out: Path) -> Path:
+    """The console's pages as files below `out`.
+
+    Raises:
+        StageError: they cannot be had.
+
+    """
+    console.wait_until_ready(_READY_SECONDS)
+    try:
+        return save_pages(console.url, out / PAGES)
+    except OSError as error:
+        raise StageError(f"the console's pages were not saved: {error}") from error
+
+
+def _show_console(console: Program, program: Program, terminal: Console) -> None:
+    """Let people click until Ctrl-C."""
+    terminal.print(
+        f"Console: [bold]{console.url}/review[/], where some images wait for you; Ctrl-C ends the demo",
+        highlight=False,
+        soft_wrap=True,
+    )
+    try:
+        while True:
+            time.sleep(0.5)
+            console.raise_if_ended()
+            program.raise_if_ended()
+    except KeyboardInterrupt:
+        terminal.print("ending")
 
 
 def _watch(
