@@ -176,7 +176,10 @@ def test_every_search_is_answered_or_refused(app: FastAPI) -> None:
 
 
 def test_the_api_keeps_to_its_own_document(app: FastAPI) -> None:
-    """Schemathesis draws requests from the OpenAPI document, right ones and wrong ones."""
+    """Schemathesis draws requests from the OpenAPI document, right ones and wrong ones.
+
+    What is drawn depends on what else is loaded, so that some are given: of each answer there is one.
+    """
     schema, outcomes = schemathesis.openapi.from_asgi("/openapi.json", app), Counter[str]()
     quick = hypothesis_settings(
         max_examples=max(20, INPUTS // 200),
@@ -191,10 +194,19 @@ def test_the_api_keeps_to_its_own_document(app: FastAPI) -> None:
         outcomes[f"{case.method} {case.path} {answer.status_code}"] += 1
         case.validate_response(answer, checks=list(CHECKS))
 
+    image = {"image_id": "image-1", "k": 3}
+    given_bodies = {
+        "/search": [image, {"image_id": "none"}, {"image_id": "image-1", "k": 0}],
+        "/search/batch": [{"searches": [image, {"image_id": "none"}]}, {"searches": []}],
+    }
+    for path, bodies in given_bodies.items():
+        for body in bodies:
+            called(schema[path]["POST"].Case(body=body, media_type="application/json"))
     for found in schema.get_all_operations():
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             with suppress(Unsatisfiable):  # what takes no input has no wrong one
                 quick(given(found.ok().as_strategy(generation_mode=mode))(called))()
     tell("requests of the OpenAPI document", outcomes)
-    asked = ("POST /search 404", "POST /search 400", "POST /search/batch 400")
-    assert min(outcomes[each] for each in asked) > 0, outcomes
+    search, batch = ([f"POST {path} {status}" for status in (200, 404, 400)] for path in given_bodies)
+    assert min(outcomes[each] for each in (*search, batch[0], batch[2])) > 0, outcomes
+    assert outcomes.total() > len(given_bodies) * quick.max_examples, outcomes
