@@ -104,12 +104,16 @@ class Gate:
         """
         if is_cross_site(request.headers):
             raise Refused(403, "the request did not come from a page of the console")
-        if not self._limits.sign_ins.allows(peer(request), 0):
+        if not self._limits.sign_ins.allows(self._origin(request), 0):
             raise Refused(429, "too many attempts: wait a moment")
 
     def note_wrong_token(self, request: Request) -> None:
         """Somebody guessed."""
-        self._limits.sign_ins.allows(peer(request))
+        self._limits.sign_ins.allows(self._origin(request))
+
+    def _origin(self, request: Request) -> str:
+        """Whom attempts are counted by: behind an Ingress not all are one."""
+        return self.sign_in.origin(peer(request), request.headers.getlist("x-forwarded-for"))
 
     def _known(self, request: Request) -> Person:
         if self._local_only and not names_this_machine(request.headers.get("host", "")):

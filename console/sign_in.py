@@ -5,7 +5,7 @@ import hmac
 import ipaddress
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -96,13 +96,26 @@ class SignIn:
         token = next((token for token in self._tokens if token.digest.startswith(digest)), None)
         return None if token is None else Person(token.name, token.role, self._signed("csrf", said))
 
-    def _from_proxy(self, peer: str, headers: Mapping[str, str]) -> Person | None:
-        settings = self._settings
+    def origin(self, peer: str, forwarded: Sequence[str]) -> str:
+        """The address of the client behind trusted proxies; `forwarded` are the headers X-Forwarded-For.
+
+        Each proxy adds at the end whom it was asked by, and what stands before that may be made up.
+        """
+        passed = [part.strip() for header in forwarded for part in header.split(",")]
+        while passed and self._is_trusted(peer):
+            peer = passed.pop()
+        return peer
+
+    def _is_trusted(self, peer: str) -> bool:
         try:
             address = ipaddress.ip_address(peer)
         except ValueError:
-            return None
-        if not any(address in network for network in settings.trusted_proxies):
+            return False
+        return any(address in network for network in self._settings.trusted_proxies)
+
+    def _from_proxy(self, peer: str, headers: Mapping[str, str]) -> Person | None:
+        settings = self._settings
+        if not self._is_trusted(peer):
             return None
         name = headers.get(settings.user_header.lower(), "").strip()
         groups = {group.strip() for group in headers.get(settings.groups_header.lower(), "").split(",")}

@@ -522,7 +522,8 @@ class ConsoleSettings(_Section):
         None, description="32 bytes or more that sign sessions; unset: sessions end with the process"
     )
     trusted_proxies: list[IPvAnyNetwork] = Field(
-        default_factory=list, description="networks whose headers say who is there"
+        default_factory=list,
+        description="networks of proxies: their headers say who is there, and from which address",
     )
     user_header: str = Field("X-Forwarded-User", description="set by the proxy, which must drop the client's")
     groups_header: str = Field("X-Forwarded-Groups", description="comma-separated")

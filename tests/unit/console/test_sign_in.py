@@ -67,3 +67,21 @@ def test_a_line_that_is_none_is_told(tmp_path, line):
     (tmp_path / "t").write_text(line)
     with pytest.raises(ConfigurationError, match="write NAME"):
         SignIn(ConsoleSettings(sign_in="tokens", tokens_file=tmp_path / "t"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "origin"),
+    [
+        ("10.1.0.9", ["203.0.113.7"], "203.0.113.7"),
+        ("10.1.0.9", ["198.51.100.1, 203.0.113.7"], "203.0.113.7"),  # the first was made up by the client
+        ("10.1.0.9", ["203.0.113.7", "10.2.0.4"], "203.0.113.7"),  # by way of two proxies
+        ("10.1.0.9", ["203.0.113.7,10.2.0.4"], "203.0.113.7"),
+        ("10.1.0.9", [], "10.1.0.9"),
+        ("10.1.0.9", ["10.1.0.8"], "10.1.0.8"),
+        ("10.1.0.9", ["unknown"], "unknown"),
+        ("203.0.113.7", ["198.51.100.1"], "203.0.113.7"),  # no proxy of ours: it may say what it likes
+        ("testclient", ["198.51.100.1"], "testclient"),
+    ],
+)
+def test_attempts_are_counted_by_the_client_behind_trusted_proxies(peer, forwarded, origin):
+    assert SignIn(ConsoleSettings(trusted_proxies=["10.0.0.0/8"])).origin(peer, forwarded) == origin
