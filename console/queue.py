@@ -1,6 +1,5 @@
 """The queue of images that people shall look at, the most uncertain first, each leased to one of them."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -202,7 +201,7 @@ def _shown() -> Select[Any]:
 def shown(row: Mapping[str, Any]) -> Shown:
     """A row as pages show it."""
     return Shown(
-        ImageModerated.model_validate(json.loads(row["body"])),
+        ImageModerated.read(row["body"]),
         f"{row['partition']}-{row['offset']}",
         row["decided_ms"],
         row.get("queue", NO_QUEUE),

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 def trial_row(value: bytes | None, at_ms: int) -> Row | None:
     """An event of the shadowed topic as the rows are made of it; None where it cannot be read."""
     try:
-        event = ImageShadowed.model_validate_json(value or b"")
+        event = ImageShadowed.read(value)
     except ValidationError:
         return None
     served, shadow = event.served, event.shadow
@@ -159,5 +159,5 @@ def _trial(connection: Connection, row: Row) -> Trial:
         row["shadow_bundle"],
         decisions,
         dict(sorted(scores.items())),
-        [ImageShadowed.model_validate_json(body) for body in bodies],
+        [ImageShadowed.read(body) for body in bodies],
     )

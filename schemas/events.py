@@ -47,6 +47,18 @@ class _Input(BaseModel):
 class _Output(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def read(cls, value: str | bytes | None) -> Self:
+        """The event in a record's value, without fields that a later release may have added.
+
+        So roles may be upgraded in any order.
+
+        Raises:
+            ValidationError: it is no such event.
+
+        """
+        return cls.model_validate_json(value or b"", extra="ignore")
+
 
 def _is_none(value: object) -> bool:
     return value is None

@@ -89,14 +89,14 @@ class Observer:
         return len(messages)
 
     def _verdict(self, record: InputRecord) -> None:
-        verdict = ImageModerated.model_validate_json(record.value or b"")
+        verdict = ImageModerated.read(record.value)
         position = (verdict.input.partition, verdict.input.offset)
         self.seen.again += position in self.seen.verdicts
         self.seen.verdicts[position] = verdict
         self.seen.verdict_ms[position] = record.timestamp_ms
 
     def _enriched(self, record: InputRecord) -> None:
-        event = ImageEnriched.model_validate_json(record.value or b"")
+        event = ImageEnriched.read(record.value)
         self.seen.enriched[event.input.partition, event.input.offset] = event
 
     def _embedded(self, record: InputRecord) -> None:
@@ -107,7 +107,7 @@ class Observer:
             headers = dict(record.headers)
             self.seen.tombstones[(headers[_CLOUD_EVENT_ID] or b"").decode()] += 1
         else:
-            event = ImageEmbedded.model_validate_json(record.value)
+            event = ImageEmbedded.read(record.value)
             self.seen.embedded[event.input.partition, event.input.offset] = position
 
     def _rejection(self, record: InputRecord) -> None:
@@ -117,7 +117,7 @@ class Observer:
         self.seen.rejections[position] = DeadLetter(headers[REASON], headers[MESSAGE])
 
     def _update(self, record: InputRecord) -> None:
-        event = IndexUpdated.model_validate_json(record.value or b"")
+        event = IndexUpdated.read(record.value)
         self.seen.updates[event.input.partition, event.input.offset] = event
 
     def _index_rejection(self, record: InputRecord) -> None:

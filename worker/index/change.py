@@ -104,7 +104,7 @@ def _image_id(key: bytes | None) -> str:
 
 def _event(value: bytes) -> ImageEmbedded:
     try:
-        return ImageEmbedded.model_validate_json(value)
+        return ImageEmbedded.read(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the value"

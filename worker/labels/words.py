@@ -38,7 +38,7 @@ class StandingWords:
                 image_id = body["image_id"]
                 if body.get("review") is None and image_id not in self._labels:
                     continue
-                verdict = ImageModerated.model_validate(body)
+                verdict = ImageModerated.read(value)
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
             if verdict.review is not None:

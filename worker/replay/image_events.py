@@ -46,7 +46,7 @@ def read_embedded(record: InputRecord) -> list[ImageEvent]:
         event_id = dict(record.headers).get("ce_id") or b""
         return [ImageEvent(image_id, event_id.decode("utf-8", "replace"), cause_time(record.headers))]
     try:
-        event = ImageEmbedded.model_validate_json(record.value)
+        event = ImageEmbedded.read(record.value)
     except ValidationError:
         return [ImageEvent(image_id, f"{record.topic}/{record.partition}/{record.offset}", None)]
     return [ImageEvent(image_id, str(event.event_id), event.uploaded_at)]

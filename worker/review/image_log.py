@@ -32,7 +32,7 @@ class ImageLog:
         found = self._records(image_id, (self.topics.moderated,))
         if not found:
             raise ConfigurationError(f"no verdict on image {image_id!r} stands in {self.topics.moderated}")
-        return ImageModerated.model_validate_json(latest(found).value or b"")
+        return ImageModerated.read(latest(found).value)
 
     def reference(self, place: InputPosition) -> ImageReference | None:
         """Where the image of the event at `place` is; None where the log does not hold the event any more.
@@ -65,7 +65,7 @@ class ImageLog:
         known = {(record.topic, record.partition, record.offset) for record in records}
         for record in list(records):  # notifications of stores may have keys of their own
             if record.topic == topics.moderated:
-                place = ImageModerated.model_validate_json(record.value or b"").input
+                place = ImageModerated.read(record.value).input
                 if (place.topic, place.partition, place.offset) not in known:
                     found = self.reader.record_at(place.topic, place.partition, place.offset)
                     records += [] if found is None else [found]

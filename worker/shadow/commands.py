@@ -24,7 +24,7 @@ def furthest_pictures(settings: Settings, report: ShadowReport) -> dict[str, str
         for messages in reader.read([settings.topics.moderated]):
             for message in messages:
                 if message.key() in ids:
-                    verdict = ImageModerated.model_validate_json(message.value() or b"")
+                    verdict = ImageModerated.read(message.value())
                     if verdict.event_id in wanted:
                         places[verdict.image_id] = verdict.input
     finally:
@@ -49,7 +49,7 @@ def shadow_report(
         for messages in reader.read([settings.topics.shadowed], since_ms):
             for message in messages:
                 try:
-                    tally.add(ImageShadowed.model_validate_json(message.value() or b""))
+                    tally.add(ImageShadowed.read(message.value()))
                 except ValidationError:
                     unreadable += 1
             progress(len(messages))

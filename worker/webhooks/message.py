@@ -40,7 +40,7 @@ class Teller:
 
         """
         try:
-            verdict = ImageModerated.model_validate_json(value or b"")
+            verdict = ImageModerated.read(value)
         except ValidationError:
             return None
         if verdict.decided_by != "policy" or verdict.decision not in self.decisions:

@@ -33,6 +33,16 @@ def test_what_filters_ask_for_is_read_from_the_event_and_old_events_stay_valid()
     assert old.attributes == Attributes(uploaded=microseconds(datetime(2026, 1, 1, tzinfo=UTC)))
 
 
+def test_fields_of_a_later_release_are_passed_over():
+    event = json.loads(embedded("a", axis(2), category="shoes"))
+    vector = {**event["vector"], "scale": 2}
+    later = json.dumps({**event, "season": "winter", "vector": vector}).encode()
+    change = parse_change(record(later, key=b"a"), SPACE, DIM)
+    assert isinstance(change, Upsert)
+    assert np.array_equal(change.vector, axis(2))
+    assert change.attributes.category == "shoes"
+
+
 def test_no_value_is_a_delete_of_the_key():
     change = parse_change(
         record(None, topic="embedded", partition=3, offset=9, key="画像".encode()), SPACE, DIM
