@@ -56,7 +56,7 @@ def test_other_tests_leave_training_and_threshold_as_they_were(
 
 def test_images_of_the_training_are_no_test(data: DataSettings) -> None:
     sets = read_sets(data)
-    with pytest.raises(DatasetError, match="is in two sets, 'train' and 'positive'"):
+    with pytest.raises(DatasetError, match=r"is in two sets, 'train' \(of --positive\) and 'positive'"):
         with_other_tests(sets, data, data.positive, [])
     with pytest.raises(DatasetError, match="is in two sets"):
         read_sets(data.model_copy(update={"product": data.positive}))
