@@ -18,6 +18,17 @@ from confluent_kafka import Producer
 ROOT = Path(__file__).parents[1]
 
 
+def upload(topic: str, number: int, name: str) -> bytes:
+    """The value of the upload event with this `number` on `topic`, of the file `name`, uploaded now."""
+    event = {
+        "event_id": f"{topic}{number}",
+        "image_id": str(number),
+        "uploaded_at": datetime.now(UTC).isoformat(),
+        "image": {"path": name},
+    }
+    return json.dumps(event).encode()
+
+
 @dataclass(frozen=True)
 class Offer:
     """`events` uploads to `topic`, `rate` a second (0: at once), of the files in `folder` in turn."""
@@ -33,13 +44,7 @@ class Offer:
         names = sorted(path.name for path in Path(self.folder).iterdir())
         producer, began = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5}), time.monotonic()
         for number in range(self.events):
-            event = {
-                "event_id": f"{self.topic}{number}",
-                "image_id": str(number),
-                "uploaded_at": datetime.now(UTC).isoformat(),
-                "image": {"path": names[number % len(names)]},
-            }
-            producer.produce(self.topic, json.dumps(event), str(number))
+            producer.produce(self.topic, upload(self.topic, number, names[number % len(names)]), str(number))
             producer.poll(0)
             if self.rate:
                 time.sleep(max(0.0, began + number / self.rate - time.monotonic()))

@@ -93,7 +93,7 @@ def measured(bootstrap: str, prefix: str, paths: list[Path], events: int, nice: 
         while waited_for not in metrics(port) or 'partitions{role="score"} 4.0' not in metrics(port):
             time.sleep(0.2)
         before = cpu_seconds(worker.pid)
-        publish(bootstrap, prefix, paths, events)
+        publish(bootstrap, prefix, paths[0].parent, events)
         rate = rate_of(bootstrap, f"{prefix}{Settings().topics.moderated}", events)
         after = cpu_seconds(worker.pid)
         told = [

@@ -77,7 +77,7 @@ def measure_score(bootstrap: str, folder: Path, images: int, side: int) -> None:
     paths = write_photos(folder, side)
     environment = settings_of(bootstrap, "score.", "exactly_once", folder)
     create(environment)
-    publish(bootstrap, "score.", paths, images)
+    publish(bootstrap, "score.", folder, images)
     with role("score", environment) as url:
         before, _ = wait_for(url, "mekiki_health_ready_ratio", 1)
         after, memory = wait_for(url, "mekiki_commit_outcomes_total", images)

@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.offer import upload
 from benchmarks.place import ROOT, WORKER, Bench, worker_environment
 from worker.settings import STARTER_BUNDLE
 
@@ -93,17 +93,11 @@ WAY: dict[str, Callable[[Bench, str], Measured]] = {
 def publish(place: Bench, prefix: str, share: float = 0.0) -> None:
     """All events to `<prefix>uploaded`; each is of a file of its own, but `share` of the later."""
     producer = Producer({"bootstrap.servers": place.bootstrap, "linger.ms": 5})
-    names, draw = place.names(), random.Random(1)
+    topic, names, draw = f"{prefix}uploaded", place.names(), random.Random(1)
     for number in range(place.events):
         repeated = number >= place.known and draw.random() < share
         name = names[draw.randrange(number - place.known + 1) if repeated else number]
-        event = {
-            "event_id": f"{prefix}{number}",
-            "image_id": str(number),
-            "uploaded_at": datetime.now(UTC).isoformat(),
-            "image": {"path": name},
-        }
-        producer.produce(f"{prefix}uploaded", json.dumps(event), str(number))
+        producer.produce(topic, upload(topic, number, name), str(number))
         producer.poll(0)
     producer.flush()
 
@@ -139,6 +133,8 @@ def watched(
                 raise RuntimeError(f"{command[:4]} ended with {ended.returncode}")
         assert began is not None
         images, seconds = done - began[0], time.perf_counter() - began[1]
+        if images == 0:
+            raise RuntimeError(f"all {place.events} events came at once: measure more")
         used = cpu_seconds(processes)
         cpu = {name: (value - began[2][name]) / images * 1e3 for name, value in used.items()}
         memory = sum(one.memory_info().rss for one in (*processes, *children_of(processes))) / 1e6

@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer
 from PIL import Image
 
+from benchmarks.offer import Offer
 from worker.demo.run import ASSETS
 from worker.settings import Settings
 
@@ -44,19 +44,9 @@ def settings_of(bootstrap: str, prefix: str, delivery: str, folder: Path) -> dic
     }
 
 
-def publish(bootstrap: str, prefix: str, paths: list[Path], events: int) -> None:
-    """Upload events to `<prefix>listing.image.uploaded.v1`."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20})
-    for number in range(events):
-        event = {
-            "event_id": f"{prefix}{number}",
-            "image_id": str(number),
-            "uploaded_at": datetime.now(UTC).isoformat(),
-            "image": {"path": paths[number % len(paths)].name},
-        }
-        producer.produce(f"{prefix}{Settings().topics.uploaded}", json.dumps(event), str(number))
-        producer.poll(0)
-    producer.flush()
+def publish(bootstrap: str, prefix: str, folder: Path, events: int) -> None:
+    """Upload events of the files in `folder` to `<prefix>listing.image.uploaded.v1`, at once."""
+    Offer(bootstrap, f"{prefix}{Settings().topics.uploaded}", str(folder), events, 0).publish()
 
 
 def create(environment: dict[str, str]) -> None:

@@ -4,7 +4,6 @@ Half of the sellers choose the thresholds, the other half measures what they do.
 """
 
 import math
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from export.bundle.changed import write_changed
 from export.data import Columns, Dataset, Example, parse_source, read_source, split_by_group
 from export.errors import DatasetError
-from schemas.bundle import BINS, BundleManifest, score_bin
+from schemas.bundle import BINS, score_bin
 from schemas.policy import Threshold
 from worker.errors import Rejection
 from worker.model.bundle import read_manifest
-from worker.model.bundle_files import SIGNATURE
 from worker.model.decode import DecodedImage, ImageLimits, decode_inputs
 from worker.model.infer import ImageBatch, Model
 from worker.model.session import Execution
@@ -144,13 +143,7 @@ def write(bundle: Path, found: Calibration, version: str, out: Path) -> str:
             "figures": {**manifest.figures, "calibration": shares},
         }
     )
-    try:
-        shutil.copytree(bundle, out, ignore=shutil.ignore_patterns(SIGNATURE))
-    except FileExistsError as error:
-        raise DatasetError(f"{out} is there already: give another folder") from error
-    text = BundleManifest.model_validate(changed.model_dump()).model_dump_json(indent=2) + "\n"
-    (out / "manifest.json").write_text(text, encoding="utf-8")
-    return read_manifest(out)[1]
+    return write_changed(bundle, changed, out)
 
 
 def level(accepted: NDArray[np.float64], most_mistakes: float) -> float:

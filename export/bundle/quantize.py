@@ -1,8 +1,6 @@
 """Quantize: a bundle's convolutions in int8, with what that costs, or a refusal where it costs too much."""
 
 import argparse
-import hashlib
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from export.bundle.changed import write_changed
 from export.bundle.variants import Cost, cost_of, graph_of, read_images, to_int8
 from export.errors import DatasetError, ExportError
-from schemas.bundle import BundleFile, BundleManifest
-from worker.model.bundle import read_manifest
+from schemas.bundle import BundleManifest
 
 # Of the distance that tells near-duplicates so much may a vector move. It moves across what sets two images
 # apart, so that vectors of before and after at that distance lie at most a quarter farther from each other.
@@ -66,18 +64,10 @@ def quantize(
         to_int8(bundle / name, graph, fitted)
         before, after = (cost_of(path, bundle / name, held, thresholds) for path in (bundle / name, graph))
         _refuse(manifest, after, most_changed)
-        shutil.copytree(bundle, out)
-        shutil.copyfile(graph, out / name)
-    changed = manifest.model_copy(
-        update={
-            "version": version,
-            "files": [_renewed(file, out) if file.name == name else file for file in manifest.files],
-            "figures": {**manifest.figures, "int8": after.figures()},
-        }
-    )
-    text = BundleManifest.model_validate(changed.model_dump()).model_dump_json(indent=2) + "\n"
-    (out / "manifest.json").write_text(text, encoding="utf-8")
-    return Quantized(read_manifest(out)[1], before, after)
+        changed = manifest.model_copy(
+            update={"version": version, "figures": {**manifest.figures, "int8": after.figures()}}
+        )
+        return Quantized(write_changed(bundle, changed, out, {name: graph}), before, after)
 
 
 def quantize_bundle(arguments: argparse.Namespace) -> int:
@@ -109,8 +99,3 @@ def _refuse(manifest: BundleManifest, cost: Cost, most_changed: float) -> None:
                 f"int8 moves {head.output} by {moved:.4f}, more than {most:.4f}: vectors of before could not "
                 "stand beside them; stay with fp32"
             )
-
-
-def _renewed(file: BundleFile, folder: Path) -> BundleFile:
-    data = (folder / file.name).read_bytes()
-    return BundleFile(name=file.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())

@@ -12,6 +12,7 @@ from export.cli import main
 from export.errors import DatasetError, ExportError
 from schemas.bundle import BundleManifest
 from worker.model.bundle import load_bundle
+from worker.model.bundle_files import SIGNATURE
 from worker.settings import STARTER_BUNDLE, ModelSettings
 
 DEMO = Path("worker/demo/assets")
@@ -45,6 +46,13 @@ def test_the_starter_in_int8_serves_and_says_what_it_costs(
     assert 0 < np.abs(ours["embedding"] - theirs["embedding"]).max() < 0.1
     assert np.abs(ours["text"] - theirs["text"]).max() < 0.05
     assert (out / name).stat().st_size < (STARTER_BUNDLE / name).stat().st_size
+
+
+def test_a_signature_does_not_vouch_for_what_was_made_of_the_bundle(tmp_path: Path) -> None:
+    bundle = changed(tmp_path / "bundle")
+    (bundle / SIGNATURE).write_text("{}")
+    quantize(bundle, read_images(DEMO, SIZE, 100), "int8", tmp_path / "out", 0.05)
+    assert not (tmp_path / "out" / SIGNATURE).exists()
 
 
 def test_what_changes_decisions_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def test_a_dry_run_on_the_cpu_measures_all_three_ways_and_every_shape(tmp_path):
     out = tmp_path / "gpu.json"
-    counts = ("--provider", "cpu", "--batch-size", "8", "--events", "80", "--runs", "1", "--side", "300")
+    counts = ("--provider", "cpu", "--batch-size", "8", "--events", "600", "--runs", "1", "--side", "300")
     command = [sys.executable, "-m", "benchmarks.gpu", *counts, "--out", str(out)]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=110, check=False
