@@ -3,7 +3,7 @@
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from schemas.policy import STRICTNESS, Decision, Reason
 from schemas.vector import Vector
@@ -306,7 +306,7 @@ class ImageEmbedded(_Result):
     type: Literal["listing.image.embedded.v1"] = EMBEDDED
     space: str
     vector: Vector
-    # Left out where there are none, as before search could filter by them.
+    # Each is left out where there is none, as before search could filter and order by it.
     category: Annotated[
         str | None,
         Field(description="of the upload; left out where it named none", exclude_if=_is_none),
@@ -315,6 +315,14 @@ class ImageEmbedded(_Result):
         list[str],
         Field(description="names of the predicted tags; left out when there are none", exclude_if=_is_empty),
     ] = []
+    preferences: Annotated[
+        dict[str, FiniteFloat],
+        Field(
+            description="every preference of the bundle by its name, which searches may order by; left out "
+            "where it has none",
+            exclude_if=_is_empty,
+        ),
+    ] = {}
     copy_vector: Annotated[
         Vector | None,
         Field(

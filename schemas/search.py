@@ -103,6 +103,17 @@ class SearchRequest(_Model):
         list[Identifier], Field(max_length=MAX_EXCLUDED, description="image ids that are no results")
     ] = []
     filter: Annotated[SearchFilter, Field(description="others are no results")] | None = None
+    order_by: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                description="a preference of the bundle (GET /index names them): the k nearest come by its "
+                "score, the highest first; those without one last, nearest first",
+            ),
+        ]
+        | None
+    ) = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -125,10 +136,17 @@ class SearchResult(_Model):
 
     image_id: str
     distance: CosineDistance
+    preference: Annotated[
+        float | None,
+        Field(
+            description="the score that it was ordered by; left out where it has none",
+            exclude_if=lambda value: value is None,
+        ),
+    ] = None
 
 
 class SearchResponse(_Model):
-    """The nearest images, nearest first."""
+    """The nearest images, nearest first, or as `order_by` says."""
 
     results: list[SearchResult]
     space: str
@@ -164,6 +182,7 @@ class SearchErrorReason(StrEnum):
     TOO_LARGE = "request.too_large"
     UNKNOWN_IMAGE = "index.unknown_image"
     UNKNOWN_ATTRIBUTE = "request.unknown_attribute"
+    UNKNOWN_PREFERENCE = "request.unknown_preference"
     NOT_READY = "index.not_ready"
     BUSY = "request.busy"
     TIMEOUT = "request.timeout"
@@ -192,6 +211,7 @@ class IndexState(_Model):
     space: str
     dim: int
     attributes: Annotated[list[str], Field(description="that terms of a search may name")] = []
+    preferences: Annotated[list[str], Field(description="that a search may be ordered by")] = []
     topic: str
     generation: str | None
     generation_age_seconds: Annotated[

@@ -215,6 +215,11 @@ def _add_search(add: Callable[..., argparse.ArgumentParser]) -> None:
             f"--uploaded-{name}", metavar="TIME", help=f"uploaded {text}: 2026-11-01T00:00:00Z"
         )
     search.add_argument("--k", type=_positive, default=10, metavar="N", help="most results (10)")
+    search.add_argument(
+        "--order-by",
+        metavar="NAME",
+        help="a preference of the bundle: the results by its score, highest first",
+    )
     search.add_argument("--url", help="of the index role (http.host and http.port)")
     search.add_argument("--key-file", type=Path, metavar="FILE", help="with a key of its http.keys_file")
 
@@ -332,7 +337,14 @@ def _search(settings: Settings, options: argparse.Namespace, console: Console) -
         }
     )
     request = build_request(
-        options.image, options.image_id, options.plus, options.minus, options.k, options.exclude, where
+        options.image,
+        options.image_id,
+        options.plus,
+        options.minus,
+        options.k,
+        options.exclude,
+        where,
+        options.order_by,
     )
     url = options.url or f"http://{settings.http.host}:{settings.http.port}"
     answer = ask(url, request, key_file=options.key_file)

@@ -161,6 +161,7 @@ def compose(
                 head.near_duplicate_distance,
                 watchdog.limit,
                 {name: vector.to_array() for name, vector in head.attributes.items()},
+                [score.name for score in bundle.manifest.scores if score.kind == "preference"],
                 spans,
                 registry,
             )

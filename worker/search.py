@@ -53,6 +53,7 @@ def build_request(
     k: int,
     exclude: Sequence[str] = (),
     among: SearchFilter | None = None,
+    order_by: str | None = None,
 ) -> SearchRequest:
     """What to ask.
 
@@ -70,6 +71,7 @@ def build_request(
             k=k,
             exclude=list(exclude),
             filter=among,
+            order_by=order_by,
         )
     except OSError as error:
         raise ConfigurationError(f"--image {image} cannot be read: {error}") from error

@@ -44,12 +44,14 @@ def served(status, body):
 
 def test_what_is_asked_is_a_search_request_and_results_come_back(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"pixels")
-    request = build_request(tmp_path / "a.jpg", None, ["red=0.5", "image:x"], ["blue"], 3, ["b", "c"])
+    request = build_request(
+        tmp_path / "a.jpg", None, ["red=0.5", "image:x"], ["blue"], 3, ["b", "c"], order_by="quality"
+    )
     with served(200, _FOUND.model_dump_json().encode()) as (url, bodies):
         assert ask(url, request) == _FOUND
     sent = SearchRequest.model_validate_json(bodies[0])
     assert sent == request
-    assert sent.exclude == ["b", "c"]
+    assert (sent.exclude, sent.order_by) == (["b", "c"], "quality")
     assert [(t.attribute, t.image_id, t.weight) for t in sent.plus] == [("red", None, 0.5), (None, "x", 1.0)]
 
 

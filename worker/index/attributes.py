@@ -1,18 +1,19 @@
-"""What searches filter by: the attributes of images as columns, and which rows of them a filter lets in.
+"""What searches filter and order by: attributes of images as columns, and which rows a filter lets in.
 
 attributes/
-    names.json        the names of categories, listings and tags, each sorted; a code is a place in it
+    names.json        of categories, listings, tags and preferences, each sorted; a code is a place in it
     category.npy      int32 [images]: a code, or -1
     listing_id.npy    int32 [images]
     uploaded.npy      int64 [images]: microseconds since 1970, or the least there is
     tag.npy           int32 [tags of all images], image after image
     tag_starts.npy    int64 [images + 1]: the tags of image i are tag_starts[i] to tag_starts[i + 1]
+    preference.npy    float32 [preferences, images]: scores, or NaN; earlier releases wrote none
 """
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,11 +27,13 @@ UNKNOWN = -1
 NO_TIME = np.iinfo(np.int64).min
 
 _NAMES_FILE = "names.json"
+_PREFERENCE = "preference"
 _ARRAYS = ("category", "listing_id", "uploaded", "tag", "tag_starts")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_CAPACITY = 256
 
 Codes = NDArray[np.int32]
+Scores = NDArray[np.float32]
 Part = tuple["AttributeColumns", NDArray[np.int64]]
 
 
@@ -42,6 +45,7 @@ class Attributes:
     listing_id: str | None = None
     tags: tuple[str, ...] = ()
     uploaded: int | None = None
+    preferences: Mapping[str, float] = field(default_factory=dict)
 
 
 NOTHING_KNOWN = Attributes()
@@ -133,13 +137,14 @@ class Column:
 
 @dataclass(frozen=True)
 class AttributeColumns:
-    """The attributes of images by row; rows are never changed."""
+    """The attributes of images by row; rows are never changed. An unknown preference is NaN."""
 
     category: Column
     listing_id: Column
     uploaded: NDArray[np.int64]
     tag: Column
     tag_starts: NDArray[np.int64]
+    preferences: Mapping[str, Scores]
 
     def __len__(self) -> int:
         return len(self.uploaded)
@@ -171,6 +176,8 @@ class AttributeColumns:
             and self.tag_starts[-1] == tags
             and bool((np.diff(self.tag_starts) >= 0).all()),
         }
+        for name, scores in self.preferences.items():
+            told[f"not every image has a score of {name}, or none"] = len(scores) == images
         for name, column in (("category", self.category), ("listing_id", self.listing_id), ("tag", self.tag)):
             names = column.names.listed()
             in_range = (column.codes >= UNKNOWN) & (column.codes < len(names))
@@ -187,6 +194,11 @@ class AttributeColumns:
             listing_id=_name(self.listing_id, row),
             tags=tuple(self.tag.names.name(int(code)) for code in self.tag.codes[first:last]),
             uploaded=None if uploaded == NO_TIME else uploaded,
+            preferences={
+                name: float(scores[row])
+                for name, scores in self.preferences.items()
+                if not np.isnan(scores[row])
+            },
         )
 
     def _has(self, tag: str) -> NDArray[np.bool_]:
@@ -208,6 +220,7 @@ class GrowingAttributes:
         self._uploaded = np.empty(_FIRST_CAPACITY, np.int64)
         self._tag = np.empty(_FIRST_CAPACITY, np.int32)
         self._tag_starts = np.zeros(_FIRST_CAPACITY, np.int64)
+        self._preferences: dict[str, Scores] = {}  # replaced, never changed: others read it meanwhile
 
     def append(self, attributes: Attributes) -> None:
         """The attributes of the next row."""
@@ -223,6 +236,7 @@ class GrowingAttributes:
         self._listing_id[row] = self._names["listing_id"].add(attributes.listing_id)
         self._uploaded[row] = NO_TIME if attributes.uploaded is None else attributes.uploaded
         self._tag_starts[row + 1] = self._tags
+        self._append_preferences(row, attributes.preferences)
         self._length = row + 1
 
     def columns(self, length: int) -> AttributeColumns:
@@ -234,13 +248,26 @@ class GrowingAttributes:
             uploaded=self._uploaded[:length],
             tag=Column(self._tag[: int(starts[-1])], self._names["tag"]),
             tag_starts=starts,
+            preferences={name: scores[:length] for name, scores in self._preferences.items()},
         )
+
+    def _append_preferences(self, row: int, preferences: Mapping[str, float]) -> None:
+        new = preferences.keys() - self._preferences.keys()
+        if new:
+            capacity = len(self._uploaded)
+            self._preferences = {**self._preferences, **{name: _unknown(capacity) for name in new}}
+        for name, score in preferences.items():
+            self._preferences[name][row] = score
 
     def _grow(self) -> None:
         self._category = _doubled(self._category)
         self._listing_id = _doubled(self._listing_id)
         self._uploaded = _doubled(self._uploaded)
         self._tag_starts = _doubled(self._tag_starts)
+        self._preferences = {
+            name: np.concatenate([scores, _unknown(len(scores))])
+            for name, scores in self._preferences.items()
+        }
 
 
 def nothing_known(images: int) -> AttributeColumns:
@@ -252,6 +279,7 @@ def nothing_known(images: int) -> AttributeColumns:
         uploaded=np.full(images, NO_TIME, np.int64),
         tag=Column(np.empty(0, np.int32), SortedNames([])),
         tag_starts=np.zeros(images + 1, np.int64),
+        preferences={},
     )
 
 
@@ -265,6 +293,7 @@ def together(parts: Sequence[Part]) -> AttributeColumns:
         uploaded=np.concatenate([c.uploaded[rows] for c, rows in parts]),
         tag=_joined([column for column, _ in gathered]),
         tag_starts=starts.astype(np.int64),
+        preferences=_preferences_of(parts),
     )
 
 
@@ -273,10 +302,13 @@ def write_columns(path: Path, columns: AttributeColumns) -> None:
     path.mkdir()
     sealed = {"category": columns.category, "listing_id": columns.listing_id, "tag": columns.tag}
     names = {name: column.names.listed() for name, column in sealed.items()}
+    names[_PREFERENCE] = list(columns.preferences)
     (path / _NAMES_FILE).write_text(json.dumps(names), encoding="utf-8")
     for name in _ARRAYS:
         array: NDArray[Any] = sealed[name].codes if name in sealed else getattr(columns, name)
         np.save(path / f"{name}.npy", array)
+    if columns.preferences:
+        np.save(path / f"{_PREFERENCE}.npy", np.stack(list(columns.preferences.values())))
 
 
 def read_columns(path: Path) -> AttributeColumns:
@@ -296,7 +328,14 @@ def read_columns(path: Path) -> AttributeColumns:
         uploaded=arrays["uploaded"],
         tag=Column(arrays["tag"], SortedNames(names["tag"])),
         tag_starts=arrays["tag_starts"],
+        preferences=_read_preferences(path, names.get(_PREFERENCE, [])),
     )
+
+
+def _read_preferences(path: Path, names: list[str]) -> dict[str, Scores]:
+    if not names:
+        return {}
+    return dict(zip(names, np.load(path / f"{_PREFERENCE}.npy", mmap_mode="r"), strict=True))
 
 
 def _name(column: Column, row: int) -> str | None:
@@ -311,6 +350,24 @@ def _tags_of(columns: AttributeColumns, rows: NDArray[np.int64]) -> tuple[Column
     ends = counts.cumsum()
     places = np.repeat(firsts - ends + counts, counts) + np.arange(ends[-1] if len(ends) else 0)
     return Column(columns.tag.codes[places], columns.tag.names), counts
+
+
+def _preferences_of(parts: Sequence[Part]) -> dict[str, Scores]:
+    """The scores of all parts, one after another, under each name that some image has one of."""
+    joined = {
+        name: np.concatenate(
+            [
+                columns.preferences[name][rows] if name in columns.preferences else _unknown(len(rows))
+                for columns, rows in parts
+            ]
+        )
+        for name in sorted(set().union(*(columns.preferences for columns, _ in parts)))
+    }
+    return {name: scores for name, scores in joined.items() if not np.isnan(scores).all()}
+
+
+def _unknown(images: int) -> Scores:
+    return np.full(images, np.nan, np.float32)
 
 
 def _joined(parts: Sequence[Column]) -> Column:

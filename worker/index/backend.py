@@ -85,8 +85,8 @@ class IndexBackend(Protocol):
     ) -> None:
         """Make `image_id` searchable by `vector`, float32 [dim] of unit norm, and by no earlier one.
 
-        Filters see `attributes` of it. It is so when this returns, for every thread. May block for one write,
-        never for a build.
+        Filters and orders see `attributes` of it. It is so when this returns, for every thread. May block
+        for one write, never for a build.
         """
 
     def delete(self, image_id: str) -> None:
@@ -137,6 +137,9 @@ class IndexBackend(Protocol):
 
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """The vector that `image_id` is found by, float32 [dim] of unit norm; None if it is not there."""
+
+    def attributes_of(self, image_ids: Sequence[str]) -> list[Attributes]:
+        """What is known of each image at this moment; nothing of one that is not there."""
 
     def clear(self) -> None:
         """Forget everything, durable states too: the index is filled from another log. May block."""

@@ -65,6 +65,7 @@ def parse_change(record: InputRecord, space: str, dim: int) -> Upsert | Delete |
         listing_id=event.listing_id,
         tags=tuple(event.tags),
         uploaded=microseconds(event.uploaded_at),
+        preferences=event.preferences,
     )
     return Upsert(image_id, str(event.event_id), unit_vector(event.vector.to_array(), dim), attributes)
 

@@ -1,6 +1,6 @@
 """Builds the index role from the settings: the one place where its real parts meet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from fastapi import APIRouter
@@ -39,6 +39,7 @@ def build_index_role(
     near_duplicate_distance: float,
     limit: Limit,
     attributes: Mapping[str, NDArray[np.float32]] | None = None,
+    preferences: Sequence[str] = (),
     spans: Spans | None = None,
     registry: SchemaRegistry | None = None,
 ) -> tuple[IndexRole, APIRouter]:
@@ -46,7 +47,8 @@ def build_index_role(
 
     `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
     `near_duplicate_distance` is the bundle's; the settings' own wins. `attributes` are those
-    that searches may name, float32 [dim]. The role's `run` closes what is opened here.
+    that searches may name, float32 [dim], `preferences` what they may order by. The role's `run` closes
+    what is opened here.
 
     Raises:
         IndexDirectoryError: the directory is owned by another process, or of another space.
@@ -116,5 +118,6 @@ def build_index_role(
         http.max_body_bytes,
         http.image_searches,
         attributes,
+        preferences,
     )
     return role, router

@@ -3,8 +3,9 @@
 import base64
 import binascii
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -68,19 +69,20 @@ def create_search_router(
     max_body_bytes: int,
     image_searches: int = 16,
     attributes: Mapping[str, NDArray[np.float32]] | None = None,
+    preferences: Sequence[str] = (),
 ) -> APIRouter:
     """The routes over `index`.
 
     `embedder` gives the float32 [dim] vector of an encoded image, from any thread. At most `image_searches`
     by image wait or are worked on, half of them of one client. `attributes` are float32 [dim] by name, of any
-    length.
+    length, `preferences` what results may be ordered by.
     """
     router = APIRouter()
     known = attributes or {}
     by_image = Turns(_IMAGES_AT_ONCE, image_searches, max(1, image_searches // 2))
     others = Turns(_OTHERS_AT_ONCE, _MOST_OTHERS, _MOST_OTHERS)
     batches = Turns(_BATCHES_AT_ONCE, _MOST_BATCHES, _MOST_BATCHES // 2)
-    search = _Search(index, embedder, is_ready, metrics, known)
+    search = _Search(index, embedder, is_ready, metrics, known, preferences)
     errors: dict[int | str, dict[str, Any]] = {
         status: {"model": SearchError} for status in (400, 401, 404, 408, 413, 415, 503)
     }
@@ -127,7 +129,7 @@ def create_search_router(
     @router.head("/index", include_in_schema=False)
     @router.get("/index", response_model=IndexState)
     def get_index() -> IndexState:
-        return _state(index, is_ready(), sorted(known))
+        return _state(index, is_ready(), sorted(known), sorted(preferences))
 
     return router
 
@@ -142,12 +144,14 @@ class _Search:
         is_ready: Callable[[], bool],
         metrics: Metrics,
         attributes: Mapping[str, NDArray[np.float32]],
+        preferences: Sequence[str],
     ) -> None:
         self._index = index
         self._embedder = embedder
         self._is_ready = is_ready
         self._metrics = metrics
         self._attributes = attributes
+        self._preferences = preferences
 
     def one(self, request: SearchRequest) -> SearchResponse:
         """The answer to `request`.
@@ -179,6 +183,15 @@ class _Search:
                 "the index is still reading the log; ask again when /readyz says so",
             )
 
+    def _check_preference(self, name: str | None) -> None:
+        if name is not None and name not in self._preferences:
+            raise SearchRefused(
+                400,
+                SearchErrorReason.UNKNOWN_PREFERENCE,
+                f"the bundle has no preference {name!r}; "
+                f"it has {', '.join(sorted(self._preferences)) or 'none'}",
+            )
+
     def _answer_or_refusal(self, request: SearchRequest) -> SearchResponse | SearchError:
         try:
             return self._answer(request)
@@ -187,12 +200,13 @@ class _Search:
 
     def _answer(self, request: SearchRequest) -> SearchResponse:
         began = time.perf_counter()
+        self._check_preference(request.order_by)
         snapshot = self._index.snapshot()
-        found = self._neighbours(request)
+        results = self._ordered(self._neighbours(request), request.order_by)
         took = time.perf_counter() - began
         self._metrics.search_seconds.labels(request.kind()).observe(took)
         return SearchResponse(
-            results=[SearchResult(image_id=near.image_id, distance=near.distance) for near in found],
+            results=results,
             space=self._index.identity.space,
             generation=None if snapshot is None else snapshot.name,
             took_ms=took * 1000,
@@ -202,6 +216,19 @@ class _Search:
         left_out = set(request.exclude)
         found = self._nearest(request, request.k + len(left_out))
         return [near for near in found if near.image_id not in left_out][: request.k]
+
+    def _ordered(self, found: list[Neighbour], order_by: str | None) -> list[SearchResult]:
+        """`found` by the preference of that name, the highest first; by distance without one."""
+        if order_by is None:
+            return [SearchResult(image_id=near.image_id, distance=near.distance) for near in found]
+        known = self._index.attributes_of([near.image_id for near in found])
+        results = [
+            SearchResult(
+                image_id=near.image_id, distance=near.distance, preference=each.preferences.get(order_by)
+            )
+            for near, each in zip(found, known, strict=True)
+        ]
+        return sorted(results, key=_by_preference)
 
     def _nearest(self, request: SearchRequest, count: int) -> list[Neighbour]:
         if request.image_id is not None:
@@ -267,6 +294,10 @@ class _Search:
         return unit_vector(self._embedder(image), dim)
 
 
+def _by_preference(result: SearchResult) -> float:
+    return math.inf if result.preference is None else -result.preference
+
+
 def _parse(model: type[Body], raw: bytes) -> Body:
     try:
         return model.model_validate_json(raw)
@@ -300,7 +331,7 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _state(index: IndexBackend, caught_up: bool, attributes: list[str]) -> IndexState:
+def _state(index: IndexBackend, caught_up: bool, attributes: list[str], preferences: list[str]) -> IndexState:
     size = index.size()
     snapshot = index.snapshot()
     return IndexState(
@@ -309,6 +340,7 @@ def _state(index: IndexBackend, caught_up: bool, attributes: list[str]) -> Index
         space=index.identity.space,
         dim=index.identity.dim,
         attributes=attributes,
+        preferences=preferences,
         topic=index.identity.topic,
         generation=None if snapshot is None else snapshot.name,
         generation_age_seconds=None if snapshot is None else snapshot.age(),

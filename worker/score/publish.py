@@ -117,6 +117,7 @@ class Publisher:
             "uploaded_at": event.uploaded_at,
             "decided_at": verdict.decided_at,
         }
+        preferences = {name: verdict.scores[name] for name in by.preferences if name in verdict.scores}
         moderated = ImageModerated(
             **common,
             event_id=derived_event_id(MODERATED, event.event_id),
@@ -135,7 +136,7 @@ class Publisher:
             tags=verdict.tags,
             tags_version=verdict.tags_version,
             preference=verdict.scores.get(_preferred(by.preferences)),
-            preferences=_several(by.preferences, verdict.scores),
+            preferences={} if set(by.preferences) <= {PREFERENCE} else preferences,
         )
         records = [
             self._result(self._topics.moderated, moderated),
@@ -151,6 +152,7 @@ class Publisher:
             vector=Vector.from_array(verdict.embedding),
             category=event.category,
             tags=[tag.name for tag in verdict.tags],
+            preferences=preferences,
             copy_vector=None if verdict.copy_vector is None else Vector.from_array(verdict.copy_vector),
         )
         return [*records, self._result(self._topics.embedded, embedded)]
@@ -175,13 +177,6 @@ class Publisher:
 
 def _preferred(preferences: Sequence[str]) -> str:
     return PREFERENCE if PREFERENCE in preferences else next(iter(preferences), "")
-
-
-def _several(preferences: Sequence[str], scores: dict[str, float]) -> dict[str, float]:
-    """Every preference by name, where the bundle has more than the one called `preference`."""
-    if set(preferences) <= {PREFERENCE}:
-        return {}
-    return {name: scores[name] for name in preferences if name in scores}
 
 
 class ShadowPublisher:

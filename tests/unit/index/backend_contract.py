@@ -42,6 +42,10 @@ def drawn_attributes(chance: random.Random) -> Attributes:
         listing_id=f"l{chance.randrange(8)}",
         tags=tuple(chance.sample(["red", "blue", "new", "目"], chance.randrange(4))),
         uploaded=chance.choice([None, *range(0, 9_000_000, 1_000_000)]),
+        preferences={
+            name: chance.randrange(5) / 4
+            for name in chance.sample(["quality", "clicks"], chance.randrange(3))
+        },
     )
 
 
@@ -71,7 +75,16 @@ def lets_in(where: SearchFilter, known: Attributes) -> bool:
 
 
 def assert_filters(index, expected, chance, generator) -> None:
-    """Filtered answers are those of a brute-force search over what of `expected` is let in."""
+    """Filtered answers are those of a brute-force search over what of `expected` is let in; all is known."""
+    asked = [*expected, "never"]
+    held = [known for _, known in expected.values()]
+    assert [dict(each.preferences) for each in index.attributes_of(asked)] == [
+        *(dict(known.preferences) for known in held),
+        {},
+    ]
+    assert [(each.category, set(each.tags), each.uploaded) for each in index.attributes_of(expected)] == [
+        (known.category, set(known.tags), known.uploaded) for known in held
+    ]
     for query in unit_rows(generator, 5):
         where = drawn_filter(chance)
         distances = {i: 1 - row @ query for i, (row, known) in expected.items() if lets_in(where, known)}

@@ -1,4 +1,6 @@
+import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -55,7 +57,7 @@ def test_columns_of_several_parts_are_together_and_survive_the_disk(drawn, tmp_p
     known, growing, chance = drawn
     rows = np.array([5, 3, 599, 3])
     others = GrowingAttributes()
-    others.append(Attributes("only here", "l1", ("only here", "red"), 7))
+    others.append(Attributes("only here", "l1", ("only here", "red"), 7, {"only here": 0.5, "quality": 0.25}))
     made = together(
         [(growing.columns(600), rows), (nothing_known(2), np.arange(2)), (others.columns(1), np.array([0]))]
     )
@@ -77,6 +79,30 @@ def test_a_view_does_not_see_what_comes_later(drawn):
     assert rows_of(view) == known
     assert not view.matching(SearchFilter(tags=["later"])).any()
     assert growing.columns(1600).matching(SearchFilter(categories=["later"])).sum() == 1000
+
+
+def test_a_preference_that_no_image_has_any_more_is_not_kept(tmp_path):
+    growing = GrowingAttributes()
+    growing.append(Attributes(preferences={"gone": 0.5}))
+    growing.append(Attributes(preferences={"quality": 0.0}))
+    write_columns(tmp_path / "attributes", together([(growing.columns(2), np.array([1]))]))
+    assert list(read_columns(tmp_path / "attributes").preferences) == ["quality"]
+
+
+def test_scores_that_do_not_fit_the_images_are_a_fault():
+    columns = replace(nothing_known(2), preferences={"quality": np.zeros(3, np.float32)})
+    assert columns.faults() == ["not every image has a score of quality, or none"]
+
+
+def test_columns_of_a_release_before_preferences_are_read(tmp_path):
+    growing = GrowingAttributes()
+    growing.append(Attributes("hats"))
+    write_columns(tmp_path / "attributes", together([(growing.columns(1), np.array([0]))]))
+    names = tmp_path / "attributes" / "names.json"
+    told = json.loads(names.read_text())
+    del told["preference"]
+    names.write_text(json.dumps(told))
+    assert rows_of(read_columns(tmp_path / "attributes")) == [Attributes("hats")]
 
 
 def test_a_tag_that_is_told_twice_counts_once():

@@ -26,9 +26,10 @@ def test_what_filters_ask_for_is_read_from_the_event_and_old_events_stay_valid()
         "tags": ["red", "目"],
         "listing_id": "l",
         "uploaded_at": "1970-01-01T00:00:01.5Z",
+        "preferences": {"quality": 0.5},
     }
     change = parse_change(record(embedded("a", axis(2), **told), key=b"a"), SPACE, DIM)
-    assert change.attributes == Attributes("shoes", "l", ("red", "目"), 1_500_000)
+    assert change.attributes == Attributes("shoes", "l", ("red", "目"), 1_500_000, {"quality": 0.5})
     old = parse_change(record(embedded("a", axis(2)), key=b"a"), SPACE, DIM)
     assert old.attributes == Attributes(uploaded=microseconds(datetime(2026, 1, 1, tzinfo=UTC)))
 

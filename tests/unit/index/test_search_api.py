@@ -20,6 +20,7 @@ from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
 
 LIMIT = 5000
+PREFERENCES = ["quality", "clicks"]
 ATTRIBUTES = {"other": axis(1) - axis(0), "small": 0.05 * axis(1)}
 
 
@@ -62,7 +63,9 @@ def client(index, ready):
 
 def client_of(index, ready):
     metrics = Metrics(CollectorRegistry())
-    router = create_search_router(index, embed, lambda: ready[0], metrics, LIMIT, attributes=ATTRIBUTES)
+    router = create_search_router(
+        index, embed, lambda: ready[0], metrics, LIMIT, attributes=ATTRIBUTES, preferences=PREFERENCES
+    )
     return TestClient(create_app(Health(60, ()), metrics.registry, [router]))
 
 
@@ -134,8 +137,41 @@ def test_a_filter_lets_in_what_it_says_alone(tmp_path):
             assert {found["image_id"] for found in answer} == set(expected) - {"two"}
 
 
-def test_attributes_are_told(client):
-    assert client.get("/index").json()["attributes"] == ["other", "small"]
+def test_attributes_and_preferences_are_told(client):
+    told = client.get("/index").json()
+    assert told["attributes"] == ["other", "small"]
+    assert told["preferences"] == ["clicks", "quality"]
+
+
+def test_the_nearest_come_in_the_order_of_a_preference(tmp_path):
+    with closing(open_index(tmp_path)) as opened:
+        scores = [{"quality": 0.5, "clicks": 0.25}, {"quality": 0.75}, {}, {"quality": 0.5}, {"quality": 1}]
+        for number, known in enumerate(scores):
+            opened.upsert(f"i{number}", turned(axis(0), axis(1), 0.1 * number), Attributes(preferences=known))
+        client = client_of(opened, [True])
+        asked = {"vector": vector(axis(0)), "k": 4}  # i4 is best, and not among the four nearest
+        for name, order, told in (
+            ("quality", ["i1", "i0", "i3", "i2"], [0.75, 0.5, 0.5, None]),
+            ("clicks", ["i0", "i1", "i2", "i3"], [0.25, None, None, None]),
+            (None, ["i0", "i1", "i2", "i3"], [None] * 4),
+        ):
+            search = asked | {"order_by": name}
+            answer = client.post("/search", json=search)
+            assert ids(answer) == order
+            found = answer.json()["results"]
+            assert [each.get("preference") for each in found] == told
+            assert sum("preference" in each for each in found) == 4 - told.count(None)
+            several = client.post("/search/batch", json={"searches": [search]}).json()
+            assert several["answers"][0]["results"] == found
+
+
+def test_an_unknown_preference_is_refused_with_what_there_is(client):
+    answer = client.post("/search", json={"image_id": "zero", "order_by": "qualty"})
+    assert answer.status_code == 400
+    refused = SearchError.model_validate_json(answer.content)
+    assert refused.reason == "request.unknown_preference"
+    assert "'qualty'" in refused.detail
+    assert "clicks, quality" in refused.detail
 
 
 def test_radius_bounds_the_distance(client):
@@ -342,6 +378,7 @@ def test_the_api_describes_its_body(client):
         "radius",
         "exclude",
         "filter",
+        "order_by",
     }
     assert {"400", "404", "413", "503"} <= set(search["responses"])
     several = client.get("/openapi.json").json()["paths"]["/search/batch"]["post"]

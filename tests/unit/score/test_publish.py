@@ -91,11 +91,12 @@ def test_what_search_filters_by_is_on_the_embedded_event_and_left_out_where_ther
     told = replace(verdict("accept"), event=EVENT.model_copy(update={"category": "hats"}))
     body = json.loads(by_topic(PUBLISH(record(), told))[TOPICS.embedded].value)
     assert (body["category"], body["tags"]) == ("hats", ["shoes"])
+    assert body["preferences"] == {"preference": 0.5}
     jsonschema.validate(body, json_schema(ImageEmbedded))
     plain = json.loads(
-        by_topic(PUBLISH(record(), replace(verdict("accept"), tags=[])))[TOPICS.embedded].value
+        by_topic(PUBLISH(record(), replace(verdict("accept"), tags=[], scores={})))[TOPICS.embedded].value
     )
-    assert not {"category", "tags"} & set(plain)
+    assert not {"category", "tags", "preferences"} & set(plain)
 
 
 def test_codes_are_on_the_verdict_and_fit_its_schema():
@@ -273,5 +274,7 @@ def test_preferences_of_a_bundle_that_has_several_are_told_by_name():
     enriched = ImageEnriched.model_validate_json(by_topic(publish(record(), both))[TOPICS.enriched].value)
     assert enriched.preference == 0.9
     assert enriched.preferences == {"clicks": 0.2, "preference": 0.9}
+    embedded = ImageEmbedded.model_validate_json(by_topic(publish(record(), both))[TOPICS.embedded].value)
+    assert embedded.preferences == enriched.preferences
     alone = json.loads(by_topic(PUBLISH(record(), verdict("accept")))[TOPICS.enriched].value)
     assert "preferences" not in alone

@@ -107,6 +107,10 @@ class NgtIndex:
         """See IndexBackend."""
         return self._live.vector(image_id)
 
+    def attributes_of(self, image_ids: Sequence[str]) -> list[Attributes]:
+        """See IndexBackend."""
+        return self._live.attributes_of(image_ids)
+
     def clear(self) -> None:
         """See IndexBackend."""
         self._snapshots.stop()

@@ -203,17 +203,14 @@ class LiveIndex:
 
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """The vector that `image_id` is found by, float32 [dim] of unit norm; None if it is not there."""
+        seen = self._seen(self._view, image_id)
+        return None if seen is None else seen[0].vector(seen[1])
+
+    def attributes_of(self, image_ids: Sequence[str]) -> list[Attributes]:
+        """What is known of each image; nothing of one that is not there."""
         view = self._view
-        for tail, length in view.tails:
-            row = tail.positions.get(image_id)
-            # A row beyond the view replaced what the view sees: it is as good, being newer.
-            if row is not None and (row >= length or tail.died.get(row, NEVER) > view.change):
-                return tail.vector(row)
-        for segment in view.segments:
-            position = segment.positions.get(image_id)
-            if position is not None and segment.died.get(position, NEVER) > view.change:
-                return segment.vector(position)
-        return None
+        seen = (self._seen(view, image_id) for image_id in image_ids)
+        return [NOTHING_KNOWN if each is None else each[0].attributes(each[1]) for each in seen]
 
     def freeze(self) -> Frozen:
         """Set the changes so far aside for a build; until `swap`, the same ones again."""
@@ -290,6 +287,20 @@ class LiveIndex:
         if self._frozen is not None:
             tails = (*tails, (self._frozen.tail, len(self._frozen.tail)))
         self._view = View(change, self._view.segments if segments is None else segments, tails)
+
+    @staticmethod
+    def _seen(view: View, image_id: str) -> tuple[Tail | Segment, int] | None:
+        """The part and position in which `image_id` counts as of `view`."""
+        for tail, length in view.tails:
+            row = tail.positions.get(image_id)
+            # A row beyond the view replaced what the view sees: it is as good, being newer.
+            if row is not None and (row >= length or tail.died.get(row, NEVER) > view.change):
+                return tail, row
+        for segment in view.segments:
+            position = segment.positions.get(image_id)
+            if position is not None and segment.died.get(position, NEVER) > view.change:
+                return segment, position
+        return None
 
     def _holder(self, image_id: str) -> tuple[Tail | Segment, int] | None:
         """The part and position in which `image_id` counts now."""

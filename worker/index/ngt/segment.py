@@ -7,7 +7,7 @@
         vectors.npy      float32 [vectors, dim], distinct, cell after cell
         centroids.npy, starts.npy    the cells
         objects.npy      int32 [vectors]: NGT's object id of each vector
-        attributes/      what searches filter by, by position; segments of earlier releases have none
+        attributes/      what searches filter and order by, by position; those of earlier releases have none
         ngt/             NGT's own files; small segments have none, and are compared whole
 
 NGT loads a truncated graph file without an error and then returns wrong neighbours: hence digests. Equal
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from schemas.search import SearchFilter
 from worker.errors import IndexDirectoryError
-from worker.index.attributes import AttributeColumns, nothing_known, read_columns
+from worker.index.attributes import AttributeColumns, Attributes, nothing_known, read_columns
 from worker.index.backend import IndexIdentity
 from worker.index.neighbour import Neighbour, nearest
 from worker.index.ngt.cells import Cells
@@ -122,6 +122,10 @@ class Segment:
     def attributes_of(self, positions: Sequence[int]) -> tuple[AttributeColumns, NDArray[np.int64]]:
         """Columns that hold the attributes of the images at `positions`, and where in them."""
         return self._attributes, np.asarray(positions, np.int64)
+
+    def attributes(self, position: int) -> Attributes:
+        """What is known of the image at `position`."""
+        return self._attributes.row(position)
 
     def dead(self, change: int) -> list[int]:
         """Positions that count no more as of `change`, in order."""

@@ -54,6 +54,10 @@ class Tail:
         vector: NDArray[np.float32] = self._matrix[row].copy()
         return vector
 
+    def attributes(self, row: int) -> Attributes:
+        """What is known of the image in `row`."""
+        return self._attributes.columns(row + 1).row(row)
+
     def attributes_of(self, rows: Sequence[int]) -> tuple[AttributeColumns, NDArray[np.int64]]:
         """Columns that hold the attributes of `rows`, and where in them."""
         return self._attributes.columns(len(self)), np.asarray(rows, np.int64)

@@ -36,7 +36,7 @@ _BUFFER_BYTES = 1 << 20
 _UNIT_TOLERANCE = 1e-5
 
 # Columns that a file of others may lack.
-_ATTRIBUTES = ("category", "listing_id", "tags", "uploaded_at")
+_ATTRIBUTES = ("category", "listing_id", "tags", "uploaded_at", "preferences")
 
 Progress = Callable[[int], object]
 Row = tuple[str, NDArray[np.float32], Attributes]
@@ -147,6 +147,7 @@ def _schema(dim: int) -> Any:
             arrow.field("listing_id", arrow.string()),
             arrow.field("tags", arrow.list_(arrow.string()), nullable=False),
             arrow.field("uploaded_at", arrow.timestamp("us", "UTC")),
+            arrow.field("preferences", arrow.map_(arrow.string(), arrow.float32())),
         ]
     )
 
@@ -165,6 +166,7 @@ def _tables(segment: Segment, schema: Any) -> Iterator[Any]:
             arrow.array([each.listing_id for each in known], arrow.string()),
             arrow.array([each.tags for each in known], arrow.list_(arrow.string())),
             arrow.array([each.uploaded for each in known], arrow.timestamp("us", "UTC")),
+            arrow.array([each.preferences for each in known], schema.field("preferences").type),
         ]
         yield arrow.Table.from_arrays(columns, schema=schema)
 
@@ -261,9 +263,10 @@ def _attributes(batch: Any) -> Iterator[Attributes]:
         else nothing
         for name in _ATTRIBUTES
     }
-    for category, listing_id, tags, uploaded in zip(*columns.values(), strict=True):
+    for category, listing_id, tags, uploaded, scores in zip(*columns.values(), strict=True):
         time = None if uploaded is None else microseconds(uploaded)
-        yield Attributes(category, listing_id, tuple(tag for tag in tags or () if tag), time)
+        known = {name: score for name, score in scores or () if score is not None}
+        yield Attributes(category, listing_id, tuple(tag for tag in tags or () if tag), time, known)
 
 
 def _unit(vector: NDArray[Any], dim: int, where: str) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from tests.unit.index.indexing import axis, filled, open_directory, snapshot, un
 from worker.index.attributes import Attributes
 from worker.index.ngt import build as build_module
 
-ATTRIBUTES = Attributes("hats", "l-1", ("red", "目"), 1_500_000)
+ATTRIBUTES = Attributes("hats", "l-1", ("red", "目"), 1_500_000, {"quality": 0.5})
 
 
 @pytest.fixture

@@ -57,10 +57,11 @@ def test_attributes_come_back_and_are_read_by_others(exported, empty, index_dire
     import_index(out, empty, TOPIC, start_here)
     known = [attributes(open_newest(place)) for place in (empty, index_directory[0])]
     assert known[0] == known[1]
-    assert known[0]["i10"] == Attributes("hats", "l-1", ("red", "目"), 1_500_000)
+    assert known[0]["i10"] == Attributes("hats", "l-1", ("red", "目"), 1_500_000, {"quality": 0.5})
     assert known[0]["i20"] == NOTHING_KNOWN
     rows = {row["image_id"]: row for row in pq.read_table(out).to_pylist()}
     assert rows["i10"]["uploaded_at"] == datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
+    assert (rows["i10"]["preferences"], rows["i20"]["preferences"]) == ([("quality", 0.5)], [])
     assert (rows["i10"]["category"], rows["i20"]["category"], rows["i20"]["tags"]) == ("hats", None, [])
 
 
@@ -136,10 +137,12 @@ def test_a_row_that_is_no_image_is_named_and_nothing_is_imported(tmp_path, empty
 def test_attributes_of_others_are_taken_as_far_as_they_can_be(tmp_path, empty):
     columns = {"image_id": ["a", "b"], "vector": rows(), "category": [7, None]}
     columns |= {"tags": [["red", None, ""], None], "uploaded_at": pa.array([1, None], pa.timestamp("s"))}
+    scores = pa.map_(pa.string(), pa.float64())
+    columns["preferences"] = pa.array([{"quality": 0.5, "clicks": None}, None], scores)
     pq.write_table(pa.table(columns), tmp_path / "others")
     import_index(tmp_path / "others", empty, TOPIC, start_here, space=IDENTITY.space)
     known = attributes(open_newest(empty))
-    assert known == {"a": Attributes("7", None, ("red",), 1_000_000), "b": NOTHING_KNOWN}
+    assert known == {"a": Attributes("7", None, ("red",), 1_000_000, {"quality": 0.5}), "b": NOTHING_KNOWN}
 
 
 def test_attributes_of_another_kind_are_refused(tmp_path, empty):
