@@ -14,6 +14,10 @@ MAX_TERMS = 16
 MAX_EXCLUDED = 1000
 MAX_FILTERED = 100
 MAX_SEARCHES = 100
+# Pages of one search go so many results deep.
+MAX_PAGED = 10_000
+# Room for an image id of 2,048 characters, written as JSON and base64.
+MAX_CURSOR = 20_000
 # Of one request of several searches: what it may ask for in all.
 MAX_RESULTS_OF_BATCH = 10_000
 
@@ -87,7 +91,8 @@ class SearchRequest(_Model):
     Exactly one of `image`, `image_id` and `vector` is given. By `image_id`, the image itself is not
     among the results. Terms of `plus` and `minus` change what is searched by: the query, of length 1, and
     each term times its weight are added up. Images of `exclude` are left out, in the index or not, and others
-    take their places.
+    take their places. The next page is asked for by the same request with the `cursor` of the answer before;
+    `k` may differ.
     """
 
     model_config = _one_of("image", "image_id", "vector")
@@ -112,6 +117,10 @@ class SearchRequest(_Model):
                 "score, the highest first; those without one last, nearest first",
             ),
         ]
+        | None
+    ) = None
+    cursor: (
+        Annotated[str, Field(max_length=MAX_CURSOR, description="of the answer that this one goes on from")]
         | None
     ) = None
 
@@ -152,6 +161,13 @@ class SearchResponse(_Model):
     space: str
     generation: Annotated[str | None, Field(description="the generation searched, beside the newest changes")]
     took_ms: Annotated[float, Field(ge=0)]
+    cursor: Annotated[
+        str | None,
+        Field(
+            description="for the next page, for an hour from the first one on; null: there are no more, or "
+            f"{MAX_PAGED:,} results were shown"
+        ),
+    ] = None
 
 
 class SearchBatchRequest(_Model):
@@ -167,6 +183,8 @@ class SearchBatchRequest(_Model):
         for number, search in enumerate(self.searches):
             if search.image is not None:
                 raise ValueError(f"search {number} is by image: send it to /search, alone")
+            if search.cursor is not None:
+                raise ValueError(f"search {number} has a cursor: send it to /search, alone")
         asked = sum(search.k + len(search.exclude) for search in self.searches)
         if asked > MAX_RESULTS_OF_BATCH:
             raise ValueError(
@@ -187,6 +205,10 @@ class SearchErrorReason(StrEnum):
     BUSY = "request.busy"
     TIMEOUT = "request.timeout"
     UNAUTHORIZED = "request.unauthorized"
+    CURSOR_INVALID = "cursor.invalid"
+    CURSOR_EXPIRED = "cursor.expired"
+    CURSOR_OF_ANOTHER_QUERY = "cursor.other_query"
+    CURSOR_OF_ANOTHER_SPACE = "cursor.other_space"
 
 
 class SearchError(_Model):

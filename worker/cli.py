@@ -220,6 +220,7 @@ def _add_search(add: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="NAME",
         help="a preference of the bundle: the results by its score, highest first",
     )
+    search.add_argument("--cursor", metavar="TEXT", help="the next page: of the answer before, same search")
     search.add_argument("--url", help="of the index role (http.host and http.port)")
     search.add_argument("--key-file", type=Path, metavar="FILE", help="with a key of its http.keys_file")
 
@@ -345,12 +346,15 @@ def _search(settings: Settings, options: argparse.Namespace, console: Console) -
         options.exclude,
         where,
         options.order_by,
+        options.cursor,
     )
     url = options.url or f"http://{settings.http.host}:{settings.http.port}"
     answer = ask(url, request, key_file=options.key_file)
     for result in answer.results:
         print(f"{result.distance:.4f}\t{result.image_id}")  # noqa: T201 - what the command answers
     console.print(f"{len(answer.results)} images of {answer.space} in {answer.took_ms:.0f} ms")
+    if answer.cursor is not None:
+        console.print(f"the next page: --cursor {answer.cursor}", highlight=False, soft_wrap=True)
     return 0
 
 

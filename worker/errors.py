@@ -26,6 +26,7 @@ MekikiError
 ├── BuildFailed              index/ngt: the child process ended without a segment; tried again
 ├── NotImported              index/offline: a Parquet file holds no index, or a row of it no image
 ├── NoTurn                   index: too many searches wait; answered with 503
+├── CursorRefused            index: the next page cannot be told from this cursor
 ├── Refused                  the HTTP door: a request is answered with an error
 └── SearchRefused            index: a search is answered with an error
 """

@@ -162,6 +162,8 @@ def test_every_search_is_answered_or_refused(app: FastAPI) -> None:
     seeds = [("/search", json.dumps(body).encode()) for body in bodies]
     seeds.append(("/search/batch", json.dumps({"searches": [bodies[0], bodies[1], bodies[3]]}).encode()))
     with TestClient(app, raise_server_exceptions=True) as client:
+        cursor = client.post("/search", json=bodies[0]).json()["cursor"]
+        seeds.append(("/search", json.dumps({**bodies[0], "cursor": cursor}).encode()))
         for number, chance in tried("searches"):
             path, seed = chance.choice(seeds)
             try:
@@ -199,6 +201,9 @@ def test_the_api_keeps_to_its_own_document(app: FastAPI) -> None:
         "/search": [image, {"image_id": "none"}, {"image_id": "image-1", "k": 0}],
         "/search/batch": [{"searches": [image, {"image_id": "none"}]}, {"searches": []}],
     }
+    with TestClient(app) as client:
+        cursor = client.post("/search", json=image).json()["cursor"]
+    given_bodies["/search"] += [{**image, "cursor": cursor}, {**image, "cursor": cursor[1:]}]
     for path, bodies in given_bodies.items():
         for body in bodies:
             called(schema[path]["POST"].Case(body=body, media_type="application/json"))

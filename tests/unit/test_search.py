@@ -1,5 +1,6 @@
 """Asking a running index: what is sent, and what is said when it cannot be."""
 
+import json
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from schemas.search import SearchError, SearchErrorReason, SearchRequest, SearchResponse, SearchResult
+from worker.cli import main
 from worker.errors import ConfigurationError, StageError
 from worker.search import ask, build_request, read_filter, read_term
 
@@ -53,6 +55,16 @@ def test_what_is_asked_is_a_search_request_and_results_come_back(tmp_path):
     assert sent == request
     assert (sent.exclude, sent.order_by) == (["b", "c"], "quality")
     assert [(t.attribute, t.image_id, t.weight) for t in sent.plus] == [("red", None, 0.5), (None, "x", 1.0)]
+
+
+def test_the_command_tells_the_cursor_of_the_next_page_and_asks_by_it(capsys):
+    body = json.dumps({**_FOUND.model_dump(), "cursor": "abc", "of a later release": 1}).encode()
+    with served(200, body) as (url, bodies):
+        assert main(["search", "--image-id", "b", "--cursor", "xyz", "--url", url]) == 0
+    assert SearchRequest.model_validate_json(bodies[0]).cursor == "xyz"
+    told = capsys.readouterr()
+    assert told.out == "0.5000\ta\n"
+    assert "--cursor abc" in told.err
 
 
 def test_a_filter_is_sent_and_one_that_is_none_is_refused():

@@ -85,7 +85,7 @@ def unit_vector(vector: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
     wide = vector.astype(np.float64)  # the square of a large float32 overflows
     if not np.isfinite(wide).all():
         raise Rejection(RejectionReason.VECTOR_INVALID, "the vector has NaN or infinite components")
-    norm = float(np.linalg.norm(wide))
+    norm = float(np.sqrt((wide * wide).sum()))  # the same on every machine, as BLAS's is not
     if norm < _MIN_NORM:
         raise Rejection(RejectionReason.VECTOR_INVALID, "the vector is zero: it has no direction")
     return (wide / norm).astype(np.float32)

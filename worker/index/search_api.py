@@ -2,11 +2,12 @@
 
 import base64
 import binascii
+import hashlib
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -30,6 +31,7 @@ from worker.errors import MekikiError, Rejection
 from worker.index.backend import IndexBackend
 from worker.index.change import unit_vector
 from worker.index.neighbour import Neighbour
+from worker.index.pages import Cursor, CursorRefused, find_page, read_cursor
 from worker.index.turns import NoTurn, Turns
 from worker.metrics import Metrics
 
@@ -59,6 +61,13 @@ class SearchRefused(MekikiError):
         self.status = status
         self.reason = reason
         self.detail = detail
+
+
+class _Query(NamedTuple):
+    """What is searched by: float32 [dim] of unit norm, and a digest of all that a cursor must agree with."""
+
+    vector: NDArray[np.float32]
+    digest: str
 
 
 def create_search_router(
@@ -199,25 +208,24 @@ class _Search:
             return _told(refused, self._metrics)
 
     def _answer(self, request: SearchRequest) -> SearchResponse:
-        began = time.perf_counter()
         self._check_preference(request.order_by)
-        snapshot = self._index.snapshot()
-        results = self._ordered(self._neighbours(request), request.order_by)
+        began, now = time.perf_counter(), time.time()
+        space, snapshot = self._index.identity.space, self._index.snapshot()
+        query = self._query(request)
+        cursor = self._cursor(request, query)
+        page = find_page(lambda count: self._neighbours(request, query, count), request.k, cursor)
+        results = self._ordered(page.results, request.order_by)
         took = time.perf_counter() - began
         self._metrics.search_seconds.labels(request.kind()).observe(took)
         return SearchResponse(
             results=results,
-            space=self._index.identity.space,
+            space=space,
             generation=None if snapshot is None else snapshot.name,
             took_ms=took * 1000,
+            cursor=page.cursor(space, query.digest, now if cursor is None else cursor.began),
         )
 
-    def _neighbours(self, request: SearchRequest) -> list[Neighbour]:
-        left_out = set(request.exclude)
-        found = self._nearest(request, request.k + len(left_out))
-        return [near for near in found if near.image_id not in left_out][: request.k]
-
-    def _ordered(self, found: list[Neighbour], order_by: str | None) -> list[SearchResult]:
+    def _ordered(self, found: Sequence[Neighbour], order_by: str | None) -> list[SearchResult]:
         """`found` by the preference of that name, the highest first; by distance without one."""
         if order_by is None:
             return [SearchResult(image_id=near.image_id, distance=near.distance) for near in found]
@@ -230,15 +238,36 @@ class _Search:
         ]
         return sorted(results, key=_by_preference)
 
-    def _nearest(self, request: SearchRequest, count: int) -> list[Neighbour]:
-        if request.image_id is not None:
-            vector = self._changed(self._of_image(request.image_id), request)
-            return self._index.neighbours_of(request.image_id, vector, count, request.radius, request.filter)
+    def _cursor(self, request: SearchRequest, query: _Query) -> Cursor | None:
+        if request.cursor is None:
+            return None
         try:
-            query = self._changed(self._query(request), request)
-            return self._index.search(query, count, request.radius, request.filter)
+            return read_cursor(request.cursor, self._index.identity.space, query.digest)
+        except CursorRefused as refused:
+            raise SearchRefused(400, refused.reason, str(refused)) from refused
+
+    def _neighbours(self, request: SearchRequest, query: _Query, count: int) -> list[Neighbour]:
+        """The `count` nearest that are not left out."""
+        left_out = set(request.exclude)
+        asked = count + len(left_out)
+        if request.image_id is None:
+            found = self._index.search(query.vector, asked, request.radius, request.filter)
+        else:
+            found = self._index.neighbours_of(
+                request.image_id, query.vector, asked, request.radius, request.filter
+            )
+        return [near for near in found if near.image_id not in left_out][:count]
+
+    def _query(self, request: SearchRequest) -> _Query:
+        try:
+            given = self._given(request)
         except Rejection as rejection:
             raise SearchRefused(400, rejection.reason, rejection.detail) from rejection
+        terms = [*self._terms(request)]
+        digest = hashlib.sha256(request.model_dump_json(exclude={"k", "cursor"}).encode())
+        for vector in ([given] if request.image_id is not None else []) + [each for _, each in terms]:
+            digest.update(vector.tobytes())
+        return _Query(_changed(given, terms), digest.hexdigest())
 
     def _of_image(self, image_id: str) -> NDArray[np.float32]:
         vector = self._index.vector(image_id)
@@ -247,19 +276,6 @@ class _Search:
                 404, SearchErrorReason.UNKNOWN_IMAGE, f"no image {image_id!r} is in the index"
             )
         return vector
-
-    def _changed(self, query: NDArray[np.float32], request: SearchRequest) -> NDArray[np.float32]:
-        """`query` with its terms added and taken off, float32 [dim] of unit norm."""
-        if not request.plus and not request.minus:
-            return query
-        changed = query.astype(np.float64)
-        for weight, vector in self._terms(request):
-            changed += weight * vector
-        if np.linalg.norm(changed) < _NOTHING_LEFT:
-            raise SearchRefused(
-                400, SearchErrorReason.INVALID_REQUEST, "plus and minus leave nothing of the query"
-            )
-        return unit_vector(changed.astype(np.float32), len(query))
 
     def _terms(self, request: SearchRequest) -> Iterator[tuple[float, NDArray[np.float32]]]:
         for sign, terms in ((1, request.plus), (-1, request.minus)):
@@ -279,8 +295,10 @@ class _Search:
             )
         return self._attributes[term.attribute]
 
-    def _query(self, request: SearchRequest) -> NDArray[np.float32]:
-        """The unit vector to search by, float32 [dim]."""
+    def _given(self, request: SearchRequest) -> NDArray[np.float32]:
+        """The unit vector of what is given, float32 [dim]."""
+        if request.image_id is not None:
+            return self._of_image(request.image_id)
         dim = self._index.identity.dim
         if request.vector is not None:
             return unit_vector(request.vector.to_array(), dim)
@@ -296,6 +314,22 @@ class _Search:
 
 def _by_preference(result: SearchResult) -> float:
     return math.inf if result.preference is None else -result.preference
+
+
+def _changed(
+    query: NDArray[np.float32], terms: Sequence[tuple[float, NDArray[np.float32]]]
+) -> NDArray[np.float32]:
+    """`query` with weighted terms added, float32 [dim] of unit norm."""
+    if not terms:
+        return query
+    changed = query.astype(np.float64)
+    for weight, vector in terms:
+        changed += weight * vector
+    if np.linalg.norm(changed) < _NOTHING_LEFT:
+        raise SearchRefused(
+            400, SearchErrorReason.INVALID_REQUEST, "plus and minus leave nothing of the query"
+        )
+    return unit_vector(changed.astype(np.float32), len(query))
 
 
 def _parse(model: type[Body], raw: bytes) -> Body:

@@ -1,6 +1,10 @@
 """Results of several parts become one list."""
 
-from worker.index.neighbour import Neighbour, nearest
+import numpy as np
+import pytest
+
+from tests.unit.index.indexing import unit_rows
+from worker.index.neighbour import Neighbour, cosine_distances, nearest, smallest
 
 
 def test_the_nearest_of_all_come_first():
@@ -16,3 +20,18 @@ def test_equal_distances_are_in_the_order_of_their_ids():
 def test_fewer_than_asked_for_are_all_that_there_are():
     assert nearest([Neighbour("a", 0.1)], 5) == [Neighbour("a", 0.1)]
     assert nearest([], 5) == []
+
+
+def test_distances_are_those_of_each_vector_alone():
+    rows = unit_rows(np.random.default_rng(3), 50)
+    each = [cosine_distances(row[None], rows[0])[0] for row in rows]
+    assert cosine_distances(rows, rows[0]).tolist() == each
+    assert each == pytest.approx((1 - rows @ rows[0]).tolist(), abs=1e-6)
+    assert (each[0], cosine_distances(-rows[:1], rows[0])[0]) == (0, 2)
+
+
+def test_the_smallest_and_what_rounding_cannot_tell_from_them():
+    distances = np.float32([0.5, 0.1, 0.3, 0.3 + 3e-8, 0.2])
+    assert smallest(distances, 3).tolist() == [1, 2, 3, 4]
+    assert smallest(distances, 2).tolist() == [1, 4]
+    assert smallest(distances, 9).tolist() == [0, 1, 2, 3, 4]

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from schemas.rejection import RejectionReason
 from schemas.search import IndexState, SearchBatchResponse, SearchError, SearchResponse
 from schemas.vector import Vector
-from tests.unit.index.indexing import DIM, IDENTITY, SPACE, axis, open_index, turned
+from tests.unit.index.indexing import DIM, IDENTITY, SPACE, axis, open_index, turned, unit_rows
 from worker.errors import Rejection
 from worker.health import Health
 from worker.http import create_app
@@ -264,6 +264,79 @@ def test_pages_by_what_was_shown_never_repeat_while_the_index_changes(tmp_path, 
     assert shown == ["zero", "at 0.05", "at 0.02", "at 0.01"]
 
 
+def walked(client, asked, between=lambda: None):
+    """The ids of each page of a search, with something done before each next one."""
+    answer = client.post("/search", json=asked)
+    pages = [ids(answer)]
+    while (cursor := answer.json()["cursor"]) is not None:
+        between()
+        answer = client.post("/search", json={**asked, "cursor": cursor})
+        pages.append(ids(answer))
+    return pages
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"vector": vector(axis(0))},
+        {"image_id": "i3"},
+        {"image": image(b"\x01"), "plus": [{"attribute": "other"}]},
+        {"vector": vector(axis(0)), "exclude": ["i5", "i6"]},
+        {"vector": vector(axis(0)), "filter": {"categories": ["hats"]}},
+        {"vector": vector(axis(0)), "radius": 1.05},
+    ],
+)
+def test_pages_give_what_one_answer_does_while_the_tail_is_built_into_segments(tmp_path, ready, asked):
+    with closing(open_index(tmp_path)) as index:
+        for number, row in enumerate(unit_rows(np.random.default_rng(5), 60)):
+            index.upsert(f"i{number}", row, Attributes(category="hats" if number % 3 else None))
+        client = client_of(index, ready)
+        whole = walked(client, {**asked, "k": 100})
+        assert len(whole) == 1
+        pages = walked(client, {**asked, "k": 7}, index.turn)
+        assert [image_id for page in pages for image_id in page] == whole[0]
+        assert [len(page) for page in pages[:-1]] == [7] * (len(pages) - 1)
+        assert index.size().tail == 0
+
+
+def test_a_deleted_image_is_missing_from_later_pages_and_a_new_one_stands_in_its_place(tmp_path, ready):
+    with closing(open_index(tmp_path)) as index:
+        for number in range(1, 7):
+            index.upsert(f"at {number}", turned(axis(0), axis(1), number / 10))
+        client = client_of(index, ready)
+        asked = {"vector": vector(axis(0)), "k": 2}
+        first = client.post("/search", json=asked).json()
+        index.delete("at 1")
+        index.delete("at 4")
+        index.upsert("nearer than the cursor", turned(axis(0), axis(2), 0.05))
+        index.upsert("farther", turned(axis(0), axis(2), 0.35))
+        index.upsert("at 2", turned(axis(0), axis(1), 0.55))  # another picture
+        rest = walked(client, {**asked, "cursor": first["cursor"]})
+    assert [found["image_id"] for found in first["results"]] == ["at 1", "at 2"]
+    assert rest == [["at 3", "farther"], ["at 5", "at 2"], ["at 6"]]
+
+
+def test_a_cursor_leads_on_in_its_own_search_alone(tmp_path, ready):
+    with filled(tmp_path) as index:
+        client = client_of(index, ready)
+        asked = {"image_id": "zero", "k": 1, "plus": [{"image_id": "one", "weight": 0.1}]}
+        cursor = client.post("/search", json=asked).json()["cursor"]
+        assert ids(client.post("/search", json={**asked, "k": 5, "cursor": cursor})) == ["one"]
+
+        def reason(**changes):
+            answer = client.post("/search", json={**asked, "cursor": cursor, **changes})
+            assert answer.status_code == 400
+            return answer.json()["reason"]
+
+        for change in ({"image_id": "one"}, {"radius": 1}, {"plus": []}, {"exclude": ["one"]}):
+            assert reason(**change) == "cursor.other_query"
+        assert reason(cursor=cursor[:-2]) == "cursor.invalid"
+        index.upsert("one", turned(axis(1), axis(3), 0.1))
+        assert reason() == "cursor.other_query", "a vector of the query is another one now"
+        several = client.post("/search/batch", json={"searches": [{"image_id": "zero", "cursor": cursor}]})
+        assert "search 0 has a cursor" in several.json()["detail"]
+
+
 def batch(client, searches):
     answer = client.post("/search/batch", json={"searches": searches})
     assert answer.status_code == 200, answer.text
@@ -379,6 +452,7 @@ def test_the_api_describes_its_body(client):
         "exclude",
         "filter",
         "order_by",
+        "cursor",
     }
     assert {"400", "404", "413", "503"} <= set(search["responses"])
     several = client.get("/openapi.json").json()["paths"]["/search/batch"]["post"]

@@ -27,10 +27,10 @@ from schemas.search import SearchFilter
 from worker.errors import IndexDirectoryError
 from worker.index.attributes import AttributeColumns, Attributes, nothing_known, read_columns
 from worker.index.backend import IndexIdentity
-from worker.index.neighbour import Neighbour, nearest
+from worker.index.neighbour import Neighbour, cosine_distances, nearest, smallest
 from worker.index.ngt.cells import Cells
 from worker.index.ngt.checksums import Damaged, FileDigest, check_files, digest_of
-from worker.index.ngt.tail import NEVER, smallest
+from worker.index.ngt.tail import NEVER
 
 MANIFEST_FILE = "manifest.json"
 IDS_FILE = "ids.json"
@@ -142,16 +142,12 @@ class Segment:
         """
         if where is not None:
             return self._search_where(query, count, change, self._attributes.matching(where))
-        total = self.manifest.vectors
-        if self._ngt is None:
-            return self._nearest(dict(enumerate((1.0 - self._vectors @ query).tolist())), count, change)
-        own = self._own_cell(query)
-        size = min(total, max(count + min(len(self.died), _HEADROOM), _BREADTH))
-        while True:
-            found = self._nearest(own | self._by_graph(query, size), count, change)
-            if len(found) >= count or size >= total:
+        if self._ngt is not None:
+            size = max(count + min(len(self.died), _HEADROOM), _BREADTH)
+            found = self._around(query, size, count, change)
+            if found is not None:
                 return found
-            size = min(4 * size, total)
+        return self._exact(query, count, change)
 
     def _search_where(
         self, query: NDArray[np.float32], count: int, change: int, held: NDArray[np.bool_]
@@ -160,34 +156,52 @@ class Segment:
         rows = np.unique(self._rows[np.flatnonzero(held)])
         total, matching = self.manifest.vectors, len(rows)
         if self._ngt is not None and costs_less_by_graph(matching, total, count):
-            own = self._own_cell(query)
             size = max(_FILTER_HEADROOM * count * total // matching, _BREADTH)
-            while size <= _WIDEST * total:
-                found = self._nearest(own | self._by_graph(query, size), count, change, held)
-                if len(found) >= count:
-                    return found
-                size *= 4
+            found = self._around(query, size, count, change, held)
+            if found is not None:
+                return found
         return self._exact(query, count, change, rows, held)
+
+    def _around(
+        self,
+        query: NDArray[np.float32],
+        size: int,
+        count: int,
+        change: int,
+        held: NDArray[np.bool_] | None = None,
+    ) -> list[Neighbour] | None:
+        """`count` images by the graph, asked for `size` or more; None where to compare all costs less."""
+        own = self._own_cell(query)
+        while size <= _WIDEST * self.manifest.vectors:
+            rows = np.union1d(own, self._by_graph(query, size))
+            found = self._nearest(rows, query, count, change, held)
+            if len(found) >= count:
+                return found
+            size *= 4
+        return None
 
     def _exact(
         self,
         query: NDArray[np.float32],
         count: int,
         change: int,
-        rows: NDArray[np.int64],
-        held: NDArray[np.bool_],
+        rows: NDArray[np.int64] | None = None,
+        held: NDArray[np.bool_] | None = None,
     ) -> list[Neighbour]:
-        """Every vector in `rows` compared."""
+        """Every vector compared, or those in `rows`."""
+        if rows is None:
+            products = [self._vectors @ query]
+            rows = np.arange(len(self._vectors))
+        else:
+            parts = [rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK)]
+            products = [self._vectors[part] @ query for part in parts]
         if not len(rows):
             return []
-        parts = [rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK)]
-        products: list[NDArray[np.float32]] = [self._vectors[part] @ query for part in parts]
-        distances: NDArray[np.float32] = np.subtract(1.0, np.concatenate(products), dtype=np.float32)
+        distances = 1.0 - np.concatenate(products)
         asked = count
         while True:
             chosen = smallest(distances, asked)
-            near = dict(zip(rows[chosen].tolist(), distances[chosen].tolist(), strict=True))
-            found = self._nearest(near, count, change, held)
+            found = self._nearest(rows[chosen], query, count, change, held)
             if len(found) >= count or len(chosen) == len(rows):
                 return found
             asked *= 4
@@ -216,30 +230,35 @@ class Segment:
         """Search once, alone: first searches of several threads at once can deadlock (NGT issue 174)."""
         self.search(self.vector(0), 1, 0)
 
-    def _own_cell(self, query: NDArray[np.float32]) -> dict[int, float]:
-        found: dict[int, float] = {}
-        for cell in np.flatnonzero(self._cells.near(query[None], 0.0)[0]):
-            first, last = int(self._cells.starts[cell]), int(self._cells.starts[cell + 1])
-            found.update(
-                zip(range(first, last), (1.0 - self._vectors[first:last] @ query).tolist(), strict=True)
-            )
-        return found
+    def _own_cell(self, query: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The rows of the cells that `query` lies in."""
+        starts = self._cells.starts
+        cells = np.flatnonzero(self._cells.near(query[None], 0.0)[0])
+        return np.concatenate([np.arange(starts[cell], starts[cell + 1]) for cell in cells])
 
-    def _by_graph(self, query: NDArray[np.float32], size: int) -> dict[int, float]:
+    def _by_graph(self, query: NDArray[np.float32], size: int) -> NDArray[np.int64]:
+        """The rows of about the `size` nearest vectors."""
         assert self._ngt is not None
         objects: list[tuple[int, float]] = self._ngt.search(query, size, _EPSILON)
-        # L2 distance d of unit vectors is cosine distance d^2 / 2.
-        return {int(self._row_of_object[object_id]): d * d / 2 for object_id, d in objects}
+        return self._row_of_object[[object_id for object_id, _ in objects]]
 
     def _nearest(
-        self, rows: dict[int, float], count: int, change: int, held: NDArray[np.bool_] | None = None
+        self,
+        rows: NDArray[np.int64],
+        query: NDArray[np.float32],
+        count: int,
+        change: int,
+        held: NDArray[np.bool_] | None = None,
     ) -> list[Neighbour]:
+        """The `count` nearest of the images that have the vectors in `rows`."""
+        distances = cosine_distances(self._vectors[rows], query)
+        order = np.argsort(distances, kind="stable")
         found: list[Neighbour] = []
         reached = float("inf")
-        for row, distance in sorted(rows.items(), key=lambda item: item[1]):
+        for row, distance in zip(rows[order].tolist(), distances[order].tolist(), strict=True):
             if len(found) >= count and distance > reached:
                 break
-            found += self._images(row, min(max(distance, 0.0), 2.0), change, count, held)
+            found += self._images(row, distance, change, count, held)
             reached = distance
         return nearest(found, count)
 

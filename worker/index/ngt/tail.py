@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from schemas.search import SearchFilter
 from worker.index.attributes import NOTHING_KNOWN, AttributeColumns, Attributes, GrowingAttributes
-from worker.index.neighbour import Neighbour, nearest
+from worker.index.neighbour import Neighbour, cosine_distances, nearest, smallest
 
 _FIRST_CAPACITY = 256
 
@@ -86,19 +86,19 @@ class Tail:
         """
         if length == 0:
             return []
-        # Cosine distance of unit vectors; rounding may leave it a hair out of its range.
-        distances = np.clip(1.0 - self.vectors(length) @ query, 0.0, 2.0)
+        distances = 1.0 - self.vectors(length) @ query
         rows = np.arange(length)
         if where is not None:
             rows = np.flatnonzero(self._attributes.columns(length).matching(where))
             distances = distances[rows]
         asked = count
         while True:
-            chosen = smallest(distances, asked).tolist()
+            chosen = rows[smallest(distances, asked)]
+            exact = cosine_distances(self._matrix[chosen], query)
             found = [
-                Neighbour(self.ids[rows[place]], float(distances[place]))
-                for place in chosen
-                if self.died.get(int(rows[place]), NEVER) > change
+                Neighbour(self.ids[row], distance)
+                for row, distance in zip(chosen.tolist(), exact.tolist(), strict=True)
+                if self.died.get(row, NEVER) > change
             ]
             if len(found) >= count or len(chosen) == len(rows):
                 return nearest(found, count)
@@ -121,10 +121,3 @@ class Tail:
                 distance = max(0.0, float(distances[query, row]))
                 found[query].append(Neighbour(self.ids[row], distance))
         return found
-
-
-def smallest(distances: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Where the `count` smallest of `distances` stand, in no order."""
-    if count >= len(distances):
-        return np.arange(len(distances))
-    return np.argpartition(distances, count - 1)[:count]
