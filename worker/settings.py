@@ -421,7 +421,9 @@ class ScoreSettings(_Section):
     max_event_bytes: Bytes = Field(
         ByteSize(32_000_000), description="of one record's value; a larger one is rejected unread"
     )
-    commit_interval: Seconds = Field(0.1, description="seconds between commits")
+    commit_interval: Seconds = Field(
+        0.1, description="seconds between commits; behind a backlog up to five times that"
+    )
     commit_records: Count = Field(500, description="most events in one commit")
     drain_timeout: Seconds = Field(20.0, description="seconds after SIGTERM to finish what is in flight")
     rejection_limit: RejectionLimitSettings = RejectionLimitSettings()

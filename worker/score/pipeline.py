@@ -116,6 +116,7 @@ class Pipeline(Generic[Ticket]):
         self._decode = ThreadPoolExecutor(limits.decoding, "decode")
         self._decode_costly = ThreadPoolExecutor(limits.costly, "decode-costly")
         self._costly_bytes = 0
+        self.waiting_for_decoders = 0  # events
         self._lock = threading.Lock()
         self._judging = threading.Thread(target=self._judge_batches, name="judge", daemon=True)
 
@@ -247,7 +248,9 @@ class Pipeline(Generic[Ticket]):
             if release is _nothing and not step.costly and is_new:
                 self._lanes.served_locally()
             executor = self._decode_costly if step.costly else self._decode
-            _submit(executor, self._go_on, ticket, step.then, release, is_new, step.event)
+            with self._lock:
+                self.waiting_for_decoders += 1
+            _submit(executor, self._go_on, ticket, partial(self._decoded, step), release, is_new, step.event)
         else:
             self._completed.put(Completed(ticket, step))
 
@@ -264,6 +267,11 @@ class Pipeline(Generic[Ticket]):
             return step.then(result)
 
         self._go_on(ticket, go_on, grant.release, is_new, step.event)
+
+    def _decoded(self, step: ToDecode) -> Step:
+        with self._lock:
+            self.waiting_for_decoders -= 1
+        return step.then()
 
     def _within_costly_bytes(
         self, step: ToDecode, release: Callable[[], None]

@@ -30,6 +30,7 @@ from worker.score.outcome import (
     outcome_ids,
     outcome_name,
 )
+from worker.score.pace import Pace
 from worker.score.parsed import Parsed
 from worker.score.pipeline import Pipeline
 from worker.score.retries import Retries
@@ -138,7 +139,7 @@ class ScoreRole:
         self._assigned = False  # by the group, if only nothing
         self._closing = False
         self._callback_error: Exception | None = None
-        self._next_commit = 0.0
+        self._pace = Pace(settings.commit_interval, settings.max_in_flight)
         self._next_look = 0.0
 
     def stop(self) -> None:
@@ -200,7 +201,7 @@ class ScoreRole:
         self._admit()
         if self._guard.halted:
             self._probe()
-        if time.monotonic() >= self._next_commit:
+        if self._is_commit_due():
             self._commit()
         self._observe()
 
@@ -329,8 +330,12 @@ class ScoreRole:
            of the partitions `closing` that nothing of them is in flight any more.
         6. Forget what is durable. What was not delivered stays for the next turn.
         """
-        self._next_commit = time.monotonic() + self._settings.commit_interval
+        self._pace.begun(time.monotonic())
         return self._deliver(self._finished(), closing)
+
+    def _is_commit_due(self) -> bool:
+        finished = self._ledger.in_flight - self._admission.inside
+        return self._pace.is_due(time.monotonic(), self._pipeline.waiting_for_decoders, finished)
 
     def _deliver(self, finished: Finished, closing: Collection[Partition] = ()) -> bool:
         offsets = self._admission.offsets(finished.offsets, closing)
@@ -358,7 +363,7 @@ class ScoreRole:
         self._guard.delivered(rejected)
         self._count(entries)
         if len(finished.entries) >= self._settings.commit_records:
-            self._next_commit = 0.0  # there is more
+            self._pace.hurry()
         if finished.entries:
             self._movement.committed()
         return True
