@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -224,12 +224,18 @@ def test_sigterm_drains_what_is_in_flight_and_loses_nothing(
     assert_one_outcome_each(Results.read(workplace.broker, settings.topics), sent)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("moment", ["within a transaction", *MODES])
 def test_a_frozen_worker_that_wakes_up_late_changes_nothing_twice(
-    workplace: Workplace, tmp_path: Path, mode: str
+    workplace: Workplace, tmp_path: Path, moment: str
 ) -> None:
-    """The group gives its partitions away meanwhile; what it then tries to commit is refused."""
-    settings = workplace.changed(score={"delivery": mode}, fetch={"threads": 1})
+    """The group gives its partitions away meanwhile; what it then tries to commit is refused.
+
+    By default it is frozen between transactions; within one, until the broker has aborted that.
+    """
+    mode = moment if moment in MODES else "exactly_once"
+    settings = workplace.changed(
+        score={"delivery": mode}, fetch={"threads": 1}, kafka={"transaction_timeout": 10}
+    )
     topic, group = settings.topics.uploaded, settings.kafka.group
     sent = workplace.broker.send(topic, [events.uploaded_bytes(f"i{n}", images.png(n)) for n in range(300)])
     frozen = GuardedWorker(["score"], settings, tmp_path / "frozen.log")
@@ -237,8 +243,7 @@ def test_a_frozen_worker_that_wakes_up_late_changes_nothing_twice(
         frozen.wait_until(
             lambda: sum(workplace.broker.committed(group, topic).values()) > 0, "committing", 60
         )
-        frozen.freeze()
-        assert workplace.broker.lag(group, topic) > 0
+        freeze(frozen, lambda: workplace.broker.is_committing(group, topic) == (moment not in MODES))
         with workplace.running("score", settings=second(settings)):
             workplace.broker.wait_until_done(group, topic)
             frozen.thaw()
@@ -254,3 +259,14 @@ def test_a_frozen_worker_that_wakes_up_late_changes_nothing_twice(
         assert_one_outcome_each(results, sent)
     else:
         assert set(results.outcomes()) == places(sent)
+
+
+def freeze(worker: GuardedWorker, at_the_moment: Callable[[], bool]) -> None:
+    """Freeze a worker at work at the given moment."""
+    for _ in range(200):
+        worker.freeze()
+        if at_the_moment():
+            return
+        worker.thaw()
+        time.sleep(0.01)
+    raise AssertionError("the moment did not come in 200 tries")

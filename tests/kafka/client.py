@@ -236,6 +236,21 @@ class Broker:
         finally:
             consumer.close()
 
+    def is_committing(self, group: str, topic: str, timeout: float = 1.0) -> bool:
+        """Whether an open transaction holds offsets of the group: then a reader of stable ones waits."""
+        properties = {"group.id": group, "isolation.level": "read_committed"}
+        consumer = Consumer(_quiet({"bootstrap.servers": self.bootstrap, **properties}))
+        try:
+            consumer.committed([TopicPartition(topic, n) for n in self._partitions(topic)], timeout=timeout)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._TIMED_OUT:
+                raise
+            return True
+        else:
+            return False
+        finally:
+            consumer.close()
+
     def lag(self, group: str, topic: str) -> int:
         """Records of `topic` that the group has not committed yet."""
         committed = self.committed(group, topic)

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -69,21 +70,33 @@ class Delivery(Protocol):
 
 
 class ExactlyOnce:
-    """Outcomes and offsets in one transaction."""
+    """Outcomes and offsets in one transaction.
+
+    A process that was stopped in the middle of one for over `transaction_timeout` seconds finds it aborted
+    by the broker, and its producer fenced: it begins anew, with another that `create` gives.
+    """
 
     def __init__(
         self,
-        producer: Producer,
+        create: Callable[[], Producer],
         timeout: float,
         limit: Limit = unlimited,
         limits: RecordLimits | None = None,
+        transaction_timeout: float = 30.0,
     ) -> None:
-        self._producer = producer
+        self._create = create
         self._timeout = timeout
         self._limit = limit
         self._limits = limits or RecordLimits()
+        self._transaction_timeout = transaction_timeout
+        self._begun = 0.0
         logger.info("waiting for the brokers, %g s at most", timeout)
+        self._producer = self._started()
+
+    def _started(self) -> Producer:
+        producer = self._create()
         self._retrying("the transactional producer cannot start", producer.init_transactions)
+        return producer
 
     def deliver(
         self, records: Sequence[OutputRecord], offsets: Sequence[TopicPartition], consumer: Consumer
@@ -91,6 +104,7 @@ class ExactlyOnce:
         """See Delivery."""
         failures: list[Undelivered] = []
         try:
+            self._begun = time.monotonic()
             self._producer.begin_transaction()
             produce_all(self._producer, records, failures)
             self._retrying(
@@ -130,15 +144,24 @@ class ExactlyOnce:
 
     def _abort(self, cause: KafkaException) -> None:
         if cause.args[0].fatal():
+            if self._has_timed_out(cause.args[0]):
+                logger.warning("the broker has aborted a transaction of over %g s", self._transaction_timeout)
+                self._producer = self._started()
+                return
             raise BrokerError(
-                f"the transactional producer is finished: {cause.args[0]}. Fenced means that its transaction "
-                "timed out, or that another process has the same kafka.transactional_id or index.name"
+                f"the transactional producer is finished: {cause.args[0]}. Fenced means that "
+                "another process has the same kafka.transactional_id or index.name"
             ) from cause
         logger.warning("transaction aborted: %s", cause.args[0])
         try:
             self._retrying("the transaction cannot be aborted", self._producer.abort_transaction)
         except KafkaException as error:
             raise BrokerError(f"the transaction cannot be aborted: {error.args[0]}") from error
+
+    def _has_timed_out(self, error: KafkaError) -> bool:
+        """Whether the broker fenced this producer for its time, and not for another with its id."""
+        passed = time.monotonic() - self._begun
+        return error.code() == KafkaError._FENCED and passed > self._transaction_timeout
 
     def _retrying(self, what: str, call: Callable[[float], None]) -> None:
         """Repeat `call`, with the seconds that are left, while librdkafka says it may be, for `timeout`."""
@@ -268,17 +291,15 @@ def create_delivery(
     """
     if delivery == "at_least_once":
         return AtLeastOnce(create_producer(settings, {}), settings.request_timeout, limit, limits)
-    producer = create_producer(
-        settings,
-        {
-            "transactional.id": transactional_id,
-            "transaction.timeout.ms": int(settings.transaction_timeout * 1000),
-            # Without it send_offsets_to_transaction never returns once every broker was away for a moment
-            # (librdkafka issue 5511, open in 2.16).
-            "metadata.recovery.strategy": "none",
-        },
-    )
+    properties: dict[str, str | int | bool] = {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": int(settings.transaction_timeout * 1000),
+        # Without it send_offsets_to_transaction never returns once every broker was away for a moment
+        # (librdkafka issue 5511, open in 2.16).
+        "metadata.recovery.strategy": "none",
+    }
+    create = partial(create_producer, settings, properties)
     try:
-        return ExactlyOnce(producer, settings.request_timeout, limit, limits)
+        return ExactlyOnce(create, settings.request_timeout, limit, limits, settings.transaction_timeout)
     except (KafkaException, BrokerError) as error:
         raise BrokerError(f"{settings.bootstrap_servers}: {error.args[0]}") from error

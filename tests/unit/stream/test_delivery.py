@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from worker.errors import BrokerError
 from worker.stream.delivery import AtLeastOnce, ExactlyOnce, NotDelivered
 from worker.stream.kafka import OutputRecord
 from worker.watchdog import Watchdog
@@ -116,7 +117,8 @@ def test_a_call_into_librdkafka_that_outlasts_its_time_out_ends_the_process(kind
     stuck = _Stuck(call, lambda: watchdog.look(1.0))
 
     def work() -> None:
-        delivery = kind(stuck, 5.0, watchdog.limit)
+        producer: Any = stuck if kind is AtLeastOnce else lambda: stuck
+        delivery = kind(producer, 5.0, watchdog.limit)
         delivery.deliver([], [], cast(Any, stuck))
         delivery.close()
 
@@ -129,3 +131,54 @@ def test_so_does_a_commit_of_offsets() -> None:
     stuck = _Stuck("commit", lambda: watchdog.look(1.0))
     with pytest.raises(_Left):
         AtLeastOnce(cast(Any, stuck), 5.0, watchdog.limit).deliver([], [], cast(Any, stuck))
+
+
+class _Fenced:
+    """A transactional producer whose first `fenced` commits find it fenced."""
+
+    def __init__(self, fenced: int) -> None:
+        self.fenced, self.started = fenced, 0
+
+    def init_transactions(self, _: float) -> None:
+        self.started += 1
+
+    def poll(self, _: float) -> int:
+        return 0
+
+    def begin_transaction(self) -> None:
+        """It may."""
+
+    def flush(self, _: float) -> int:
+        return 0
+
+    def send_offsets_to_transaction(self, *_: Any) -> None:
+        """They join."""
+
+    def commit_transaction(self, _: float) -> None:
+        self.fenced -= 1
+        if self.fenced >= 0:
+            raise KafkaException(KafkaError(KafkaError._FENCED, "fenced", fatal=True))
+
+
+class _Group:
+    def consumer_group_metadata(self) -> None:
+        """Of no group."""
+
+
+def fenced_after(transaction_timeout: float) -> _Fenced:
+    producer = _Fenced(fenced=1)
+    delivery = ExactlyOnce(cast(Any, lambda: producer), 5.0, transaction_timeout=transaction_timeout)
+    group = cast(Any, _Group())
+    with pytest.raises(NotDelivered):
+        delivery.deliver([], [], group)
+    delivery.deliver([], [], group)
+    return producer
+
+
+def test_who_was_stopped_for_longer_than_a_transaction_may_take_begins_anew() -> None:
+    assert fenced_after(transaction_timeout=0.0).started == 2
+
+
+def test_who_is_fenced_by_another_process_ends() -> None:
+    with pytest.raises(BrokerError, match="another process"):
+        fenced_after(transaction_timeout=30.0)
