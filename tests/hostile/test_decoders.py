@@ -224,7 +224,7 @@ def test_images_that_hold_much_take_turns_and_leave_children_to_others() -> None
             begin = time.monotonic()
             assert not waiting
             assert isinstance(outcome(pool, ORDINARY), np.ndarray)
-            assert time.monotonic() - begin < 1
+            assert time.monotonic() - begin < 5
         for thread in threads:
             thread.join(20)
     assert len(waiting) == 4

@@ -165,7 +165,7 @@ def test_bodies_that_do_not_move_give_way_to_one_that_does():
             time.sleep(0.7)
             began = time.monotonic()
             assert ask(port, body=b" " * LIMIT)[0] == 200
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5
             assert ask(port, body=b" " * 100)[0] == 200
         finally:
             for connection in idle:

@@ -370,7 +370,7 @@ def test_closing_ends_a_pause_and_is_not_blamed_on_the_image() -> None:
         started = time.monotonic()
         with pytest.raises(StageError, match="closed"):
             parts.download(own.url("/503"))
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 5
 
 
 def test_closing_closes_idle_connections(server: HostileServer) -> None:

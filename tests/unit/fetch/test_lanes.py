@@ -89,9 +89,9 @@ def test_more_that_hang_than_there_are_threads_hold_up_nobody(fetches: Fetches) 
         fetches.submit("good.test", f"good {number}")
     served: set[str] = set()
     while len(served) < 20:
-        name, _ = fetches.out.get(timeout=3)
+        name, _ = fetches.out.get(timeout=10)
         served |= {name} if name.startswith("good") else set()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 def test_what_has_no_turn_for_others_that_hang_comes_back_later(fetches: Fetches) -> None:

@@ -32,7 +32,7 @@ class Drawn:
         self.gate.set()
 
     def scores(self, batch):
-        self.gate.wait(5)
+        self.gate.wait(20)
         answer = self.answers.pop(0) if self.answers else 0.9
         if isinstance(answer, Exception):
             raise answer
@@ -75,7 +75,7 @@ class Bench:
         return {result: count for result, count in found.items() if count}
 
     def wait(self, holds):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while not holds():
             assert time.monotonic() < deadline, self.counts()
             time.sleep(0.002)
@@ -137,7 +137,7 @@ def test_what_there_is_no_room_for_is_dropped_and_nobody_waits():
         bench.wait(lambda: not shadow._waiting)  # it is with the candidate
         began = time.monotonic()
         shadow.offer(*offered(*"bcdef"))
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 3
         assert bench.counts() == {"behind": 2}
         candidate.gate.set()
         bench.wait(lambda: bench.counts() == {"behind": 2, "published": 4})

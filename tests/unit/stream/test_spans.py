@@ -123,7 +123,7 @@ def test_a_collector_that_takes_nothing_holds_up_nobody(monkeypatch, status):
         spans.end(spans.begin([of_trace()], 0)[0], "accept", {})
         began = time.monotonic()
         spans.close()
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 3
 
 
 def test_headers_come_from_a_file(receiver, tmp_path):
