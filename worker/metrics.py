@@ -329,6 +329,10 @@ class Metrics:
             buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800),
             registry=registry,
         )
+        # Of the true neighbours of a few searches: those that were found, by exact search beside them.
+        self.index_sampled_neighbours = Counter(
+            "mekiki_index_sampled_neighbours", "Neighbours looked for exactly.", ["result"], registry=registry
+        )
         self.search_seconds = Histogram(
             "mekiki_search_duration_seconds",
             "Time of a search.",

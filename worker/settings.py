@@ -449,6 +449,12 @@ class IndexSettings(_Section):
     )
     near_duplicate_count: Count = 10
     build_threads: Count = 1
+    recall: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.995, description="share of the 10 nearest that searches are to find; graphs are asked as widely"
+    )
+    recall_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.02, description="of one core, to measure it with, at most; 0: not measured, nothing is chosen by it"
+    )
 
 
 def index_group(name: str) -> str:

@@ -349,6 +349,18 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (Query("time() - (mekiki_index_generation_timestamp_seconds{OF} > 0)", "{{instance}}"),),
             "A restart replays the log from here.",
         ),
+        Panel(
+            "Recall of searches",
+            "percentunit",
+            (
+                Query(
+                    'sum by (instance) (rate(mekiki_index_sampled_neighbours_total{OF,result="found"}[1h]))'
+                    " / sum by (instance) (rate(mekiki_index_sampled_neighbours_total{OF}[1h]))",
+                    "{{instance}}",
+                ),
+            ),
+            "Of the true neighbours, those found: a few searches are repeated exactly.",
+        ),
         Panel("Embedded to searchable", "s", _quantiles("mekiki_index_update_latency_seconds"), "Freshness."),
         Panel(
             "Updates",

@@ -276,6 +276,7 @@ class Thresholds(_Values):
     blockRatioChange: Share = 0
     tailRecords: Count = 1
     generationSeconds: Count = 1
+    missedRatio: Share = 0
     reviewSeconds: Count = 1
     receiverSeconds: Count = 1
 

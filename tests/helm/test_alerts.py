@@ -50,6 +50,8 @@ COMMITTED = f"mekiki_poll_committed_offsets{{{UPLOADED}}}"
 LATENCY = "mekiki_commit_upload_latency_seconds_bucket{" + OF + ',le="%s"}'
 INDEX_DEAD = "mekiki_index_rejections_total{" + OF + ',reason="vector.invalid"}'
 TAIL = f"mekiki_index_tail_records{{{POD}}}"
+FOUND = "mekiki_index_sampled_neighbours_total{" + POD + ',result="found"}'
+MISSED = "mekiki_index_sampled_neighbours_total{" + POD + ',result="missed"}'
 GENERATION = f"mekiki_index_generation_timestamp_seconds{{{POD}}}"
 READY = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="a"}'
 READY_TOO = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="b"}'
@@ -169,6 +171,10 @@ CASES = [
          {"instance": "10.0.0.7:9464"}),
     Case("MekikiIndexGenerationOld", "nothing to build", False, "3h", {GENERATION: "0x200", TAIL: "0x200"}),
     Case("MekikiIndexGenerationOld", "builds go on", False, "3h", {GENERATION: "0+60x200", TAIL: "5x200"}),
+    Case("MekikiIndexRecallLow", "a tenth is missed", True, "2h", {FOUND: "0+90x130", MISSED: "0+10x130"},
+         {"instance": "10.0.0.7:9464"}),
+    Case("MekikiIndexRecallLow", "nearly all is found", False, "2h", {FOUND: "0+99x130", MISSED: "0+1x130"}),
+    Case("MekikiIndexRecallLow", "few searches", False, "2h", {FOUND: "0+3x130", MISSED: "0+3x130"}),
     Case("MekikiReviewWaits", "for more than a day", True, "26h", {OLDEST_IN_REVIEW: "600x1600"}),
     Case("MekikiReviewWaits", "nothing is in review", False, "26h", {OLDEST_IN_REVIEW: "0x1600"}),
     Case("MekikiReviewWaits", "decided in time", False, "26h", {OLDEST_IN_REVIEW: "600+60x1600"}),

@@ -13,7 +13,7 @@ STAGES = (
 UNITS = "info|seconds|records|events|ratio|partitions|bytes|images|vectors|hosts"
 COUNTED = (
     "read|decisions|reviewed|bins|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"
-    "errors|deaths|unclean_ends|sets|bundles|parked|disagreements|deliveries"
+    "errors|deaths|unclean_ends|sets|bundles|parked|disagreements|deliveries|neighbours"
 )
 NAME = re.compile(rf"mekiki_({STAGES})_([a-z]+_)*({UNITS}|{COUNTED})")
 # Each of these has a small, closed set of values in a deployment. Never an image, an event or a URL.

@@ -15,6 +15,7 @@ from worker.index.ngt.builder import SegmentBuild
 from worker.index.ngt.directory import IndexDirectory
 from worker.index.ngt.live import LiveIndex
 from worker.index.ngt.owner import OwnerLock
+from worker.index.ngt.recall import Recall, Sample
 from worker.index.ngt.snapshots import Snapshots
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
@@ -23,12 +24,19 @@ from worker.settings import IndexSettings
 class NgtIndex:
     """See IndexBackend. A snapshot is a generation, built beside the loop; nothing here blocks for it.
 
-    Owns its parts from now on; `snapshots` builds from `live` into `directory`, which `lock` keeps.
+    Owns its parts from now on; `snapshots` builds from `live` into `directory`, which `lock` keeps; `recall`
+    is offered each search.
     """
 
     def __init__(
-        self, live: LiveIndex, snapshots: Snapshots, directory: IndexDirectory, lock: OwnerLock
+        self,
+        live: LiveIndex,
+        snapshots: Snapshots,
+        directory: IndexDirectory,
+        lock: OwnerLock,
+        recall: Recall | None = None,
     ) -> None:
+        self._recall = recall
         self._live = live
         self._snapshots = snapshots
         self._directory = directory
@@ -90,7 +98,11 @@ class NgtIndex:
         where: SearchFilter | None = None,
     ) -> list[Neighbour]:
         """See IndexBackend. Exact over the tail and where few are let in; approximate over the generation."""
-        return self._live.search(query, count, radius, where)
+        view = self._live.view
+        found = self._live.search_view(view, query, count, radius, where)
+        if self._recall is not None:
+            self._recall.offer(Sample(view, query, count, radius, where, found))
+        return found
 
     def neighbours_of(
         self,
@@ -101,7 +113,8 @@ class NgtIndex:
         where: SearchFilter | None = None,
     ) -> list[Neighbour]:
         """See IndexBackend."""
-        return self._live.neighbours_of(image_id, vector, count, radius, where)
+        found = self.search(vector, count + 1, radius, where)
+        return [neighbour for neighbour in found if neighbour.image_id != image_id][:count]
 
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """See IndexBackend."""
@@ -119,6 +132,8 @@ class NgtIndex:
 
     def close(self) -> None:
         """See IndexBackend."""
+        if self._recall is not None:
+            self._recall.stop()
         self._snapshots.stop()
         self._lock.release()
 
@@ -140,7 +155,12 @@ def open_ngt_index(settings: IndexSettings, identity: IndexIdentity, metrics: Me
         directory.remove_leftovers()
         live = LiveIndex(identity, directory.load_newest(settings.generation_max_age))
         start_build = partial(SegmentBuild, directory, threads=settings.build_threads)
-        return NgtIndex(live, Snapshots(live, directory, start_build, settings, metrics), directory, lock)
+        snapshots = Snapshots(live, directory, start_build, settings, metrics)
+        recall = None
+        if settings.recall_share:
+            recall = Recall(live, settings.recall, settings.recall_share, metrics)
+            recall.start()
+        return NgtIndex(live, snapshots, directory, lock, recall)
     except BaseException:
         lock.release()
         raise

@@ -94,6 +94,11 @@ class LiveIndex:
         return self._manifest
 
     @property
+    def view(self) -> View:
+        """What there is at this moment."""
+        return self._view
+
+    @property
     def segments(self) -> tuple[Segment, ...]:
         """The segments in use, the oldest first."""
         return self._view.segments
@@ -180,14 +185,31 @@ class LiveIndex:
         None is farther than `radius`, a cosine distance; of those alone that `where` lets in. Exact over the
         tail, approximate over segments.
         """
-        view = self._view
-        found: list[Neighbour] = []
-        for tail, length in view.tails:
-            found += tail.search(query, count, length, view.change, where)
-        for segment in view.segments:
-            found += segment.search(query, count, view.change, where)
-        limit = np.inf if radius is None else radius
-        return nearest((neighbour for neighbour in found if neighbour.distance <= limit), count)
+        return self.search_view(self._view, query, count, radius, where)
+
+    def search_view(
+        self,
+        view: View,
+        query: NDArray[np.float32],
+        count: int,
+        radius: float | None = None,
+        where: SearchFilter | None = None,
+    ) -> list[Neighbour]:
+        """As `search`, of what there was in `view`."""
+        found = [segment.search(query, count, view.change, where) for segment in view.segments]
+        return _joined(view, query, count, radius, where, found)
+
+    def search_exactly(
+        self,
+        view: View,
+        query: NDArray[np.float32],
+        count: int,
+        radius: float | None = None,
+        where: SearchFilter | None = None,
+    ) -> list[Neighbour]:
+        """As `search_view`, with every vector compared."""
+        found = [segment.search_exactly(query, count, view.change, where) for segment in view.segments]
+        return _joined(view, query, count, radius, where, found)
 
     def neighbours_of(
         self,
@@ -318,6 +340,21 @@ def carry_deaths(batch: Batch, segment: Segment) -> None:
         for position, change in part.died.items():
             if change > batch.change:
                 segment.died[segment.positions[part.ids[position]]] = change
+
+
+def _joined(
+    view: View,
+    query: NDArray[np.float32],
+    count: int,
+    radius: float | None,
+    where: SearchFilter | None,
+    of_segments: Sequence[list[Neighbour]],
+) -> list[Neighbour]:
+    """What was found in the segments of `view`, with what its tails have."""
+    of_tails = [tail.search(query, count, length, view.change, where) for tail, length in view.tails]
+    limit = np.inf if radius is None else radius
+    found = (near for part in (*of_tails, *of_segments) for near in part if near.distance <= limit)
+    return nearest(found, count)
 
 
 def _extend(found: list[list[Neighbour]], more: list[list[Neighbour]]) -> None:

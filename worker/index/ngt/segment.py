@@ -40,7 +40,8 @@ ATTRIBUTES = "attributes"
 # NGT prunes by the triangle inequality, which cosine distance does not obey. On unit vectors L2 does,
 # with the same order (L2^2 = 2 * cosine distance): recall@10 of 1.00 where "Cosine" stays at 0.93.
 DISTANCE_TYPE = "L2"
-_EPSILON = 0.1  # how far beyond the k-th distance the graph search goes on, as a share of it
+# How far beyond the k-th distance the graph's search goes on, as a share of it, until it is measured.
+_FIRST_EPSILON = 0.1
 # NGT takes the number asked for as the breadth of its search: few would miss what is near.
 _BREADTH = 20
 _HEADROOM = 8  # asked for beyond `count` where some count no more; more only if that was too few
@@ -93,6 +94,7 @@ class Segment:
         self._row_of_object = np.zeros(int(objects.max()) + 1, np.int64)
         self._row_of_object[objects] = np.arange(len(objects))
         self._ngt = open_ngt(path) if manifest.graph else None
+        self.epsilon = _FIRST_EPSILON
         self.has_attributes = (path / ATTRIBUTES).is_dir()
         self._attributes = (
             read_columns(path / ATTRIBUTES) if self.has_attributes else nothing_known(len(self.ids))
@@ -149,6 +151,29 @@ class Segment:
                 return found
         return self._exact(query, count, change)
 
+    def search_exactly(
+        self, query: NDArray[np.float32], count: int, change: int, where: SearchFilter | None = None
+    ) -> list[Neighbour]:
+        """As `search`, with every vector compared."""
+        if where is None:
+            return self._exact(query, count, change)
+        held = self._attributes.matching(where)
+        return self._exact(query, count, change, np.unique(self._rows[np.flatnonzero(held)]), held)
+
+    def farthest_of(self, queries: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+        """How far the `count`-th nearest vector of each query is, exactly: float64 [queries]."""
+        parts = range(0, len(self._vectors), _CHUNK)
+        nearest = np.empty((len(queries), 0), np.float32)
+        for first in parts:
+            distances = 1.0 - queries @ self._vectors[first : first + _CHUNK].T
+            nearest = np.sort(np.concatenate([nearest, distances], axis=1), axis=1)[:, :count]
+        return nearest[:, -1].astype(np.float64)
+
+    def near_by_graph(self, query: NDArray[np.float32], count: int, epsilon: float) -> NDArray[np.float64]:
+        """Distances of the `count` nearest vectors that a search with `epsilon` finds, in order."""
+        rows = np.union1d(self._own_cell(query), self._by_graph(query, max(count, _BREADTH), epsilon))
+        return np.sort(cosine_distances(self._vectors[rows], query))[:count]
+
     def _search_where(
         self, query: NDArray[np.float32], count: int, change: int, held: NDArray[np.bool_]
     ) -> list[Neighbour]:
@@ -173,7 +198,7 @@ class Segment:
         """`count` images by the graph, asked for `size` or more; None where to compare all costs less."""
         own = self._own_cell(query)
         while size <= _WIDEST * self.manifest.vectors:
-            rows = np.union1d(own, self._by_graph(query, size))
+            rows = np.union1d(own, self._by_graph(query, size, self.epsilon))
             found = self._nearest(rows, query, count, change, held)
             if len(found) >= count:
                 return found
@@ -236,10 +261,10 @@ class Segment:
         cells = np.flatnonzero(self._cells.near(query[None], 0.0)[0])
         return np.concatenate([np.arange(starts[cell], starts[cell + 1]) for cell in cells])
 
-    def _by_graph(self, query: NDArray[np.float32], size: int) -> NDArray[np.int64]:
+    def _by_graph(self, query: NDArray[np.float32], size: int, epsilon: float) -> NDArray[np.int64]:
         """The rows of about the `size` nearest vectors."""
         assert self._ngt is not None
-        objects: list[tuple[int, float]] = self._ngt.search(query, size, _EPSILON)
+        objects: list[tuple[int, float]] = self._ngt.search(query, size, epsilon)
         return self._row_of_object[[object_id for object_id, _ in objects]]
 
     def _nearest(
