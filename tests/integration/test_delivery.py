@@ -224,6 +224,7 @@ def test_sigterm_drains_what_is_in_flight_and_loses_nothing(
     assert_one_outcome_each(Results.read(workplace.broker, settings.topics), sent)
 
 
+@pytest.mark.timeout(300)  # half a minute, and minutes beside other programs
 @pytest.mark.parametrize("moment", ["within a transaction", *MODES])
 def test_a_frozen_worker_that_wakes_up_late_changes_nothing_twice(
     workplace: Workplace, tmp_path: Path, moment: str
@@ -237,17 +238,18 @@ def test_a_frozen_worker_that_wakes_up_late_changes_nothing_twice(
         score={"delivery": mode}, fetch={"threads": 1}, kafka={"transaction_timeout": 10}
     )
     topic, group = settings.topics.uploaded, settings.kafka.group
-    sent = workplace.broker.send(topic, [events.uploaded_bytes(f"i{n}", images.png(n)) for n in range(300)])
+    sent = workplace.broker.send(topic, [events.uploaded_bytes(f"i{n}", images.png(n)) for n in range(200)])
     frozen = GuardedWorker(["score"], settings, tmp_path / "frozen.log")
     try:
         frozen.wait_until(
             lambda: sum(workplace.broker.committed(group, topic).values()) > 0, "committing", 60
         )
         freeze(frozen, lambda: workplace.broker.is_committing(group, topic) == (moment not in MODES))
+        assert workplace.broker.lag(group, topic) > 0
         with workplace.running("score", settings=second(settings)):
-            workplace.broker.wait_until_done(group, topic)
+            workplace.broker.wait_until_done(group, topic, 150)
             frozen.thaw()
-            wait_until(lambda: workplace.broker.members(group) == 2, "the frozen one to join again")
+            wait_until(lambda: workplace.broker.members(group) == 2, "the frozen one to join again", 60)
             sent += workplace.broker.send(topic, photos(50, 1000))
             workplace.broker.wait_until_done(group, topic)
             assert frozen.returncode is None, frozen.tail()

@@ -111,6 +111,7 @@ def build_score_role(
             f"{settings.kafka.transactional_id}-{name}",
             limit,
             limits,
+            in_group=True,
         ),
         guard=Guard(
             role=name,

@@ -6,6 +6,7 @@ after a crash in between, outcomes come again with the same event ids.
 """
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -72,8 +73,9 @@ class Delivery(Protocol):
 class ExactlyOnce:
     """Outcomes and offsets in one transaction.
 
-    A process that was stopped in the middle of one for over `transaction_timeout` seconds finds it aborted
-    by the broker, and its producer fenced: it begins anew, with another that `create` gives.
+    A process that was stopped in the middle of one for over `patience` seconds, the broker's time-out, finds
+    it aborted and its producer fenced: it begins anew, with another that `create` gives. Only where the group
+    refuses the offsets of who has left it: else it might take the place of its own successor.
     """
 
     def __init__(
@@ -82,13 +84,13 @@ class ExactlyOnce:
         timeout: float,
         limit: Limit = unlimited,
         limits: RecordLimits | None = None,
-        transaction_timeout: float = 30.0,
+        patience: float = math.inf,
     ) -> None:
         self._create = create
         self._timeout = timeout
         self._limit = limit
         self._limits = limits or RecordLimits()
-        self._transaction_timeout = transaction_timeout
+        self._patience = patience
         self._begun = 0.0
         logger.info("waiting for the brokers, %g s at most", timeout)
         self._producer = self._started()
@@ -145,7 +147,7 @@ class ExactlyOnce:
     def _abort(self, cause: KafkaException) -> None:
         if cause.args[0].fatal():
             if self._has_timed_out(cause.args[0]):
-                logger.warning("the broker has aborted a transaction of over %g s", self._transaction_timeout)
+                logger.warning("the broker has aborted a transaction of over %g s", self._patience)
                 self._producer = self._started()
                 return
             raise BrokerError(
@@ -161,7 +163,7 @@ class ExactlyOnce:
     def _has_timed_out(self, error: KafkaError) -> bool:
         """Whether the broker fenced this producer for its time, and not for another with its id."""
         passed = time.monotonic() - self._begun
-        return error.code() == KafkaError._FENCED and passed > self._transaction_timeout
+        return error.code() == KafkaError._FENCED and passed > self._patience
 
     def _retrying(self, what: str, call: Callable[[float], None]) -> None:
         """Repeat `call`, with the seconds that are left, while librdkafka says it may be, for `timeout`."""
@@ -280,10 +282,13 @@ def create_delivery(
     transactional_id: str,
     limit: Limit = unlimited,
     limits: RecordLimits | None = None,
+    *,
+    in_group: bool = False,
 ) -> Delivery:
     """The delivery that the settings ask for: `exactly_once` or `at_least_once`.
 
-    `limit` ends the process where librdkafka does not return.
+    `limit` ends the process where librdkafka does not return. `in_group`: offsets are those of a member of a
+    consumer group, whose coordinator refuses them once it has left.
 
     Raises:
         BrokerError: no broker answers.
@@ -300,6 +305,7 @@ def create_delivery(
     }
     create = partial(create_producer, settings, properties)
     try:
-        return ExactlyOnce(create, settings.request_timeout, limit, limits, settings.transaction_timeout)
+        patience = settings.transaction_timeout if in_group else math.inf
+        return ExactlyOnce(create, settings.request_timeout, limit, limits, patience)
     except (KafkaException, BrokerError) as error:
         raise BrokerError(f"{settings.bootstrap_servers}: {error.args[0]}") from error

@@ -165,9 +165,9 @@ class _Group:
         """Of no group."""
 
 
-def fenced_after(transaction_timeout: float) -> _Fenced:
+def fenced_after(patience: float) -> _Fenced:
     producer = _Fenced(fenced=1)
-    delivery = ExactlyOnce(cast(Any, lambda: producer), 5.0, transaction_timeout=transaction_timeout)
+    delivery = ExactlyOnce(cast(Any, lambda: producer), 5.0, patience=patience)
     group = cast(Any, _Group())
     with pytest.raises(NotDelivered):
         delivery.deliver([], [], group)
@@ -176,9 +176,9 @@ def fenced_after(transaction_timeout: float) -> _Fenced:
 
 
 def test_who_was_stopped_for_longer_than_a_transaction_may_take_begins_anew() -> None:
-    assert fenced_after(transaction_timeout=0.0).started == 2
+    assert fenced_after(patience=0.0).started == 2
 
 
 def test_who_is_fenced_by_another_process_ends() -> None:
     with pytest.raises(BrokerError, match="another process"):
-        fenced_after(transaction_timeout=30.0)
+        fenced_after(patience=30.0)
