@@ -70,6 +70,11 @@ test-otel: $(VENV)/.dev ## spans through a real OpenTelemetry Collector, which i
 	MEKIKI_COLLECTOR=$$(sh tests/otel/install.sh $(HELM_TOOLS)) \
 	    $(VENV)/bin/python -m pytest tests/otel -s $(TEST_FLAGS)
 
+.PHONY: test-vald
+test-vald: $(VENV)/.dev ## the index in a real Vald, which is built once (Go, Rust's cargo, cmake, minutes)
+	MEKIKI_VALD=$$(sh tests/vald/install.sh $(HELM_TOOLS)) \
+	    $(VENV)/bin/python -m pytest tests/vald --timeout 600 -s $(TEST_FLAGS)
+
 bench-console: $(VENV)/.dev ## the console's pages over 1,000,000 verdicts
 	$(VENV)/bin/python -m benchmarks.console
 
@@ -115,7 +120,7 @@ lock: $(VENV)/.dev ## pin the newest versions that fit pyproject.toml in constra
 	$(LOCK) --upgrade --extra cpu --extra train --extra dev pyproject.toml -o constraints.txt
 	$(MAKE) lock-hashes
 
-IMAGE_EXTRAS := codes formats console console-postgres otel registry signatures
+IMAGE_EXTRAS := codes formats console console-postgres otel registry signatures vald
 HASHES := $(LOCK) --generate-hashes -c constraints.txt
 
 lock-hashes: $(VENV)/.dev ## what the images hold, with hashes, at the versions of constraints.txt: locks/

@@ -202,6 +202,7 @@ class SearchErrorReason(StrEnum):
     UNKNOWN_ATTRIBUTE = "request.unknown_attribute"
     UNKNOWN_PREFERENCE = "request.unknown_preference"
     NOT_READY = "index.not_ready"
+    UNAVAILABLE = "index.unavailable"
     BUSY = "request.busy"
     TIMEOUT = "request.timeout"
     UNAUTHORIZED = "request.unauthorized"

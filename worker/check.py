@@ -19,7 +19,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from worker.errors import ConfigurationError, MekikiError
-from worker.model.bundle import load_bundle, load_policy, trial_policy
+from worker.index.compose import look_at_backend
+from worker.model.bundle import load_bundle, load_policy, read_manifest, trial_policy
 from worker.rights import group_rights, is_forbidden, topic_rights, transaction_rights
 from worker.score.codes import CodeReader
 from worker.settings import CanarySettings, Settings, ShadowSettings, index_group
@@ -53,6 +54,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     if settings.fetch.folder is not None:
         yield _finding("fetch.folder", lambda: _folder(settings))
     yield _finding("index.directory", lambda: _index_directory(settings))
+    if settings.index.backend == "vald":
+        yield _finding("index.vald", lambda: _cluster(settings))
     yield _finding("http", lambda: _port(settings))
     yield from _schemas(settings)
     try:
@@ -126,6 +129,13 @@ def _index_directory(settings: Settings) -> str:
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=directory, prefix="check-"):
         return f"{directory.resolve()} can be written"
+
+
+def _cluster(settings: Settings) -> str:
+    head = read_manifest(settings.model.bundle)[0].embedding
+    if head is None:
+        raise ConfigurationError("the bundle has no embedding, so that there is nothing to index")
+    return look_at_backend(settings.index, head.dim)
 
 
 def _port(settings: Settings) -> str:

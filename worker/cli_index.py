@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from worker.errors import ConfigurationError
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,8 +50,13 @@ def _counting(console: Console, name: str) -> Iterator[Callable[[int], object]]:
 
 
 def _directory(settings: Settings, options: argparse.Namespace) -> Path:
-    directory: Path = options.directory or settings.index.directory
-    return directory
+    directory: Path | None = options.directory
+    if directory is None and settings.index.backend != "ngt":
+        raise ConfigurationError(
+            f"index.backend is {settings.index.backend}: these commands work on a directory of NGT's; "
+            "name one by --directory"
+        )
+    return directory or settings.index.directory
 
 
 def _stats(settings: Settings, options: argparse.Namespace, _: Console) -> int:

@@ -7,6 +7,7 @@ MekikiError
 ├── BundleError              a bundle is damaged or of another shape: start-up fails
 ├── ProviderError            the ONNX provider asked for is not there: start-up fails
 ├── IndexDirectoryError      an index directory is damaged, foreign or owned by another process
+├── IndexUnavailable         the Vald cluster of an index does not answer: a search gets 503, the role ends
 ├── BrokerError              Kafka failed for good: the worker stops without committing
 ├── StageError               a stage of ours failed: the worker stops without committing
 ├── RejectionLimitExceeded   too many rejections in a row: the worker halts without committing
@@ -84,6 +85,10 @@ class ProviderError(MekikiError):
 
 class IndexDirectoryError(MekikiError):
     """The index directory cannot be used: damaged, of another space, or owned by another process."""
+
+
+class IndexUnavailable(MekikiError):
+    """What keeps the vectors does not answer, or not in time; nothing was acknowledged, nothing is lost."""
 
 
 class BrokerError(MekikiError):

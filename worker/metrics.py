@@ -38,6 +38,7 @@ class Metrics:
         self._add_shadow(registry)
         self._add_commit(registry)
         self._add_index(registry)
+        self._add_vald(registry)
         self._add_console(registry)
         self._add_webhooks(registry)
 
@@ -342,6 +343,29 @@ class Metrics:
         )
         self.search_errors = Counter(
             "mekiki_search_errors", "Searches refused.", ["reason"], registry=registry
+        )
+
+    def _add_vald(self, registry: CollectorRegistry) -> None:
+        # vald: the cluster of an index past one machine: calls to it, what it should hold, what it does.
+        self.vald_seconds = Histogram(
+            "mekiki_vald_call_duration_seconds",
+            "Time of a call to the cluster.",
+            ["kind", "result"],
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self.vald_expected = Gauge(
+            "mekiki_vald_expected_vectors",
+            "Different vectors that the cluster is to hold.",
+            registry=registry,
+        )
+        self.vald_stored = Gauge(
+            "mekiki_vald_stored_vectors",
+            "Vectors that its agents say they hold, replicas among them.",
+            registry=registry,
+        )
+        self.vald_refills = Counter(
+            "mekiki_vald_refills", "Times that an agent had lost vectors.", registry=registry
         )
 
     def _add_console(self, registry: CollectorRegistry) -> None:

@@ -429,9 +429,33 @@ class ScoreSettings(_Section):
     rejection_limit: RejectionLimitSettings = RejectionLimitSettings()
 
 
+class ValdSettings(_Section):
+    """A Vald cluster that holds the vectors (index.backend = "vald"); needs mekiki[vald]."""
+
+    address: str | None = Field(
+        None, description="HOST:PORT of its gateway (vald-lb-gateway:8081), or of an agent that is alone"
+    )
+    agents: list[str] = Field(
+        default_factory=list,
+        description="HOST:PORT of each agent, for this role to have it index what is new, one after another; "
+        "empty: they do it by themselves, and are waited for",
+    )
+    ca_file: Path | None = Field(None, description="PEM of the authority of its certificates; unset: no TLS")
+    timeout: Seconds = Field(3.0, description="seconds for a call, and for a search with its repeats")
+    retry_for: Seconds = Field(
+        45.0, description="seconds without an answer after which the role ends, to be started again"
+    )
+    build_timeout: Seconds = Field(
+        600.0, description="seconds until what was written must be searchable; then it is tried again"
+    )
+
+
 class IndexSettings(_Section):
     """The index role."""
 
+    backend: Literal["ngt", "vald"] = Field(
+        "ngt", description="what holds the vectors: this process, or a Vald cluster. docs/operations.md"
+    )
     directory: Path = Field(Path("index"), description="owned by one process at a time")
     name: str = Field(
         "default", description="its acknowledgements are committed as group mekiki-index-<name>"
@@ -455,6 +479,15 @@ class IndexSettings(_Section):
     recall_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.02, description="of one core, to measure it with, at most; 0: not measured, nothing is chosen by it"
     )
+    vald: ValdSettings = Field(
+        ValdSettings(), description="address, agents, ca_file, timeout, retry_for, build_timeout"
+    )
+
+    @model_validator(mode="after")
+    def _vald_has_an_address(self) -> Self:
+        if self.backend == "vald" and self.vald.address is None:
+            raise ValueError("backend is vald: set index.vald.address to its gateway")
+        return self
 
 
 def index_group(name: str) -> str:

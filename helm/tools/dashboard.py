@@ -401,6 +401,34 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "By kind.",
         ),
     ),
+    "Vald": (
+        Panel(
+            "Vectors in the cluster",
+            "short",
+            (
+                Query("max (mekiki_vald_expected_vectors{OF}) > 0", "different vectors"),
+                Query("max (mekiki_vald_stored_vectors{OF}) > 0", "held, replicas among them"),
+            ),
+            "Of index.backend vald.",
+        ),
+        Panel(
+            "Calls to the cluster",
+            "ops",
+            (
+                Query(
+                    _rate("mekiki_vald_call_duration_seconds_count", "kind, result"), "{{kind}}: {{result}}"
+                ),
+                Query(_rate("mekiki_vald_refills_total"), "refills"),
+            ),
+            "A refill writes all again after an agent lost vectors.",
+        ),
+        Panel(
+            "Time of a call, p95",
+            "s",
+            (Query(_quantile(0.95, "mekiki_vald_call_duration_seconds", "kind"), "{{kind}}"),),
+            "By kind.",
+        ),
+    ),
     "People": (
         Panel(
             "Images that wait for people",

@@ -15,12 +15,14 @@ pytestmark = pytest.mark.timeout(300)
 
 SECONDS = 20
 VARIABLES = {"$__rate_interval": "15s", "$release": ".*", "$score": ".*"}
-# Only where a tag set or a bundle is watched, another bundle is tried, and where the bundle has histograms of
-# its calibration photos.
+# Only where a tag set or a bundle is watched, another bundle is tried, the index is in a Vald cluster, and
+# where the bundle has histograms of its calibration photos.
 OPTIONAL = {
     *("mekiki_tag_sets_total", "mekiki_tag_set_info", "mekiki_decide_score_reference_ratio"),
     *("mekiki_infer_bundles_total", "mekiki_canary_bundle_info", "mekiki_canary_decisions_total"),
     *("mekiki_shadow_bundle_info", "mekiki_shadow_up_ratio", "mekiki_shadow_images_total"),
+    *("mekiki_vald_expected_vectors", "mekiki_vald_stored_vectors", "mekiki_vald_refills_total"),
+    *("mekiki_vald_call_duration_seconds_count", "mekiki_vald_call_duration_seconds_bucket"),
     *("mekiki_shadow_deaths_total", "mekiki_shadow_decisions_total", "mekiki_shadow_disagreements_total"),
 }
 # Of roles that are not part of this release: the console, and webhooks.

@@ -112,11 +112,15 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     # The loop, the acknowledgements and the search API see a backend; composition alone sees which.
     "worker.index.ngt": (
         *_SHARED,
-        *(f"worker.index.{name}" for name in ("attributes", "backend", "neighbour")),
+        *(f"worker.index.{name}" for name in ("attributes", "backend", "neighbour", "owner", "tail")),
+    ),
+    "worker.index.vald": (
+        *_SHARED,
+        *(f"worker.index.{name}" for name in ("attributes", "backend", "neighbour", "owner", "tail")),
     ),
     # Commands on a directory that no role owns: on NGT's own files.
     "worker.index.offline": (*_SHARED, "worker.index", "worker.index.ngt"),
-    "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt"),
+    "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt", "worker.index.vald"),
     "worker.demo": _ROOMS,
     "worker.duplicates": (*_SHARED, "worker.model"),
     "worker.review": (*_ROOMS, "worker.score"),
@@ -130,7 +134,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "console": _ROOMS,
 }
 # Packages of their own, which the package around them may not import as if they were its own.
-_APART = ("worker.index.ngt",)
+_APART = ("worker.index.ngt", "worker.index.vald")
 
 _ROOTS = ("schemas", "worker", "export", "console")
 
@@ -203,9 +207,12 @@ def test_no_module_of_worker_or_schemas_names_what_training_needs() -> None:
         ("worker.index.role", "worker.index.backend.IndexBackend", True),
         ("worker.index.role", "worker.index.ngt.live.LiveIndex", False),
         ("worker.index.role", "worker.score.role", False),
-        ("worker.index.ngt.live", "worker.index.ngt.tail.Tail", True),
+        ("worker.index.ngt.live", "worker.index.tail.Tail", True),
         ("worker.index.ngt.live", "worker.index.neighbour.nearest", True),
         ("worker.index.ngt.live", "worker.index.role", False),
+        ("worker.index.ngt.live", "worker.index.vald.layers.Layers", False),
+        ("worker.index.vald.layers", "worker.index.tail.Tail", True),
+        ("worker.index.vald.index", "worker.index.ngt.live.LiveIndex", False),
         ("worker.index.compose", "worker.index.ngt.index.open_ngt_index", True),
         ("worker.errors", "worker.compose", False),
         ("worker.score.role", "worker.compose", False),

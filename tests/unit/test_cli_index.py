@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.index.indexing import axis, filled, open_directory, snapshot
 from worker import cli
-from worker.index.ngt.owner import OwnerLock
+from worker.index.owner import OwnerLock
 
 
 @pytest.fixture

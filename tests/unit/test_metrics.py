@@ -8,12 +8,12 @@ from worker.metrics import Metrics
 
 STAGES = (
     "build|health|poll|stage|fetch|retry|decode|codes|infer|tag|decide|canary|shadow|commit|index|search|"
-    "console|webhook"
+    "console|webhook|vald"
 )
 UNITS = "info|seconds|records|events|ratio|partitions|bytes|images|vectors|hosts"
 COUNTED = (
     "read|decisions|reviewed|bins|rejections|removals|passed_over|outcomes|attempts|resets|offsets|updates|near_duplicates|"
-    "errors|deaths|unclean_ends|sets|bundles|parked|disagreements|deliveries|neighbours"
+    "errors|deaths|unclean_ends|sets|bundles|parked|disagreements|deliveries|neighbours|refills"
 )
 NAME = re.compile(rf"mekiki_({STAGES})_([a-z]+_)*({UNITS}|{COUNTED})")
 # Each of these has a small, closed set of values in a deployment. Never an image, an event or a URL.

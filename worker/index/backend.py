@@ -77,7 +77,7 @@ class IndexBackend(Protocol):
     def snapshot(self) -> Snapshot | None:
         """The durable state that a restart would go on from; None while there is none. Does not block.
 
-        A backend whose store is durable by itself has none at any time.
+        A backend may have none at any time.
         """
 
     def upsert(

@@ -1,19 +1,21 @@
 """Builds the index role from the settings: the one place where its real parts meet."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from fastapi import APIRouter
 from numpy.typing import NDArray
 
+from worker.errors import ConfigurationError
 from worker.health import Health
 from worker.index.acknowledge import Updates
-from worker.index.backend import IndexIdentity
+from worker.index.backend import IndexBackend, IndexIdentity
 from worker.index.ngt.index import open_ngt_index
 from worker.index.role import CONSUMER_PROPERTIES, MOVING, WITHIN_LIMIT, IndexRole, halt_advice
 from worker.index.search_api import create_search_router
 from worker.metrics import Metrics
-from worker.settings import Settings, index_group
+from worker.settings import IndexSettings, Settings, index_group
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard
 from worker.stream.kafka import create_admin, create_consumer
@@ -26,6 +28,47 @@ from worker.stream.topics import require_compacted
 from worker.watchdog import Limit
 
 _COMPACTED_SECONDS = 10.0
+
+
+def open_backend(settings: IndexSettings, identity: IndexIdentity, metrics: Metrics) -> IndexBackend:
+    """The index in `index.directory`, and in a Vald cluster where `index.backend` says so; owned from now on.
+
+    Raises:
+        IndexDirectoryError: the directory is owned by another process, or of another space.
+        IndexUnavailable: the cluster does not answer.
+        ConfigurationError: it cannot hold vectors of `identity`, or its client is not installed.
+
+    """
+    if settings.backend == "ngt":
+        return open_ngt_index(settings, identity, metrics)
+    with _client_of_vald():
+        from worker.index.vald.index import open_vald_index  # noqa: PLC0415
+    return open_vald_index(settings, identity, metrics)
+
+
+def look_at_backend(settings: IndexSettings, dim: int) -> str:
+    """What is there for vectors of `dim` dimensions, beside the directory.
+
+    Raises:
+        IndexUnavailable, ConfigurationError: as `open_backend`.
+
+    """
+    if settings.backend == "ngt":
+        return "NGT, in this process"
+    with _client_of_vald():
+        from worker.index.vald.index import look_at_cluster  # noqa: PLC0415
+    return look_at_cluster(settings.vald, dim)
+
+
+@contextmanager
+def _client_of_vald() -> Iterator[None]:
+    """Imports of what only a Vald cluster needs: with NGT nobody pays for gRPC."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(
+            f"index.backend is vald, whose client cannot be imported ({error}): install mekiki[vald]"
+        ) from error
 
 
 def build_index_role(
@@ -58,7 +101,7 @@ def build_index_role(
     """
     index = settings.index
     identity = IndexIdentity(space=space, dim=dim, topic=settings.topics.embedded)
-    backend = open_ngt_index(index, identity, metrics)
+    backend = open_backend(index, identity, metrics)
     try:
         group = index_group(index.name)
         # Transactions go by the index's name: a restarted role ends what its killed predecessor left open.

@@ -27,7 +27,7 @@ from schemas.search import (
     SearchResult,
     Term,
 )
-from worker.errors import MekikiError, Rejection
+from worker.errors import IndexUnavailable, MekikiError, Rejection
 from worker.index.backend import IndexBackend
 from worker.index.change import unit_vector
 from worker.index.neighbour import Neighbour
@@ -48,6 +48,8 @@ _BATCHES_AT_ONCE = 2
 _MOST_BATCHES = 32
 # Of a query of length 1: what is left of it by rounding alone has no direction.
 _NOTHING_LEFT = 1e-4
+
+_UNAVAILABLE = "what keeps the vectors does not answer in time: ask again"
 
 Embedder = Callable[[bytes], NDArray[np.float32]]
 Body = TypeVar("Body", bound=BaseModel)
@@ -249,14 +251,19 @@ class _Search:
     def _neighbours(self, request: SearchRequest, query: _Query, count: int) -> list[Neighbour]:
         """The `count` nearest that are not left out."""
         left_out = set(request.exclude)
-        asked = count + len(left_out)
-        if request.image_id is None:
-            found = self._index.search(query.vector, asked, request.radius, request.filter)
-        else:
-            found = self._index.neighbours_of(
-                request.image_id, query.vector, asked, request.radius, request.filter
-            )
+        try:
+            found = self._found(request, query, count + len(left_out))
+        except IndexUnavailable as error:
+            logger.warning("a search is not answered: %s", error)
+            raise SearchRefused(503, SearchErrorReason.UNAVAILABLE, _UNAVAILABLE) from error
         return [near for near in found if near.image_id not in left_out][:count]
+
+    def _found(self, request: SearchRequest, query: _Query, count: int) -> list[Neighbour]:
+        if request.image_id is None:
+            return self._index.search(query.vector, count, request.radius, request.filter)
+        return self._index.neighbours_of(
+            request.image_id, query.vector, count, request.radius, request.filter
+        )
 
     def _query(self, request: SearchRequest) -> _Query:
         try:

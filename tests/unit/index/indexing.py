@@ -16,9 +16,9 @@ from worker.index.ngt.directory import IndexDirectory
 from worker.index.ngt.generation import GenerationManifest, SegmentEntry
 from worker.index.ngt.index import NgtIndex
 from worker.index.ngt.live import LiveIndex
-from worker.index.ngt.owner import OwnerLock
 from worker.index.ngt.segment import open_segment
 from worker.index.ngt.snapshots import Snapshots
+from worker.index.owner import OwnerLock
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
 

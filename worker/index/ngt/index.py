@@ -14,9 +14,9 @@ from worker.index.neighbour import Neighbour
 from worker.index.ngt.builder import SegmentBuild
 from worker.index.ngt.directory import IndexDirectory
 from worker.index.ngt.live import LiveIndex
-from worker.index.ngt.owner import OwnerLock
 from worker.index.ngt.recall import Recall, Sample
 from worker.index.ngt.snapshots import Snapshots
+from worker.index.owner import OwnerLock
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
 

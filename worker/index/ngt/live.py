@@ -20,7 +20,7 @@ from worker.index.neighbour import Neighbour, nearest
 from worker.index.ngt.directory import Generation
 from worker.index.ngt.generation import GenerationManifest
 from worker.index.ngt.segment import Segment
-from worker.index.ngt.tail import NEVER, Tail
+from worker.index.tail import NEVER, Tail
 
 
 class View(NamedTuple):

@@ -30,7 +30,7 @@ from worker.index.backend import IndexIdentity
 from worker.index.neighbour import Neighbour, cosine_distances, nearest, smallest
 from worker.index.ngt.cells import Cells
 from worker.index.ngt.checksums import Damaged, FileDigest, check_files, digest_of
-from worker.index.ngt.tail import NEVER
+from worker.index.tail import NEVER
 
 MANIFEST_FILE = "manifest.json"
 IDS_FILE = "ids.json"

@@ -8,7 +8,7 @@ from worker.errors import IndexDirectoryError
 from worker.index.ngt.checksums import Damaged
 from worker.index.ngt.directory import Generation, numbered, open_entry
 from worker.index.ngt.generation import GenerationManifest, OldFormat, read_manifest
-from worker.index.ngt.owner import OwnerLock
+from worker.index.owner import OwnerLock
 
 
 @contextmanager

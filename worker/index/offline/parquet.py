@@ -23,9 +23,9 @@ from worker.index.ngt.durable import sync_directory
 from worker.index.ngt.live import Batch
 from worker.index.ngt.merging import MAX_IMAGES
 from worker.index.ngt.segment import Segment
-from worker.index.ngt.tail import Tail
 from worker.index.offline.owned import generation_paths, open_newest
 from worker.index.offline.segments import StartBuild, build_segments, discard, publish_alone
+from worker.index.tail import Tail
 
 # The file's own metadata, beside pyarrow's.
 METADATA_KEY = b"mekiki.index"

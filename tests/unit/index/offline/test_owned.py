@@ -3,8 +3,8 @@ import pytest
 from tests.unit.index.indexing import assert_holds
 from worker.errors import IndexDirectoryError
 from worker.index.ngt.checksums import Damaged
-from worker.index.ngt.owner import OwnerLock
 from worker.index.offline.owned import generation_paths, open_newest, owned
+from worker.index.owner import OwnerLock
 
 
 def test_what_a_role_owns_is_refused(index_directory):

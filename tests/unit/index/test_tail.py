@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import DIM, axis, turned, unit_rows
-from worker.index.ngt.tail import NEVER, Tail
+from worker.index.tail import NEVER, Tail
 
 
 def ids(found):

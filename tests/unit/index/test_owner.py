@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from worker.errors import IndexDirectoryError
-from worker.index.ngt.owner import OwnerLock
+from worker.index.owner import OwnerLock
 
 
 def test_a_second_owner_is_refused_by_name_of_the_first(tmp_path):
@@ -25,7 +25,7 @@ def test_a_released_directory_may_be_owned_again(tmp_path):
 
 def test_a_killed_owner_leaves_no_lock(tmp_path):
     program = (
-        "import sys, time; from pathlib import Path; from worker.index.ngt.owner import OwnerLock\n"
+        "import sys, time; from pathlib import Path; from worker.index.owner import OwnerLock\n"
         "lock = OwnerLock(Path(sys.argv[1])); print('owned', flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)

@@ -1,0 +1,70 @@
+"""Calls end: with an answer, or with an error that says whose fault it is."""
+
+import grpc
+import pytest
+from prometheus_client import CollectorRegistry
+
+from worker.errors import ConfigurationError, IndexUnavailable
+from worker.index.vald.calls import Calls, Patience, open_channel
+from worker.metrics import Metrics
+
+STATUS = grpc.StatusCode
+
+
+class Failure(grpc.RpcError):
+    def __init__(self, code):
+        self._code = code
+
+    def code(self):
+        return self._code
+
+    def details(self):
+        return "as it is"
+
+
+def answering(*codes):
+    """A method that fails with `codes`, one after another, and then answers."""
+    left = list(codes)
+
+    def method(request, timeout):
+        assert 0 < timeout <= 1
+        if left:
+            raise Failure(left.pop(0))
+        return request
+
+    return method
+
+
+def call(method, seconds=5.0, none_for=()):
+    metrics = Metrics(CollectorRegistry())
+    answer = Calls("vald:8081", 1.0, metrics).call("state", method, "asked", Patience(seconds), none_for)
+    counted = metrics.registry.get_sample_value
+    return answer, {
+        result: counted("mekiki_vald_call_duration_seconds_count", {"kind": "state", "result": result}) or 0
+        for result in ("ok", "failed")
+    }
+
+
+def test_what_may_pass_is_asked_for_again():
+    passing = (STATUS.UNAVAILABLE, STATUS.ABORTED, STATUS.DEADLINE_EXCEEDED)
+    assert call(answering(*passing)) == ("asked", {"ok": 1, "failed": 3})
+
+
+def test_patience_ends():
+    with pytest.raises(IndexUnavailable, match=r"vald:8081 \(state\): UNAVAILABLE: as it is"):
+        call(answering(*[STATUS.UNAVAILABLE] * 1000), seconds=0.05)
+
+
+@pytest.mark.parametrize("code", [STATUS.INVALID_ARGUMENT, STATUS.UNIMPLEMENTED, STATUS.UNAUTHENTICATED])
+def test_what_never_passes_is_told_at_once(code):
+    with pytest.raises(ConfigurationError, match="mekiki check"):
+        call(answering(code))
+
+
+def test_a_code_may_be_an_answer():
+    assert call(answering(STATUS.NOT_FOUND), none_for=(STATUS.NOT_FOUND,))[0] is None
+
+
+def test_an_authority_that_cannot_be_read_is_the_settings_fault(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"index\.vald\.ca_file"):
+        open_channel("vald:8081", tmp_path / "none.pem")

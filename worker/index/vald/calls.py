@@ -1,0 +1,154 @@
+"""gRPC calls with a deadline each, made again while that may help, and counted."""
+
+import random
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from worker.errors import ConfigurationError, IndexUnavailable
+from worker.metrics import Metrics
+
+_FIRST_PAUSE = 0.01
+_LAST_PAUSE = 1.0
+_TOLD_CHARACTERS = 300
+
+# What may be otherwise a moment later.
+_PASSING = {
+    grpc.StatusCode.ABORTED,  # an agent creates its index
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.INTERNAL,  # such as a gateway without agents
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.UNKNOWN,
+}
+
+_OPTIONS = (
+    # Who is back is found at once, not after gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", -1),
+)
+
+
+class Patience:
+    """`seconds` for something with all its repeats; the pauses between them grow."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._next = _FIRST_PAUSE
+
+    def left(self, most: float | None = None) -> float:
+        """Seconds that are left, at most `most`."""
+        left = max(0.001, self._end - time.monotonic())
+        return left if most is None else min(left, most)
+
+    def pause(self) -> bool:
+        """Wait a little; False at once where no time is left."""
+        wait = self._next * random.uniform(0.5, 1.0)
+        if time.monotonic() + wait >= self._end:
+            return False
+        time.sleep(wait)
+        self._next = min(2 * self._next, _LAST_PAUSE)
+        return True
+
+
+class Calls:
+    """Calls to `address`, of at most `timeout` seconds each."""
+
+    def __init__(self, address: str, timeout: float, metrics: Metrics) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._metrics = metrics
+
+    def call(
+        self,
+        kind: str,
+        method: Callable[..., Any],
+        request: Any,
+        patience: Patience,
+        none_for: Collection[grpc.StatusCode] = (),
+        timeout: float | None = None,
+    ) -> Any:
+        """The answer; None where the code is one of `none_for`. `timeout` takes the place of the general one.
+
+        Raises:
+            IndexUnavailable: `patience` is at its end.
+            ConfigurationError: it would fail for ever.
+
+        """
+        while True:
+            began = time.perf_counter()
+            try:
+                answer = method(request, timeout=patience.left(timeout or self._timeout))
+            except grpc.RpcError as error:
+                if error.code() in none_for:
+                    return None
+                self.after(kind, error, patience, began)
+            except ValueError as error:  # the channel was closed meanwhile
+                raise IndexUnavailable(f"{self.address} ({kind}): {error}") from error
+            else:
+                self.count(kind, "ok", began)
+                return answer
+
+    def call_all(
+        self,
+        kind: str,
+        method: Any,
+        requests: Sequence[Any],
+        patience: Patience,
+        none_for: Collection[grpc.StatusCode] = (),
+    ) -> list[Any]:
+        """As `call`, of each of `requests`, side by side."""
+        began, timeout = time.perf_counter(), patience.left(self._timeout)
+        running = [method.future(request, timeout=timeout) for request in requests]
+        answers: list[Any] = []
+        for future, request in zip(running, requests, strict=True):
+            try:
+                answers.append(future.result())
+                self.count(kind, "ok", began)
+            except grpc.RpcError as error:
+                if error.code() in none_for:
+                    answers.append(None)
+                    continue
+                self.after(kind, error, patience, began)
+                answers.append(self.call(kind, method, request, patience, none_for))
+        return answers
+
+    def after(self, kind: str, error: grpc.RpcError, patience: Patience, began: float) -> None:
+        """Wait before a call that failed is made again, or raise as `call` does."""
+        self.count(kind, "failed", began)
+        code = error.code()
+        told = f"{self.address} ({kind}): {code.name}: {str(error.details())[:_TOLD_CHARACTERS]}"
+        if code not in _PASSING:
+            raise ConfigurationError(
+                f"the Vald cluster refuses a call: {told}. `mekiki check` looks at index.vald.address, the "
+                "cluster's dimension and its kind of distance"
+            ) from error
+        if not patience.pause():
+            raise IndexUnavailable(f"the Vald cluster does not answer: {told}") from error
+
+    def count(self, kind: str, result: str, began: float) -> None:
+        """Tell of a call that began at `began` of time.perf_counter()."""
+        self._metrics.vald_seconds.labels(kind, result).observe(time.perf_counter() - began)
+
+
+def open_channel(address: str, ca_file: Path | None) -> grpc.Channel:
+    """A connection to `address`, HOST:PORT, by TLS where `ca_file` (PEM) names its authority.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+
+    """
+    if ca_file is None:
+        return grpc.insecure_channel(address, _OPTIONS)
+    try:
+        authority = ca_file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"index.vald.ca_file {ca_file} cannot be read: {error}") from error
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(authority), _OPTIONS)
