@@ -188,9 +188,9 @@ class Shadow:
         metrics, batches = self._metrics, 0
         metrics.shadow_info.clear()
         metrics.shadow_info.labels(candidate.bundle_id).set(1)
+        self._candidate = candidate
         metrics.shadow_up.set(1)
         logger.info("the shadow %s tries %g of the images", candidate.bundle_id, self._limits.share)
-        self._candidate = candidate
         try:
             while not self._ended.is_set():
                 self._send.turn()

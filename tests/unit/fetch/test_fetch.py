@@ -117,7 +117,7 @@ def test_settings_reach_the_downloader() -> None:
             "schemes": ["http"],
             "allowed_networks": ["127.0.0.7/32"],
             "max_bytes": LIMIT,
-            "timeout": 0.25,
+            "timeout": 1.0,
             "max_redirects": 1,
             "retries": 1,
         }
