@@ -47,6 +47,10 @@ test-export: $(TRAIN_VENV)/.train ## tests of training and export (torch, 5 GB)
 	$(TRAIN_VENV)/bin/python -m pytest tests/export $(TEST_FLAGS)
 	$(TRAIN_VENV)/bin/mypy export
 
+.PHONY: test-large
+test-large: $(TRAIN_VENV)/.train ## tables of labels and a click log of 2 GB each, in bounded memory (minutes)
+	MEKIKI_LARGE_BYTES=2000000000 $(TRAIN_VENV)/bin/python -m pytest tests/export -k large --durations 4 $(TEST_FLAGS)
+
 test-console: $(VENV)/.dev ## the console on a real Kafka, in Chromium where it is installed, with axe-core where npm is
 	@test -f out/axe/node_modules/axe-core/axe.min.js || \
 	    npm install --silent --no-save --prefix out/axe axe-core@4.14.1 || echo "without axe-core"

@@ -40,14 +40,14 @@ def read_split(
     return split_in_two(whole, option)
 
 
-def split_in_two(whole: Dataset, option: str) -> dict[str, Dataset]:
-    """The parts `train` and `test` of images that `option` named, by group.
+def split_in_two(whole: Dataset, option: str, salt: str = SALT) -> dict[str, Dataset]:
+    """The parts `train` and `test` of images that `option` named, by group; another salt, other parts.
 
     Raises:
         DatasetError: a part has fewer than two.
 
     """
-    split = split_by_group(whole, SHARES, SALT)
+    split = split_by_group(whole, SHARES, salt)
     for name, dataset in split.items():
         require_images(dataset, 2, f"the set {name!r} of {option} (after splitting by group)")
     return split

@@ -152,7 +152,7 @@ def _numbers(
     reasons = (
         ("of an image that is not given", item < 0),
         ("clicked, but shown at no position", yes & (position < 0)),
-        ("position missing or no whole number", ~yes & (position < 0)),
+        ("position missing, or no whole number up to 10,000", ~yes & (position < 0)),
         ("click is neither 0 nor 1", ~(yes | no)),
     )
     kept = np.ones(len(item), bool)

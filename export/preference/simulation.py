@@ -64,6 +64,15 @@ UTILITIES: dict[str, Callable[[dict[str, Values], NDArray[np.str_]], Values]] = 
 }
 
 
+def ordering(looks: dict[str, Values], seed: int) -> Values:
+    """What a shop orders by [images]: a drawn mix of looks, and half as much for no reason."""
+    rng = np.random.default_rng([seed, 17])
+    weights = rng.normal(size=len(looks))
+    mix: Values = weights @ np.stack(list(looks.values()))
+    found: Values = mix / mix.std() + 0.5 * rng.normal(size=len(mix))
+    return found
+
+
 def grade(utility: Values) -> Values:
     """Grades 0 to 4 by rank: half of all images 0, the best 4 % 4."""
     rank = utility.argsort().argsort() / len(utility)

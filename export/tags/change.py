@@ -120,6 +120,8 @@ def _asked(arguments: argparse.Namespace, store: Store) -> tuple[dict[str, NDArr
     for name, rows in zip(labels.names, labels.rows_of(), strict=True):
         if name in wanted:
             found[name] = np.array(sorted(_places(labels, rows, place)), np.int64)
+    if not wanted:
+        raise TagsError("the labels have no tag: no image of theirs has one")
     if missing := wanted - set(found):
         raise TagsError(f"the labels have no tag {', '.join(sorted(missing)[:_SHOWN])}")
     for name, own in found.items():

@@ -113,7 +113,7 @@ def _images(
         kept = decoded[name]
         at = {example.name: place for place, example in enumerate(part.dataset.examples)}
         labels = part.where([at[example.name] for example in kept.dataset.examples], kept.dataset)
-        positives = {tag: own for tag, own in zip(labels.names, labels.rows_of(), strict=True) if len(own)}
+        positives = dict(zip(labels.names, labels.rows_of(), strict=True))
         groups = [example.group for example in kept.dataset.examples]
         vectors = encoder.vectors(kept.images)
         found[name] = (TagImages(vectors, groups, dict(sorted(positives.items()))), _Shown(kept))

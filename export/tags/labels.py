@@ -104,6 +104,11 @@ class _Reading:
         self._first, self._tags = array("q", [0]), array("I")
         self._left_out: Counter[str] = Counter()
 
+    def expect(self, tags: Iterator[str]) -> None:
+        """Tags that are named, whether an image has them or not: those that none has are to be told."""
+        for tag in tags:
+            self._number(tag)
+
     def add(self, tags: Iterator[str]) -> None:
         """The tags of the next image."""
         own = {number for tag in tags if (number := self._number(tag)) is not None}
@@ -150,7 +155,9 @@ def _read_table(source: Source, columns: Columns, encoding: str | None, reading:
     examples: dict[str, Example] = {}
     left_out = LeftOut()
     for number, cells in enumerate(_rows(path, encoding), start=1):
-        shape = shape or _Shape.of(path, cells, columns, source.wanted)
+        if shape is None:
+            shape = _Shape.of(path, cells, columns, source.wanted)
+            reading.expect(shape.names(cells))
         if not shape.wants(cells):
             continue
         name = str(cells.get(shape.path) or "")
@@ -204,12 +211,18 @@ class _Shape:
     def wants(self, cells: Cells) -> bool:
         return all(str(cells.get(name)) in values for name, values in self.wanted.items())
 
+    def names(self, cells: Cells) -> Iterator[str]:
+        """The columns that are tags."""
+        if self.listed is None:
+            yield from (name for name in cells if name not in {self.path, self.group, *self.wanted})
+
     def tags(self, path: Path, number: int, cells: Cells) -> Iterator[str]:
         if self.listed is not None:
             yield from _listed(path, number, cells.get(self.listed))
             return
-        for name, value in cells.items():
-            if name in {self.path, self.group, *self.wanted} or value in _NO or value is None or value == 0:
+        for name in self.names(cells):
+            value = cells[name]
+            if value in _NO or value is None or value == 0:
                 continue
             if value not in _YES and value != 1:
                 raise DatasetError(

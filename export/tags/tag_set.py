@@ -82,7 +82,7 @@ def train_tag_set(
 
     """
     count = len(images.vectors)
-    too_few = [tag for tag, own in images.positives.items() if len(own) < minimum_count]
+    too_few = [tag for tag, own in images.positives.items() if len(own) < max(1, minimum_count)]
     every = [tag for tag, own in images.positives.items() if len(own) == count]
     left = {*too_few, *every}
     asked = {tag: own for tag, own in images.positives.items() if tag not in left}

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,12 @@ from PIL import Image
 
 from export.bundle.assemble import assemble
 from export.bundle.take import take
+from export.cli import main
 from export.data import Dataset, Example
 from export.errors import DatasetError
 from export.parts import read_part
+from export.preference import benchmark
+from export.preference import feedback as feedback_module
 from export.preference.click_pairs import pairs_by_inverse, pairs_by_order, pairs_by_rates
 from export.preference.clicks import ClickLog, Counts, Rows, read_clicks
 from export.preference.detail import DETAIL_WIDTH, detail_features
@@ -35,8 +39,7 @@ from export.preference.ranknet import ranknet_cost
 from export.preference.ratings import rated_pairs, read_ratings
 from export.preference.simulation import shop
 from tests import images
-
-ROOT = Path(__file__).parents[2]
+from worker.settings import STARTER_BUNDLE
 
 
 def test_ranknets_cost_and_gradient_are_those_computed_by_hand():
@@ -173,7 +176,7 @@ def test_bad_rows_of_a_log_are_counted_and_a_log_that_tells_nothing_is_refused(t
     assert log.shown == 4
     assert log.skipped == {
         "of an image that is not given": 1, "clicked, but shown at no position": 1,
-        "position missing or no whole number": 1, "click is neither 0 nor 1": 1,
+        "position missing, or no whole number up to 10,000": 1, "click is neither 0 nor 1": 1,
     }  # fmt: skip
     assert log.rows.clicked.sum() == 2
     for header, bad, message in (
@@ -188,8 +191,40 @@ def test_bad_rows_of_a_log_are_counted_and_a_log_that_tells_nothing_is_refused(t
     one = write(tmp_path / "one.csv", "list_id,path,position,clicked", ["1,a,1,1", "2,b,1,0"])
     apart = write(tmp_path / "apart.csv", "list_id,path,position,clicked", ["1,a,1,1", "1,b,2,1"])
     for path, message in ((one, "position 1 alone"), (apart, "no image stands both at positions 2")):
-        with pytest.raises(DatasetError, match=message):
-            expectation_maximisation(read_clicks(path, images).counts, 2)
+        for estimate in (expectation_maximisation, intervention_harvesting):
+            with pytest.raises(DatasetError, match=message):
+                estimate(read_clicks(path, images).counts, 2)
+
+
+# `make test-large`: 2 GB.
+LARGE = int(os.environ.get("MEKIKI_LARGE_BYTES", "40000000"))
+
+
+def test_a_large_log_is_read_in_bounded_memory(tmp_path):
+    path = tmp_path / "log.csv"
+    block = "".join(
+        f"{{0}}-{number // 10},item-{number * 7919 % 3000}.jpg,{number % 10 + 1},{int(number % 31 == 0)}\n"
+        for number in range(100_000)
+    )
+    with path.open("w") as file:
+        file.write("list_id,path,position,clicked\n")
+        blocks = LARGE // len(block)
+        file.writelines(block.replace("{0}", str(number)) for number in range(blocks))
+    code = (
+        "import resource; from pathlib import Path; from export.preference.clicks import read_clicks\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "images = {f'item-{n}.jpg': n for n in range(2000)}\n"
+        f"log = read_clicks(Path({str(path)!r}), images, most_rows=100_000)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "print(log.shown, sum(log.skipped.values()), len(log.rows))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    peak, shown, skipped, drawn = map(int, done.stdout.split())
+    assert peak < 250_000  # kilobytes
+    assert shown + skipped == 100_000 * blocks
+    assert skipped > 0
+    assert 0 < drawn <= 100_000
+    path.unlink()
 
 
 def test_a_log_of_any_form_is_read_alike_and_more_lists_than_fit_are_drawn_whole(tmp_path):
@@ -237,12 +272,18 @@ def test_near_identical_images_join_the_groups_of_their_senders(tmp_path):
     assert appearance(torch.from_numpy(images)).shape == (4, APPEARANCE_WIDTH)
 
 
-def mekiki(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "worker.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=240, check=False)
+@pytest.fixture
+def few_pairs(monkeypatch):
+    """Fewer than a training of such little steps would draw from."""
+    for module in (feedback_module, benchmark):
+        monkeypatch.setattr(module, "PAIRS", 20_000)
 
 
-def test_ratings_and_clicks_become_heads_of_one_bundle(tmp_path):
+def mekiki(*arguments: object) -> int:
+    return main(list(map(str, arguments)))
+
+
+def test_ratings_and_clicks_become_heads_of_one_bundle(tmp_path, capsys, few_pairs):
     rng = np.random.default_rng(0)
     light, folder = rng.random(40), tmp_path / "images"
     folder.mkdir()
@@ -254,19 +295,17 @@ def test_ratings_and_clicks_become_heads_of_one_bundle(tmp_path):
         out = csv.writer(file)
         out.writerow(["path", "rating"])
         out.writerows((f"images/{number}.png", f"{4 * level:.1f}") for number, level in enumerate(light))
-    done = mekiki("train", "preference", "--ratings", rated, "--epochs", 1, "--out", tmp_path / "rated")
-    assert done.returncode == 0, done.stderr
+    assert mekiki("train", "preference", "--ratings", rated, "--epochs", 1, "--out", tmp_path / "rated") == 0
     rows = shop(np.rint(4 * light), -light, 400, "position", 0)
     lines = [
         f"{a},{b},{c},{int(d)}"
         for a, b, c, d in zip(rows.list, rows.item, rows.position, rows.clicked, strict=True)
     ]
     log = write(tmp_path / "clicks.csv", "list_id,image,position,clicked", lines)
-    done = mekiki(
-        "train", "preference", "--clicks", log, "--images", folder, "--encoder", "worker/bundles/starter",
+    assert mekiki(
+        "train", "preference", "--clicks", log, "--images", folder, "--encoder", STARTER_BUNDLE,
         "--epochs", 2, "--out", tmp_path / "clicked",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    ) == 0  # fmt: skip
     assert "click model" in read_part(tmp_path / "clicked" / "parts" / "clicks").part.figures
     report = (tmp_path / "clicked" / "report.html").read_text()
     assert "What the place in the list does" in report
@@ -275,28 +314,33 @@ def test_ratings_and_clicks_become_heads_of_one_bundle(tmp_path):
     assert [(score.kind, score.name) for score in manifest.scores] == [
         ("preference", "preference"), ("preference", "clicks"),
     ]  # fmt: skip
-    done = mekiki(
+    joint = mekiki(
         "train", "preference", "--ratings", rated, "--architecture", "joint", "--out", tmp_path / "x"
     )
-    assert done.returncode == 2
-    assert "name one with --encoder" in done.stderr
+    assert joint == 2
+    assert "name one with --encoder" in capsys.readouterr().err
 
 
-def test_a_hidden_utility_is_looked_for_in_ratings_and_in_the_clicks_of_three_models(tmp_path):
+def test_a_hidden_utility_is_looked_for_in_ratings_and_in_the_clicks_of_three_models(tmp_path, few_pairs):
     folder = tmp_path / "images"
     for number in range(40):
         kind = folder / f"kind {number % 2}"
         kind.mkdir(parents=True, exist_ok=True)
         images.photo(number, 60, 60).save(kind / f"{number}.png")
-    done = mekiki(
-        "evaluate", "preference", "--images", folder, "--encoder", "worker/bundles/starter", "--seeds", 0, 1,
+    assert mekiki(
+        "evaluate", "preference", "--images", folder, "--encoder", STARTER_BUNDLE, "--seeds", 0, 1,
         "--utilities", "taste", "--lists", 200, "--epochs", 1, "--out", tmp_path / "hidden",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    ) == 0  # fmt: skip
     told = [json.loads(line) for line in (tmp_path / "hidden" / "metrics.jsonl").read_text().splitlines()]
     summaries = {row["source"]: row for row in told if row["phase"] == "summary"}
-    assert {"ratings", "true grades", "cascade, em", "noise, harvest, share of the gap"} <= set(summaries)
+    assert {"ratings", "true grades", "cascade, em", "noise, harvest", "position, gap"} <= set(summaries)
+    assert summaries["ratings"]["seeds"] == 2
     assert 0 < summaries["ratings"]["mean"] <= 1
+    found = {row["phase"]: row["ndcg@100"] for row in told if row["phase"] != "summary"}
+    for model in ("position", "cascade", "noise"):
+        gaps = [found[f"true-{seed}"] - found[f"{model}-none-{seed}"] for seed in (0, 1)]
+        closed = summaries.get(f"{model}, em, share of the gap", {"seeds": 0})
+        assert closed["seeds"] == sum(gap >= 0.05 for gap in gaps)
     assert sum(row["phase"] == "position-none-1" for row in told) == 1
 
 

@@ -79,6 +79,9 @@ def test_a_tag_is_added_trained_again_and_taken_out_and_no_other_changes(run, ca
     assert {name: again[name] for name in before} == before
     change.remove_tags(asked(run, "tuesday"))
     assert digests(run) == before
+    alike = labels(run, "line\u0430r", range(0, 400, 9))
+    change.add_tags(asked(run, source=alike))
+    assert "look alike: linear / line\u0430r" in capsys.readouterr().err
     change.list_tags(asked(run))
     change.show_tags(asked(run, "linear"))
     assert "linear" in capsys.readouterr().out
@@ -87,11 +90,17 @@ def test_a_tag_is_added_trained_again_and_taken_out_and_no_other_changes(run, ca
 def test_what_cannot_be_is_told_and_changes_nothing(run):
     before = read_store(run).forest_path.read_bytes()
     few, many = labels(run, "few", [3]), labels(run, "linear", range(50))
-    every = labels(run, "every", range(400))
+    every, again = labels(run, "every", range(400)), labels(run, "linear\u200b", range(50))
+    none, nobody = run.parent / "none.csv", run.parent / "nobody.jsonl"
+    none.write_text("path,none\n0.jpg,0\n1.jpg,0\n")
+    nobody.write_text('{"path": "0.jpg", "tags": []}\n')
     for call, told in (
         (lambda: change.add_tags(asked(run, source=few)), "1 of the 400 images"),
         (lambda: change.add_tags(asked(run, source=every)), "400 of the 400 images"),
+        (lambda: change.add_tags(asked(run, source=none)), "0 of the 400 images"),
+        (lambda: change.add_tags(asked(run, source=nobody)), "no image of theirs has one"),
         (lambda: change.add_tags(asked(run, source=many)), "retrain"),
+        (lambda: change.add_tags(asked(run, source=again)), "retrain"),  # the same name, with nothing to see
         (lambda: change.retrain_tags(asked(run, source=labels(run, "new", range(9)))), "adds it"),
         (lambda: change.add_tags(asked(run, "other", source=many)), "the labels have no tag other"),
         (lambda: change.remove_tags(asked(run, "nothing")), "no tag nothing"),

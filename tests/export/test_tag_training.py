@@ -1,5 +1,7 @@
 """Training of tags: learnt, calibrated on held-back senders, and the same bytes wherever a tag is trained."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,12 @@ def found():
 def test_what_cannot_be_learnt_is_left_out_by_name(found):
     assert [table.name for table in found.tables] == ["corner", "linear", "rare"]
     assert (found.too_few, found.all_images) == (["one"], ["all"])
+    few = images(200, 1)
+    named = {"linear": few.positives["linear"], "none": np.empty(0, np.int64)}
+    told = train_tag_set(
+        replace(few, positives=named), RECIPE.model_copy(update={"rounds": 0}), minimum_count=0
+    )
+    assert ([table.name for table in told.tables], told.too_few) == (["linear"], ["none"])
     with pytest.raises(TagsError, match="no tag has 5000 images"):
         train_tag_set(images(200, 1), RECIPE, minimum_count=5000)
 
