@@ -44,12 +44,12 @@ test-chaos-index: $(VENV)/.dev ## kill the index 200 times and damage 50 files; 
 	$(VENV)/bin/python -m pytest tests/chaos/test_index.py -m chaos -s $(TEST_FLAGS)
 
 test-export: $(TRAIN_VENV)/.train ## tests of training and export (torch, 5 GB)
-	$(TRAIN_VENV)/bin/python -m pytest tests/export $(TEST_FLAGS)
+	env -u PYTHONDONTWRITEBYTECODE $(TRAIN_VENV)/bin/python -m pytest tests/export $(TEST_FLAGS) # torch: 5 s an import
 	$(TRAIN_VENV)/bin/mypy export
 
 .PHONY: test-large
 test-large: $(TRAIN_VENV)/.train ## tables of labels and a click log of 2 GB each, in bounded memory (minutes)
-	MEKIKI_LARGE_BYTES=2000000000 $(TRAIN_VENV)/bin/python -m pytest tests/export -k large --durations 4 $(TEST_FLAGS)
+	MEKIKI_LARGE_BYTES=2000000000 $(TRAIN_VENV)/bin/python -m pytest tests/export -k a_large --timeout 1800 --durations 4 $(TEST_FLAGS)
 
 test-console: $(VENV)/.dev ## the console on a real Kafka, in Chromium where it is installed, with axe-core where npm is
 	@test -f out/axe/node_modules/axe-core/axe.min.js || \
