@@ -28,6 +28,7 @@ from export.bundle.assemble import assemble
 from worker.index.backend import IndexIdentity
 from worker.index.ngt.index import open_ngt_index
 from worker.index.search_api import create_search_router
+from worker.index.serving import Searched, Serving
 from worker.metrics import Metrics
 from worker.model.bundle import load_bundle
 from worker.model.decode import ImageLimits, decode_inputs
@@ -57,7 +58,9 @@ def _with_search(bundle: Path, images: dict[str, bytes], ask: Callable[[Search],
             attributes = {name: vector.to_array() for name, vector in head.attributes.items()}
             app = FastAPI()
             app.include_router(
-                create_search_router(index, embedder, lambda: True, metrics, 1 << 24, attributes)
+                create_search_router(
+                    Serving(Searched(index, embedder, lambda: True, attributes)), metrics, 1 << 24
+                )
             )
             client = TestClient(app)
 

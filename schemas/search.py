@@ -123,6 +123,16 @@ class SearchRequest(_Model):
         Annotated[str, Field(max_length=MAX_CURSOR, description="of the answer that this one goes on from")]
         | None
     ) = None
+    space: (
+        Annotated[
+            Identifier,
+            Field(
+                description="of the answer, and of `vector`, where there are indexes of two spaces. "
+                "Unset: a vector is of the current index, else that which serves answers"
+            ),
+        ]
+        | None
+    ) = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -201,6 +211,7 @@ class SearchErrorReason(StrEnum):
     UNKNOWN_IMAGE = "index.unknown_image"
     UNKNOWN_ATTRIBUTE = "request.unknown_attribute"
     UNKNOWN_PREFERENCE = "request.unknown_preference"
+    OTHER_SPACE = "request.other_space"
     NOT_READY = "index.not_ready"
     UNAVAILABLE = "index.unavailable"
     BUSY = "request.busy"
@@ -242,3 +253,7 @@ class IndexState(_Model):
     ]
     offsets: Annotated[dict[int, int], Field(description="partition -> offset of the next record")]
     caught_up: Annotated[bool, Field(description="all that stood in the log at the start is searchable")]
+    serves: Annotated[bool, Field(description="searches that name no space are answered by it")] = True
+    next: Annotated[
+        "IndexState | None", Field(description="the index of another space that is built beside this one")
+    ] = None

@@ -15,6 +15,7 @@ from worker.http import HttpServer, create_app
 from worker.index.backend import IndexIdentity
 from worker.index.ngt.index import open_ngt_index
 from worker.index.search_api import create_search_router
+from worker.index.serving import Searched, Serving
 from worker.model.bundle import load_bundle
 from worker.model.decoders import create_decoders, image_limits
 from worker.model.embed import embed
@@ -37,9 +38,8 @@ def main(directory: Path) -> None:
         index.upsert(f"i{number}", (row / np.linalg.norm(row)).astype(np.float32))
     with create_decoders(decode, 1) as decoders:
         embedder = partial(embed, bundle, image_limits(decode), decoders.decode)
-        router = create_search_router(
-            index, embedder, lambda: True, metrics, int(http.max_body_bytes), http.image_searches
-        )
+        serving = Serving(Searched(index, embedder, lambda: True, {}))
+        router = create_search_router(serving, metrics, int(http.max_body_bytes), http.image_searches)
         health = CombinedHealth({"index": Health(3600, ())})
         app = create_app(health, metrics.registry, [router], create_door(http))
         with HttpServer(app, "127.0.0.1", 0, http.max_connections) as server:

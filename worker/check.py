@@ -23,7 +23,7 @@ from worker.index.compose import look_at_backend
 from worker.model.bundle import load_bundle, load_policy, read_manifest, trial_policy
 from worker.rights import group_rights, is_forbidden, topic_rights, transaction_rights
 from worker.score.codes import CodeReader
-from worker.settings import CanarySettings, Settings, ShadowSettings, index_group
+from worker.settings import CanarySettings, NextIndexSettings, Settings, ShadowSettings, index_group
 from worker.stream.dead_letter import DEAD_LETTER_HEADER_BYTES
 from worker.stream.kafka import client_properties, create_admin, masked
 from worker.stream.registry import create_registry, written_by_index, written_by_score
@@ -49,6 +49,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     for name, tried in (("model.canary", settings.model.canary), ("model.shadow", settings.model.shadow)):
         if tried is not None:
             yield _finding(name, partial(_tried, settings, tried))
+    if settings.index.next is not None:
+        yield _finding("index.next", partial(_next, settings, settings.index.next))
     if settings.codes.enabled:
         yield _finding("codes", lambda: _codes(settings))
     if settings.fetch.folder is not None:
@@ -110,6 +112,13 @@ def _tried(settings: Settings, tried: CanarySettings | ShadowSettings) -> str:
     bundle = load_bundle(settings.model.model_copy(update={"bundle": tried.bundle}))
     trial_policy(settings, tried.policy_file, bundle.manifest)
     return f"{bundle.id} for {tried.share:.0%} of the images"
+
+
+def _next(settings: Settings, chosen: NextIndexSettings) -> str:
+    manifest, identifier = read_manifest(chosen.bundle, settings.model.signature_key)
+    if manifest.embedding is None:
+        raise ConfigurationError(f"{identifier} has no embedding: there is nothing to index")
+    return f"{identifier}, space {manifest.embedding.space}, from {chosen.topic}"
 
 
 def _codes(settings: Settings) -> str:

@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_folder_commands(add)
     _add_search(add)
     add("console", _console, "a page to see decisions, overrule them and try thresholds")
+    add("reembed", _reembed, "publish the vectors of the embedded topic again in the space of index.next")
     add("webhooks", _webhooks, "tell platforms that own the queue which verdicts ask for a person")
     add("check", _check, "look at settings, bundle, broker and topics; say what is wrong")
     topics = commands.add_parser("topics", help="the Kafka topics").add_subparsers(required=True)
@@ -248,13 +249,19 @@ def _training(arguments: list[str]) -> int:
 
 
 def _run(settings: Settings, options: argparse.Namespace, console: Console) -> int:
-    from worker import watchdog  # noqa: PLC0415
     from worker.fetch.fetch import build_fetcher  # noqa: PLC0415
     from worker.roles import run_roles  # noqa: PLC0415
 
+    return _to_its_end(lambda: run_roles(settings, options.roles, build_fetcher), console)
+
+
+def _to_its_end(run: Callable[[], None], console: Console) -> int:
+    """What fetches images, and the process with it."""
+    from worker import watchdog  # noqa: PLC0415
+
     status = 0
     try:
-        run_roles(settings, options.roles, build_fetcher)
+        run()
     except MekikiError as error:
         status = _failed(error, console)
     except Exception:  # noqa: BLE001 - a bug: nothing is left to do but to say so
@@ -272,6 +279,12 @@ def _console(settings: Settings, _: argparse.Namespace, __: Console) -> int:
 
     run_console(settings)
     return 0
+
+
+def _reembed(settings: Settings, _: argparse.Namespace, console: Console) -> int:
+    from worker.run_reembed import run_reembed  # noqa: PLC0415
+
+    return _to_its_end(lambda: run_reembed(settings), console)
 
 
 def _webhooks(settings: Settings, _: argparse.Namespace, __: Console) -> int:

@@ -16,14 +16,16 @@ from worker.errors import ConfigurationError
 from worker.fetch.fetch import Fetcher
 from worker.health import CombinedHealth, Health
 from worker.http import HttpServer, create_app
-from worker.index.compose import build_index_role
+from worker.index.compose import build_index_role, build_serving, settings_of_next
 from worker.index.role import CAUGHT_UP
 from worker.index.role import MOVING as INDEX_MOVING
+from worker.index.search_api import create_search_router
+from worker.index.serving import Embedder
 from worker.metrics import Metrics
 from worker.model.bundle import Bundle, load_bundle
 from worker.model.decoders import create_decoders, image_limits
 from worker.model.embed import embed
-from worker.role_names import INDEX, SCORE
+from worker.role_names import INDEX, NEXT_INDEX, SCORE
 from worker.score.compose import build_score_role
 from worker.score.role import ASSIGNED, MOVING
 from worker.settings import FetchSettings, HttpSettings, KafkaSettings, Settings, index_group
@@ -93,6 +95,18 @@ def _ready(health: Health) -> float:
     return float(health.ready()[0])
 
 
+def _groups(settings: Settings) -> dict[str, tuple[str, str]]:
+    """The topic that each role reads, and the group that holds how far it is."""
+    groups = {
+        SCORE: (settings.topics.uploaded, settings.kafka.group),
+        INDEX: (settings.topics.embedded, index_group(settings.index.name)),
+    }
+    if settings.index.next is not None:
+        beside = settings_of_next(settings, settings.index.next)
+        groups[NEXT_INDEX] = (beside.topics.embedded, index_group(beside.index.name))
+    return groups
+
+
 def create_lag_probe(kafka: KafkaSettings, topic: str, group: str, metrics: Metrics) -> LagProbe:
     """The probe with clients of its own, which it closes."""
     asking = kafka.model_copy(update={"consumer": {**kafka.consumer, **ASKING}})
@@ -149,13 +163,16 @@ def compose(
             health = healths[INDEX] = Health(settings.http.liveness_timeout, (CAUGHT_UP, INDEX_MOVING))
             # Searches have a child of their own: a backlog of uploads does not make them wait.
             decoders = stack.enter_context(create_decoders(settings.decode, 1, metrics.note_decoder_death))
-            embedder = partial(embed, bundle, image_limits(settings.decode), decoders.decode)
-            roles[INDEX], router = build_index_role(
+
+            def embed_by(any_bundle: Bundle) -> Embedder:
+                return partial(embed, any_bundle, image_limits(settings.decode), decoders.decode)
+
+            roles[INDEX], current = build_index_role(
                 INDEX,
                 settings,
                 metrics,
                 health,
-                embedder,
+                embed_by(bundle),
                 head.space,
                 head.dim,
                 head.near_duplicate_distance,
@@ -165,15 +182,15 @@ def compose(
                 spans,
                 registry,
             )
-            routers.append(router)
+            serving, beside = build_serving(settings, current, embed_by, metrics, registry)
+            roles |= beside
+            most = settings.http.max_body_bytes, settings.http.image_searches
+            routers.append(create_search_router(serving, metrics, *most))
         for name, health in healths.items():
             metrics.health_ready.labels(name).set_function(partial(_ready, health))
             metrics.commit_outcomes.labels(name)  # shown from the start, as 0
             metrics.commit_last.labels(name)
-        groups = {
-            SCORE: (settings.topics.uploaded, settings.kafka.group),
-            INDEX: (settings.topics.embedded, index_group(settings.index.name)),
-        }
+        groups = _groups(settings)
         for name in roles:
             topic, group = groups[name]
             stack.enter_context(create_lag_probe(settings.kafka, topic, group, metrics))

@@ -20,6 +20,10 @@ _BATCH_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SHADOW_RESULTS = (
     "published", "unpublished", "behind", "down", "failed", "late", "crashed", "repeated",
 )  # fmt: skip
+# What becomes of a record of the embedded topic in another space.
+REEMBED_RESULTS = (
+    "embedded", "copied", "deleted", "upload_gone", "store_failed", "rejected", "changed", "unreadable",
+)  # fmt: skip
 _SCORE = tuple(i / 20 for i in range(1, 21))
 
 
@@ -41,6 +45,7 @@ class Metrics:
         self._add_vald(registry)
         self._add_console(registry)
         self._add_webhooks(registry)
+        self._add_reembed(registry)
 
     def set_build(self, role: str, version: str, bundle: str, provider: str) -> None:
         """Tell which program and models run."""
@@ -334,6 +339,20 @@ class Metrics:
         self.index_sampled_neighbours = Counter(
             "mekiki_index_sampled_neighbours", "Neighbours looked for exactly.", ["result"], registry=registry
         )
+
+        # The next index, of another space, while there is one (index.next).
+        self.index_next_vectors = Gauge(
+            "mekiki_index_next_vectors", "Searchable images of the next index.", registry=registry
+        )
+        self.index_next_ready = Gauge(
+            "mekiki_index_next_ready_ratio", "1 while the next index has caught up.", registry=registry
+        )
+        self.index_next_serves = Gauge(
+            "mekiki_index_next_serves_ratio", "1 while the next index answers searches.", registry=registry
+        )
+        self.index_next_errors = Counter(
+            "mekiki_index_next_errors", "Ends of the next index, which is begun again.", registry=registry
+        )
         self.search_seconds = Histogram(
             "mekiki_search_duration_seconds",
             "Time of a search.",
@@ -403,4 +422,10 @@ class Metrics:
             "Unix time since which a receiver takes nothing; 0: it takes all.",
             ["receiver"],
             registry=registry,
+        )
+
+    def _add_reembed(self, registry: CollectorRegistry) -> None:
+        # reembed: vectors of one space again in another.
+        self.reembed_images = Counter(
+            "mekiki_reembed_images", "Records moved to the next index's space.", ["result"], registry=registry
         )

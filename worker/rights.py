@@ -46,6 +46,8 @@ def topic_rights(admin: AdminClient, settings: Settings, topics: list[str]) -> I
         names.dead_letter: {WRITE: "", READ: "mekiki replay"},
         names.index_dead_letter: {WRITE: "", READ: "mekiki replay"},
     }
+    if settings.index.next is not None:
+        needed[settings.index.next.topic] = {READ: "", WRITE: "mekiki reembed"}
     asked = admin.describe_topics(
         TopicCollection(topics), include_authorized_operations=True, request_timeout=_SECONDS
     )

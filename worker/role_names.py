@@ -2,3 +2,5 @@
 
 SCORE = "score"
 INDEX = "index"
+NEXT_INDEX = "index-next"
+REEMBED = "reembed"

@@ -426,6 +426,11 @@ class ScoreSettings(_Section):
     )
     commit_records: Count = Field(500, description="most events in one commit")
     drain_timeout: Seconds = Field(20.0, description="seconds after SIGTERM to finish what is in flight")
+    judge_again: bool = Field(
+        False,
+        description="whether a group that has judged nothing begins where there are verdicts already, which "
+        "are then published once more",
+    )
     rejection_limit: RejectionLimitSettings = RejectionLimitSettings()
 
 
@@ -447,6 +452,23 @@ class ValdSettings(_Section):
     )
     build_timeout: Seconds = Field(
         600.0, description="seconds until what was written must be searchable; then it is tried again"
+    )
+
+
+class NextIndexSettings(_Section):
+    """An index of another embedding space, which is built beside the one that serves."""
+
+    bundle: Path = Field(description="the directory of the bundle whose space it is of")
+    topic: str = Field(
+        description="compacted, of its vectors alone, which `mekiki reembed` publishes; such as "
+        "listing.image.embedded.v2"
+    )
+    directory: Path | None = Field(None, description="unset: index.directory and -next")
+    images_per_second: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="that `mekiki reembed` fetches at most; unset: what it can"
+    )
+    vald: ValdSettings | None = Field(
+        None, description="of a cluster of its own, where index.backend is vald"
     )
 
 
@@ -483,16 +505,49 @@ class IndexSettings(_Section):
         ValdSettings(), description="address, agents, ca_file, timeout, retry_for, build_timeout"
     )
 
+    next: NextIndexSettings | None = Field(
+        None,
+        description="bundle, topic, directory, images_per_second and vald of an index of another space, "
+        "built beside this one, which publishes nothing. docs/operations.md",
+    )
+    serve: Literal["current", "next"] | Path = Field(
+        "current",
+        description="which of the two answers searches: current, or next once it has caught up; or a file "
+        "that holds one of these words and is read again while the role runs",
+    )
+
     @model_validator(mode="after")
     def _vald_has_an_address(self) -> Self:
         if self.backend == "vald" and self.vald.address is None:
             raise ValueError("backend is vald: set index.vald.address to its gateway")
         return self
 
+    @model_validator(mode="after")
+    def _next_is_there(self) -> Self:
+        if self.serve == "next" and self.next is None:
+            raise ValueError("serve is next, and there is none: set index.next")
+        return self
+
+    @model_validator(mode="after")
+    def _a_cluster_holds_one_space(self) -> Self:
+        if self.backend == "vald" and self.next is not None:
+            address = None if self.next.vald is None else self.next.vald.address
+            if address in (None, self.vald.address):
+                raise ValueError("a Vald cluster holds one space: set index.next.vald.address to another")
+        return self
+
+
+INDEX_GROUPS = "mekiki-index-"
+
 
 def index_group(name: str) -> str:
     """The group that holds how far the index `name` has acknowledged; its transactions go by it too."""
-    return f"mekiki-index-{name}"
+    return f"{INDEX_GROUPS}{name}"
+
+
+def reembed_group(topic: str) -> str:
+    """The group that holds how far `mekiki reembed` has filled `topic` from the embedded topic."""
+    return f"mekiki-reembed-{topic}"
 
 
 class HttpSettings(_Section):
@@ -641,6 +696,13 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = WebhookSettings()
     otel: OtelSettings = OtelSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _next_has_a_topic_of_its_own(self) -> Self:
+        names = self.topics.model_dump().values()
+        if self.index.next is not None and self.index.next.topic in names:
+            raise ValueError(f"index.next.topic {self.index.next.topic} is one of `topics`: name another")
+        return self
 
     @classmethod
     def settings_customise_sources(

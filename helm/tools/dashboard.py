@@ -363,6 +363,23 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel("Embedded to searchable", "s", _quantiles("mekiki_index_update_latency_seconds"), "Freshness."),
         Panel(
+            "The next index",
+            "short",
+            (
+                Query("mekiki_index_next_vectors{OF}", "images, {{instance}}"),
+                Query("mekiki_index_next_ready_ratio{OF}", "has caught up, {{instance}}"),
+                Query("mekiki_index_next_serves_ratio{OF}", "answers, {{instance}}"),
+                Query(_rate("mekiki_index_next_errors_total"), "ends a second"),
+            ),
+            "Of another space (index.next).",
+        ),
+        Panel(
+            "Vectors moved to another space",
+            "ops",
+            (Query(_rate("mekiki_reembed_images_total", "result"), "{{result}}"),),
+            "By mekiki reembed; those of other results than embedded, copied and deleted are missing there.",
+        ),
+        Panel(
             "Updates",
             "ops",
             (

@@ -179,6 +179,7 @@ class Index(_Role):
     replicas: Whole = 1
     persistence: Persistence
     preStopSeconds: Whole = 0
+    serve: Literal["current", "next"] = "current"
     service: HttpService
 
 
@@ -216,6 +217,13 @@ class Webhooks(_Role):
 
     enabled: bool = False
     secret: SecretKey
+
+
+class Reembed(_Role):
+    """What fills the topic of the next index."""
+
+    enabled: bool = False
+    replicas: Count = 1
 
 
 class Topics(_Values):
@@ -319,6 +327,7 @@ class Values(_Values):
     index: Index
     console: Console
     webhooks: Webhooks
+    reembed: Reembed
     topics: Topics
     serviceAccount: ServiceAccount
     podDisruptionBudget: PodDisruptionBudget

@@ -231,7 +231,11 @@ def test_a_changed_setting_replaces_the_pods() -> None:
 def test_the_fetcher_reaches_the_internet_alone() -> None:
     fetch = of_kind(rendered(), "NetworkPolicy")["shop-mekiki-fetch"]["spec"]
     (pods,) = fetch["podSelector"]["matchExpressions"]
-    assert pods == {"key": "app.kubernetes.io/component", "operator": "In", "values": ["score", "console"]}
+    assert pods == {
+        "key": "app.kubernetes.io/component",
+        "operator": "In",
+        "values": ["score", "console", "reembed"],
+    }
     (rule,) = fetch["egress"]
     assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
     blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in rule["to"]}
@@ -459,7 +463,7 @@ def test_notes_name_the_next_steps() -> None:
 def test_the_examples_of_the_docs_are_accepted(tmp_path: Path) -> None:
     text = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 6
+    assert len(examples) == 7
     for number, example in enumerate(examples):
         file = tmp_path / f"{number}.yaml"
         file.write_text(example, encoding="utf-8")

@@ -25,10 +25,11 @@ OPTIONAL = {
     *("mekiki_vald_call_duration_seconds_count", "mekiki_vald_call_duration_seconds_bucket"),
     *("mekiki_shadow_deaths_total", "mekiki_shadow_decisions_total", "mekiki_shadow_disagreements_total"),
 }
-# Of roles that are not part of this release: the console, and webhooks.
+# Of roles that are not part of this release: the console, webhooks and re-embedding.
 OF_OTHER_ROLES = {
     *("mekiki_console_oldest_timestamp_seconds", "mekiki_webhook_failing_timestamp_seconds"),
     *("mekiki_console_duration_seconds_count", "mekiki_console_duration_seconds_bucket"),
+    "mekiki_reembed_images_total",
 }
 PANELS = [panel for panel in dashboard.dashboard()["panels"] if panel["type"] != "row"]
 

@@ -40,6 +40,7 @@ from worker.fetch.fetch import build_fetcher
 from worker.health import Health
 from worker.http import create_app
 from worker.index.search_api import create_search_router
+from worker.index.serving import Searched, Serving
 from worker.metrics import Metrics
 from worker.model.bundle import read_manifest
 from worker.score.outcome import PassedOver, Rejected, Several
@@ -147,7 +148,7 @@ def app(tmp_path: Path) -> Iterator[FastAPI]:
         def embed(image: bytes) -> Any:
             return np.resize(np.frombuffer(image, np.uint8), DIM).astype(np.float32)
 
-        router = create_search_router(index, embed, lambda: True, metrics, 100_000)
+        router = create_search_router(Serving(Searched(index, embed, lambda: True, {})), metrics, 100_000)
         yield create_app(Health(60, ()), metrics.registry, [router])
 
 

@@ -93,7 +93,7 @@ def test_repeats_have_the_event_ids_of_the_first_time(workplace: Workplace) -> N
     sent = workplace.broker.send(topics.uploaded, [*with_bad_ones(photos(40)), events.deleted("image-1")])
     for attempt in ("one", "two"):
         settings = workplace.changed(
-            score={"delivery": "at_least_once"},
+            score={"delivery": "at_least_once", "judge_again": True},
             kafka={"group": f"{workplace.settings.kafka.group}-{attempt}"},
         )
         with workplace.running("score", settings=settings):

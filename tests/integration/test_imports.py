@@ -127,6 +127,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.labels": (*_ROOMS, "worker.score", "worker.review"),
     "worker.policy": (*_ROOMS, "worker.score", "worker.review"),
     "worker.webhooks": _ROOMS,
+    "worker.reembed": (*_ROOMS, "worker.score", "worker.review"),
     "worker.shadow": (*_ROOMS, "worker.score", "worker.review"),
     # The commands, and what they are composed of.
     "worker": ("schemas", "worker", "console"),

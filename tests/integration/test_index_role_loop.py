@@ -43,7 +43,7 @@ class Running:
         )
         self.metrics = Metrics(CollectorRegistry())
         self.health = Health(60, (CAUGHT_UP,))
-        self.role, self.router = build_index_role(
+        self.role, _ = build_index_role(
             INDEX, settings, self.metrics, self.health, lambda _: axis(0), SPACE, DIM, 0.01, unlimited
         )
         self._executor = ThreadPoolExecutor(1)

@@ -8,7 +8,7 @@ from worker.metrics import Metrics
 
 STAGES = (
     "build|health|poll|stage|fetch|retry|decode|codes|infer|tag|decide|canary|shadow|commit|index|search|"
-    "console|webhook|vald"
+    "console|webhook|vald|reembed"
 )
 UNITS = "info|seconds|records|events|ratio|partitions|bytes|images|vectors|hosts"
 COUNTED = (

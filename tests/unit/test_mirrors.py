@@ -21,6 +21,7 @@ _FORMATS = (
 _ELSEWHERE = {
     "worker/compose.py": "a composition root: every integration test starts through it",
     "worker/run_console.py": "a composition root: tests/console starts through it",
+    "worker/run_reembed.py": "a composition root: tests/integration/test_blue_green.py starts through it",
     "worker/run_webhooks.py": "a composition root: tests/integration/test_webhooks.py starts through it",
     **dict.fromkeys(("worker/webhooks/role.py",), "tests/integration/test_webhooks.py"),
     "worker/score/compose.py": "a composition root: every integration test starts through it",

@@ -4,18 +4,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from fastapi import APIRouter
 from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
 
 from worker.errors import ConfigurationError
 from worker.health import Health
 from worker.index.acknowledge import Updates
 from worker.index.backend import IndexBackend, IndexIdentity
+from worker.index.beside import NextIndex
+from worker.index.filling import Filling
 from worker.index.ngt.index import open_ngt_index
 from worker.index.role import CONSUMER_PROPERTIES, MOVING, WITHIN_LIMIT, IndexRole, halt_advice
-from worker.index.search_api import create_search_router
+from worker.index.serving import CURRENT, Choice, Embedder, Searched, Serving
+from worker.index.takeover import Takeover
 from worker.metrics import Metrics
-from worker.settings import IndexSettings, Settings, index_group
+from worker.model.bundle import Bundle, load_bundle
+from worker.role_names import NEXT_INDEX
+from worker.settings import (
+    INDEX_GROUPS,
+    IndexSettings,
+    NextIndexSettings,
+    Settings,
+    index_group,
+    reembed_group,
+)
 from worker.stream.delivery import create_delivery
 from worker.stream.guard import Guard
 from worker.stream.kafka import create_admin, create_consumer
@@ -25,7 +37,7 @@ from worker.stream.registry import SchemaRegistry, as_json
 from worker.stream.spans import Spans
 from worker.stream.topic_identity import TopicIdentity
 from worker.stream.topics import require_compacted
-from worker.watchdog import Limit
+from worker.watchdog import Limit, unlimited
 
 _COMPACTED_SECONDS = 10.0
 
@@ -85,13 +97,14 @@ def build_index_role(
     preferences: Sequence[str] = (),
     spans: Spans | None = None,
     registry: SchemaRegistry | None = None,
-) -> tuple[IndexRole, APIRouter]:
-    """The index role, owner of `index.directory` from now on, and the router of its search API.
+    is_silent: bool = False,
+) -> tuple[IndexRole, Searched]:
+    """The index role, owner of `index.directory` from now on, and what its searches need.
 
     `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
     `near_duplicate_distance` is the bundle's; the settings' own wins. `attributes` are those
     that searches may name, float32 [dim], `preferences` what they may order by. The role's `run` closes
-    what is opened here.
+    what is opened here. One that `is_silent` acknowledges nothing.
 
     Raises:
         IndexDirectoryError: the directory is owned by another process, or of another space.
@@ -151,16 +164,78 @@ def build_index_role(
         health=health,
         request_timeout=settings.kafka.request_timeout,
         limit=limit,
+        by_others=Takeover(
+            admin,
+            lambda other: create_consumer(settings.kafka, {"group.id": other}, as_they_are=True),
+            identity.topic,
+            INDEX_GROUPS,
+            group,
+            settings.kafka.request_timeout,
+        ),
+        is_silent=is_silent,
     )
-    http = settings.http
-    router = create_search_router(
-        backend,
-        embedder,
-        role.is_caught_up,
-        metrics,
-        http.max_body_bytes,
-        http.image_searches,
-        attributes,
-        preferences,
+    return role, Searched(backend, embedder, role.is_caught_up, attributes or {}, preferences)
+
+
+def settings_of_next(settings: Settings, chosen: NextIndexSettings) -> Settings:
+    """As if the next index, `chosen`, were the current one."""
+    index = settings.index
+    beside = index.directory.with_name(f"{index.directory.name}-next")
+    own = {
+        "directory": chosen.directory or beside,
+        "name": f"{index.name}-next",
+        "vald": chosen.vald or index.vald,
+        "next": None,
+        "serve": CURRENT,
+    }
+    return settings.model_copy(
+        update={
+            "index": index.model_copy(update=own),
+            "model": settings.model.model_copy(update={"bundle": chosen.bundle}),
+            "topics": settings.topics.model_copy(update={"embedded": chosen.topic}),
+        }
     )
-    return role, router
+
+
+def build_serving(
+    settings: Settings,
+    current: Searched,
+    embed_by: Callable[[Bundle], Embedder],
+    metrics: Metrics,
+    registry: SchemaRegistry | None = None,
+) -> tuple[Serving, dict[str, NextIndex]]:
+    """Which index answers, and the role of the next one, by its name, where there is to be one.
+
+    `embed_by` gives what embeds images by a bundle. `metrics` are those of the process; the next index has
+    its own, which nobody reads, so that the two do not meet.
+    """
+    serving, chosen = Serving(current, Choice(settings.index.serve)), settings.index.next
+    if chosen is None:
+        return serving, {}
+    beside = settings_of_next(settings, chosen)
+
+    def build() -> tuple[IndexRole, Searched, Filling]:
+        bundle = load_bundle(beside.model)
+        head = bundle.manifest.embedding
+        if head is None or head.space == current.space:
+            space = "no embedding" if head is None else f"the space of the current index, {head.space!r}"
+            raise ConfigurationError(f"{bundle.id} of index.next.bundle has {space}: nothing is to be built")
+        role, searched = build_index_role(
+            NEXT_INDEX,
+            beside,
+            Metrics(CollectorRegistry()),
+            Health(settings.http.liveness_timeout, ()),
+            embed_by(bundle),
+            head.space,
+            head.dim,
+            head.near_duplicate_distance,
+            unlimited,  # a call that does not return must not end the process that serves
+            {name: vector.to_array() for name, vector in head.attributes.items()},
+            current.preferences,  # the embedded events that are moved have those of the verdicts
+            registry=registry,
+            is_silent=True,
+        )
+        asking = create_consumer(settings.kafka, {"group.id": reembed_group(chosen.topic)}, as_they_are=True)
+        return role, searched, Filling(asking, settings.topics.embedded, chosen.topic, searched.index.offsets)
+
+    return serving, {NEXT_INDEX: NextIndex(build, serving, metrics)}

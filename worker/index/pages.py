@@ -102,6 +102,14 @@ def read_cursor(text: str, space: str, query: str, now: float | None = None) -> 
     return cursor
 
 
+def space_of_cursor(text: str) -> str | None:
+    """The space of the search that the cursor in `text` goes on with; None where it is damaged."""
+    try:
+        return _read(text).space
+    except CursorRefused:
+        return None
+
+
 def find_page(find: Callable[[int], Sequence[Neighbour]], count: int, cursor: Cursor | None = None) -> Page:
     """The first `count` results behind `cursor`; `find` gives so many results, in order, from the first on.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,17 @@ class Resumption:
 
 
 def resume(
-    indexed: Mapping[int, int], log: Mapping[int, LogRange], committed: Mapping[int, int]
+    indexed: Mapping[int, int],
+    log: Mapping[int, LogRange],
+    committed: Mapping[int, int],
+    by_others: Mapping[int, int] = MappingProxyType({}),
 ) -> Resumption:
     """Compare the offsets of the index, the log and the acknowledgements, each by partition.
 
     Reading starts where the index ends; it rebuilds the tail of what was acknowledged already, silently.
     Records from the committed offset on are acknowledged. Without one (the broker drops a group's
     offsets after a time of rest) everything that the index holds counts as acknowledged, because a
-    generation is made of acknowledged records alone.
+    generation is made of acknowledged records alone, and so does what other indexes have: `by_others`.
     """
     lost = _why_lost(indexed, log)
     held = {} if lost else indexed
@@ -42,6 +46,8 @@ def resume(
         known = committed.get(partition)
         if known is None or known > there.end:  # of a log that is no more
             known = first
+            if first <= (others := by_others.get(partition, first)) <= there.end:
+                known = others
         acknowledge_from[partition] = known
         start[partition] = max(there.begin, min(first, known))
     return Resumption(start, acknowledge_from, lost)

@@ -8,7 +8,7 @@ assignment, from the offsets of its generation on, without the group's partition
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -18,6 +18,7 @@ from worker.health import Health
 from worker.index.acknowledge import Updates
 from worker.index.backend import IndexBackend
 from worker.index.resume import LogRange, resume
+from worker.index.takeover import Acknowledged
 from worker.metrics import Metrics
 from worker.stream.delivery import Delivery, NotDelivered
 from worker.stream.guard import PERMANENT, Guard, raise_if_permanent
@@ -73,7 +74,9 @@ class IndexRole:
     """Keeps `backend` equal to `topic`, and publishes one outcome of each record. `name` labels its metrics.
 
     `run` owns the consumer, the delivery and the backend, and closes them. It gives up after
-    `request_timeout` seconds without success from the broker.
+    `request_timeout` seconds without success from the broker. Where nothing was ever acknowledged under this
+    name, `by_others` tells what others have of the partitions. One that `is_silent` publishes nothing, and
+    its offsets advance all the same: whoever comes after it acknowledges what comes after them.
     """
 
     def __init__(
@@ -93,8 +96,12 @@ class IndexRole:
         request_timeout: float,
         limit: Limit = unlimited,
         spans: Spans | None = None,
+        by_others: Callable[[Sequence[int]], Acknowledged] = lambda _: {},
+        is_silent: bool = False,
     ) -> None:
         self._name = name
+        self._by_others = by_others
+        self._is_silent = is_silent
         self._topic = topic
         self._consumer = consumer
         self._delivery = delivery
@@ -155,17 +162,29 @@ class IndexRole:
         if state is None:
             return
         log, committed = state
-        found = resume(self._backend.offsets(), log, committed)
+        by_others = {} if committed or self._is_silent else self._by_others(sorted(log))
+        found = resume(self._backend.offsets(), log, committed, by_others)
         if found.lost is not None:
             logger.warning("%s: the index is emptied and rebuilt from the log", found.lost)
             self._backend.clear()
         self._acknowledge_from = found.acknowledge_from
         self._positions = found.start
         self._behind = set(log)
+        if by_others:
+            self._commit(found.acknowledge_from)
         logger.info(
             "reading %s from %s, %d images indexed", self._topic, found.start, self._backend.size().vectors
         )
         self._assign()
+
+    def _commit(self, offsets: Mapping[int, int]) -> None:
+        """What others have acknowledged counts as ours, for who looks at how far we are behind."""
+        at = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+        logger.info("acknowledging from %s on, where other indexes have come to", dict(offsets))
+        try:
+            self._consumer.commit(offsets=at, asynchronous=False)
+        except KafkaException as error:  # committed with the next acknowledgement
+            logger.warning("that is not committed: %s", error.args[0])
 
     def _start_over(self) -> None:
         """The topic was deleted and made again: the index is that of another log."""
@@ -215,7 +234,7 @@ class IndexRole:
         records, ends = self._poll()
         # Of one partition, and so of one image, the acknowledged records come before the others.
         for record in records:
-            if record.offset >= self._acknowledge_from[record.partition]:
+            if not self._is_silent and record.offset >= self._acknowledge_from[record.partition]:
                 fresh.append(record)
             else:
                 self._updates.replay(record)
@@ -226,7 +245,8 @@ class IndexRole:
             self._advance(record.partition, record.offset + 1)
         for partition, end in ends.items():
             self._reach_end(partition, end)
-        if fresh and not self._acknowledge(fresh, outcomes):
+        settled = records if self._is_silent else fresh
+        if settled and not self._acknowledge(settled, outcomes):
             return  # and build nothing: a generation must hold no unacknowledged record
         if records:
             self._movement.committed()

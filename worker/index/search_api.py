@@ -28,10 +28,10 @@ from schemas.search import (
     Term,
 )
 from worker.errors import IndexUnavailable, MekikiError, Rejection
-from worker.index.backend import IndexBackend
 from worker.index.change import unit_vector
 from worker.index.neighbour import Neighbour
-from worker.index.pages import Cursor, CursorRefused, find_page, read_cursor
+from worker.index.pages import Cursor, CursorRefused, find_page, read_cursor, space_of_cursor
+from worker.index.serving import Searched, Serving
 from worker.index.turns import NoTurn, Turns
 from worker.metrics import Metrics
 
@@ -51,7 +51,6 @@ _NOTHING_LEFT = 1e-4
 
 _UNAVAILABLE = "what keeps the vectors does not answer in time: ask again"
 
-Embedder = Callable[[bytes], NDArray[np.float32]]
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -73,27 +72,20 @@ class _Query(NamedTuple):
 
 
 def create_search_router(
-    index: IndexBackend,
-    embedder: Embedder,
-    is_ready: Callable[[], bool],
+    serving: Serving,
     metrics: Metrics,
     max_body_bytes: int,
     image_searches: int = 16,
-    attributes: Mapping[str, NDArray[np.float32]] | None = None,
-    preferences: Sequence[str] = (),
 ) -> APIRouter:
-    """The routes over `index`.
+    """The routes over what `serving` gives.
 
-    `embedder` gives the float32 [dim] vector of an encoded image, from any thread. At most `image_searches`
-    by image wait or are worked on, half of them of one client. `attributes` are float32 [dim] by name, of any
-    length, `preferences` what results may be ordered by.
+    At most `image_searches` by image wait or are worked on, half of them of one client.
     """
     router = APIRouter()
-    known = attributes or {}
     by_image = Turns(_IMAGES_AT_ONCE, image_searches, max(1, image_searches // 2))
     others = Turns(_OTHERS_AT_ONCE, _MOST_OTHERS, _MOST_OTHERS)
     batches = Turns(_BATCHES_AT_ONCE, _MOST_BATCHES, _MOST_BATCHES // 2)
-    search = _Search(index, embedder, is_ready, metrics, known, preferences)
+    search = _Search(serving, metrics)
     errors: dict[int | str, dict[str, Any]] = {
         status: {"model": SearchError} for status in (400, 401, 404, 408, 413, 415, 503)
     }
@@ -140,7 +132,11 @@ def create_search_router(
     @router.head("/index", include_in_schema=False)
     @router.get("/index", response_model=IndexState)
     def get_index() -> IndexState:
-        return _state(index, is_ready(), sorted(known), sorted(preferences))
+        chosen, beside = serving.chosen(), serving.next
+        current = _state(serving.current, chosen)
+        if beside is None:
+            return current
+        return current.model_copy(update={"next": _state(beside, chosen)})
 
     return router
 
@@ -148,21 +144,9 @@ def create_search_router(
 class _Search:
     """Answers requests; called from threads of the server's pool."""
 
-    def __init__(
-        self,
-        index: IndexBackend,
-        embedder: Embedder,
-        is_ready: Callable[[], bool],
-        metrics: Metrics,
-        attributes: Mapping[str, NDArray[np.float32]],
-        preferences: Sequence[str],
-    ) -> None:
-        self._index = index
-        self._embedder = embedder
-        self._is_ready = is_ready
+    def __init__(self, serving: Serving, metrics: Metrics) -> None:
+        self._serving = serving
         self._metrics = metrics
-        self._attributes = attributes
-        self._preferences = preferences
 
     def one(self, request: SearchRequest) -> SearchResponse:
         """The answer to `request`.
@@ -171,7 +155,6 @@ class _Search:
             SearchRefused: not ready, or the request cannot be answered.
 
         """
-        self._check_ready()
         return self._answer(request)
 
     def several(self, request: SearchBatchRequest) -> SearchBatchResponse:
@@ -182,26 +165,9 @@ class _Search:
 
         """
         began = time.perf_counter()
-        self._check_ready()
+        _check_ready(self._serving.chosen())
         answers = [self._answer_or_refusal(each) for each in request.searches]
         return SearchBatchResponse(answers=answers, took_ms=(time.perf_counter() - began) * 1000)
-
-    def _check_ready(self) -> None:
-        if not self._is_ready():
-            raise SearchRefused(
-                503,
-                SearchErrorReason.NOT_READY,
-                "the index is still reading the log; ask again when /readyz says so",
-            )
-
-    def _check_preference(self, name: str | None) -> None:
-        if name is not None and name not in self._preferences:
-            raise SearchRefused(
-                400,
-                SearchErrorReason.UNKNOWN_PREFERENCE,
-                f"the bundle has no preference {name!r}; "
-                f"it has {', '.join(sorted(self._preferences)) or 'none'}",
-            )
 
     def _answer_or_refusal(self, request: SearchRequest) -> SearchResponse | SearchError:
         try:
@@ -210,6 +176,42 @@ class _Search:
             return _told(refused, self._metrics)
 
     def _answer(self, request: SearchRequest) -> SearchResponse:
+        answer = _Asked(self._asked(request)).answer(request)
+        self._metrics.search_seconds.labels(request.kind()).observe(answer.took_ms / 1000)
+        return answer
+
+    def _asked(self, request: SearchRequest) -> Searched:
+        """The index that answers: of the space that is named, or that a cursor is of.
+
+        A vector that names no space is of the current one, as it was before there were two.
+        """
+        if request.space is None:
+            chosen = self._serving.current if request.vector is not None else self._serving.chosen()
+            space = None if request.cursor is None else space_of_cursor(request.cursor)
+            return chosen if space is None else self._serving.of_space(space) or chosen
+        if (asked := self._serving.of_space(request.space)) is None:
+            raise SearchRefused(
+                400,
+                SearchErrorReason.OTHER_SPACE,
+                f"no index here holds vectors of space {request.space!r}: GET /index says which there are",
+            )
+        return asked
+
+
+class _Asked:
+    """One index that is asked: all of an answer is of it."""
+
+    def __init__(self, searched: Searched) -> None:
+        self._searched, self._index = searched, searched.index
+
+    def answer(self, request: SearchRequest) -> SearchResponse:
+        """The answer to `request`.
+
+        Raises:
+            SearchRefused: not ready, or the request cannot be answered.
+
+        """
+        _check_ready(self._searched)
         self._check_preference(request.order_by)
         began, now = time.perf_counter(), time.time()
         space, snapshot = self._index.identity.space, self._index.snapshot()
@@ -217,15 +219,22 @@ class _Search:
         cursor = self._cursor(request, query)
         page = find_page(lambda count: self._neighbours(request, query, count), request.k, cursor)
         results = self._ordered(page.results, request.order_by)
-        took = time.perf_counter() - began
-        self._metrics.search_seconds.labels(request.kind()).observe(took)
         return SearchResponse(
             results=results,
             space=space,
             generation=None if snapshot is None else snapshot.name,
-            took_ms=took * 1000,
+            took_ms=(time.perf_counter() - began) * 1000,
             cursor=page.cursor(space, query.digest, now if cursor is None else cursor.began),
         )
+
+    def _check_preference(self, name: str | None) -> None:
+        if name is not None and name not in self._searched.preferences:
+            raise SearchRefused(
+                400,
+                SearchErrorReason.UNKNOWN_PREFERENCE,
+                f"the bundle has no preference {name!r}; "
+                f"it has {', '.join(sorted(self._searched.preferences)) or 'none'}",
+            )
 
     def _ordered(self, found: Sequence[Neighbour], order_by: str | None) -> list[SearchResult]:
         """`found` by the preference of that name, the highest first; by distance without one."""
@@ -293,14 +302,14 @@ class _Search:
         if term.image_id is not None:
             return self._of_image(term.image_id)
         assert term.attribute is not None
-        if term.attribute not in self._attributes:
+        if term.attribute not in self._searched.attributes:
             raise SearchRefused(
                 400,
                 SearchErrorReason.UNKNOWN_ATTRIBUTE,
                 f"the bundle has no attribute {term.attribute!r}; "
-                f"it has {', '.join(sorted(self._attributes)) or 'none'}",
+                f"it has {', '.join(sorted(self._searched.attributes)) or 'none'}",
             )
-        return self._attributes[term.attribute]
+        return self._searched.attributes[term.attribute]
 
     def _given(self, request: SearchRequest) -> NDArray[np.float32]:
         """The unit vector of what is given, float32 [dim]."""
@@ -316,7 +325,16 @@ class _Search:
             raise Rejection(RejectionReason.SOURCE_BAD_BASE64, f"image is not base64: {error}") from error
         if not image:
             raise Rejection(RejectionReason.SOURCE_EMPTY, "image has no bytes")
-        return unit_vector(self._embedder(image), dim)
+        return unit_vector(self._searched.embedder(image), dim)
+
+
+def _check_ready(asked: Searched) -> None:
+    if not asked.is_ready():
+        raise SearchRefused(
+            503,
+            SearchErrorReason.NOT_READY,
+            "the index is still reading the log; ask again when /readyz says so",
+        )
 
 
 def _by_preference(result: SearchResult) -> float:
@@ -372,7 +390,8 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _state(index: IndexBackend, caught_up: bool, attributes: list[str], preferences: list[str]) -> IndexState:
+def _state(asked: Searched, chosen: Searched) -> IndexState:
+    index = asked.index
     size = index.size()
     snapshot = index.snapshot()
     return IndexState(
@@ -380,13 +399,14 @@ def _state(index: IndexBackend, caught_up: bool, attributes: list[str], preferen
         tail=size.tail,
         space=index.identity.space,
         dim=index.identity.dim,
-        attributes=attributes,
-        preferences=preferences,
+        attributes=sorted(asked.attributes),
+        preferences=sorted(asked.preferences),
         topic=index.identity.topic,
         generation=None if snapshot is None else snapshot.name,
         generation_age_seconds=None if snapshot is None else snapshot.age(),
         offsets=index.offsets(),
-        caught_up=caught_up,
+        caught_up=asked.is_ready(),
+        serves=asked is chosen,
     )
 
 

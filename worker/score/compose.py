@@ -18,6 +18,7 @@ from worker.score.compose_pipeline import (
     wanted,
 )
 from worker.score.ledger import Entry
+from worker.score.newcomer import refuse_newcomer
 from worker.score.parse import Parser
 from worker.score.pipeline import Pipeline
 from worker.score.publish import Publisher
@@ -55,7 +56,8 @@ def build_score_role(
     """The score role; `stack` closes its pipeline, the role's `run` its clients.
 
     Raises:
-        ConfigurationError: the policy does not fit the bundle, or librdkafka refuses a property.
+        ConfigurationError: the policy does not fit the bundle, librdkafka refuses a property, or the group
+            is a newcomer to verdicts of others.
         BrokerError: no broker answers.
 
     """
@@ -85,12 +87,16 @@ def build_score_role(
         canary=build_canary(settings, bundle, decoded, metrics),
     )
     limits = RecordLimits((settings.topics.dead_letter, settings.topics.retry))
+    topics, admin = settings.topics, create_admin(settings.kafka)
+    consumer = create_consumer(
+        settings.kafka, {"group.id": settings.kafka.group, "enable.partition.eof": True}, as_they_are=True
+    )
+    if not settings.score.judge_again:
+        refuse_newcomer(admin, consumer, settings.kafka.group, topics.uploaded, topics.moderated)
     unreadable = Unreadable(name, metrics, health)
     return ScoreRole(
         name=name,
-        consumer=create_consumer(
-            settings.kafka, {"group.id": settings.kafka.group, "enable.partition.eof": True}, as_they_are=True
-        ),
+        consumer=consumer,
         topic=settings.topics.uploaded,
         pipeline=stack.enter_context(pipeline),
         parse=Parser(
@@ -138,7 +144,7 @@ def build_score_role(
             recovered=pipeline.recovered,
         ),
         unreadable=unreadable,
-        identity=TopicIdentity(create_admin(settings.kafka), settings.topics.uploaded),
+        identity=TopicIdentity(admin, settings.topics.uploaded),
         settings=settings.score,
         limit=limit,
         spans=spans,

@@ -35,7 +35,7 @@ class Topic:
 
 def topics_of(settings: Settings) -> list[Topic]:
     """Every topic, in the order of the data flow."""
-    names = settings.topics
+    names, beside = settings.topics, settings.index.next
     return [
         Topic(names.uploaded),
         Topic(names.moderated),
@@ -47,6 +47,7 @@ def topics_of(settings: Settings) -> list[Topic]:
         Topic(names.dead_letter, {"max.message.bytes": _DEAD_LETTER_MAX_BYTES}),
         Topic(names.index_updated),
         Topic(names.index_dead_letter, {"max.message.bytes": _DEAD_LETTER_MAX_BYTES}),
+        *([] if beside is None else [Topic(beside.topic, {"cleanup.policy": "compact"})]),
     ]
 
 

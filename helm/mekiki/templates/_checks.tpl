@@ -26,6 +26,12 @@
 {{- fail "webhooks: set webhooks.secret.secret: a Secret with lines of whsec_BASE64 that sign" -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq .Values.index.serve "next") (not (dig "index" "next" dict (include "mekiki.indexSettings" . | fromYaml))) -}}
+{{- fail "index.serve is next, and there is none: set settings.index.next" -}}
+{{- end -}}
+{{- if and .Values.reembed.enabled (not (dig "index" "next" dict (include "mekiki.reembedSettings" . | fromYaml))) -}}
+{{- fail "reembed is enabled without settings.index.next: its bundle, and the topic that is to be filled by it" -}}
+{{- end -}}
 {{- $partitions := dig "topics" "partitions" 4 .Values.settings | int -}}
 {{- $workers := 0 -}}
 {{- if .Values.score.enabled -}}

@@ -43,6 +43,15 @@ What the chart owns in the settings: files that it mounts. Everything else is th
 {{/* The settings of the index role as YAML. Argument: the root. */}}
 {{- define "mekiki.indexSettings" -}}
 {{- $settings := mergeOverwrite (deepCopy .Values.settings) (deepCopy .Values.index.settings) -}}
+{{- if dig "index" "next" dict $settings -}}
+{{- $settings = mergeOverwrite $settings (dict "index" (dict "serve" "/etc/mekiki/serve/index")) -}}
+{{- end -}}
+{{- mergeOverwrite $settings (include "mekiki.ownedSettings" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* The settings of `mekiki reembed` as YAML. Argument: the root. */}}
+{{- define "mekiki.reembedSettings" -}}
+{{- $settings := mergeOverwrite (deepCopy .Values.settings) (deepCopy .Values.reembed.settings) -}}
 {{- mergeOverwrite $settings (include "mekiki.ownedSettings" . | fromYaml) | toYaml -}}
 {{- end -}}
 

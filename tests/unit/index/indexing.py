@@ -119,14 +119,14 @@ def filled(count, generation=None):
     return live, {f"i{number}": row for number, row in enumerate(rows)}
 
 
-def open_index(path, build=build_here):
+def open_index(path, build=build_here, identity=IDENTITY):
     """An NgtIndex in `path` that builds in this process whenever there is a change and it is asked to turn.
 
     `build` makes the generation; what it raises is the build's failure.
     """
     lock = OwnerLock(path)
     directory = open_directory(path)
-    live = LiveIndex(IDENTITY, directory.load_newest(60))
+    live = LiveIndex(identity, directory.load_newest(60))
     hours = counting()
 
     def start(batch):

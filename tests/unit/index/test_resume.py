@@ -52,3 +52,23 @@ def test_an_index_that_does_not_stand_for_the_log_is_lost(indexed, says):
 @pytest.mark.parametrize("offset", [10, 100])
 def test_the_ends_of_the_log_are_in_range(offset):
     assert resume({0: offset}, {0: LogRange(10, 100)}, {}).lost is None
+
+
+@pytest.mark.parametrize(
+    ("indexed", "others", "acknowledges_from"),
+    [
+        ({}, {0: 80}, 80),
+        ({}, {1: 80}, 0),
+        ({0: 50}, {0: 80}, 80),
+        ({0: 90}, {0: 80}, 90),
+        ({}, {0: 101}, 0),
+    ],
+)
+def test_what_others_acknowledged_is_not_acknowledged_again(indexed, others, acknowledges_from):
+    found = resume(indexed, {0: LogRange(0, 100)}, {}, others)
+    assert found.acknowledge_from == {0: acknowledges_from}
+    assert found.start == {0: indexed.get(0, 0)}
+
+
+def test_an_index_of_its_own_offsets_asks_nobody():
+    assert resume({}, {0: LogRange(0, 100)}, {0: 20}, {0: 80}).acknowledge_from == {0: 20}

@@ -94,7 +94,7 @@ class Watched:
 class Bench:
     """A role that has found a log without records, of which everything is to be acknowledged."""
 
-    def __init__(self, path):
+    def __init__(self, path, **changes):
         self.registry = CollectorRegistry()
         metrics, self.health = Metrics(self.registry), Health(60, (CAUGHT_UP,))
         self.index = Watched(open_index(path))
@@ -120,6 +120,7 @@ class Bench:
             metrics=metrics,
             health=self.health,
             request_timeout=1.0,
+            **changes,
         )
         self.role._positions, self.role._acknowledge_from, self.role._behind = {0: 0}, {0: 0}, {0}
 
@@ -169,6 +170,27 @@ def test_what_was_acknowledged_in_an_earlier_run_is_applied_in_silence(bench):
     assert bench.acknowledged() == [("c", "searchable")]
     assert len(bench.outbox.delivered) == 1
     assert bench.index.size().vectors == 2
+
+
+def test_one_that_is_silent_holds_all_publishes_nothing_and_commits_what_it_read(tmp_path):
+    bench = Bench(tmp_path, is_silent=True)
+    with closing(bench.index):
+        bench.turn(vector("a", 0), ("b", b"nope"), vector("c", 2))
+        bench.turn(("a", None))
+        assert bench.outbox.delivered == []
+        assert bench.outbox.offsets == [3, 4]
+        assert bench.index.size().vectors == 1
+        assert bench.index.turns == 2
+        assert bench.role.is_caught_up()
+
+
+def test_nothing_is_built_by_a_silent_one_before_it_is_committed(tmp_path):
+    bench = Bench(tmp_path, is_silent=True)
+    with closing(bench.index):
+        bench.outbox.refusals = 1
+        bench.role.stop()
+        bench.turn(vector("a", 0))
+        assert bench.index.turns == 0
 
 
 def test_it_is_ready_once_the_log_is_read_to_its_end(bench):

@@ -17,6 +17,7 @@ from worker.health import Health
 from worker.http import create_app
 from worker.index.attributes import Attributes
 from worker.index.search_api import create_search_router
+from worker.index.serving import Searched, Serving
 from worker.metrics import Metrics
 
 LIMIT = 5000
@@ -64,7 +65,7 @@ def client(index, ready):
 def client_of(index, ready):
     metrics = Metrics(CollectorRegistry())
     router = create_search_router(
-        index, embed, lambda: ready[0], metrics, LIMIT, attributes=ATTRIBUTES, preferences=PREFERENCES
+        Serving(Searched(index, embed, lambda: ready[0], ATTRIBUTES, PREFERENCES)), metrics, LIMIT
     )
     return TestClient(create_app(Health(60, ()), metrics.registry, [router]))
 
@@ -395,7 +396,9 @@ def test_one_search_goes_on_beside_batches_that_take_long(index):
             assert release.wait(10)
         return True
 
-    router = create_search_router(index, embed, ready, Metrics(CollectorRegistry()), LIMIT)
+    router = create_search_router(
+        Serving(Searched(index, embed, ready, {})), Metrics(CollectorRegistry()), LIMIT
+    )
     app = create_app(Health(60, ()), CollectorRegistry(), [router])
     asked = {"searches": [{"image_id": "zero"}]}
     with TestClient(app) as client, ThreadPoolExecutor(3) as others:
@@ -438,6 +441,64 @@ def test_index_state(tmp_path, ready):
     assert (state.space, state.dim, state.topic) == (SPACE, DIM, IDENTITY.topic)
 
 
+@pytest.fixture
+def two(tmp_path, index):
+    """The index, and beside it one of another space whose vectors are turned by an axis each."""
+    space = IDENTITY.model_copy(update={"space": "another"})
+    with closing(open_index(tmp_path, identity=space)) as other:
+        other.upsert("zero", axis(3))
+        other.upsert("only there", axis(4))
+        word = ["current"]
+        serving = Serving(Searched(index, embed, lambda: True, ATTRIBUTES), lambda: word[0])
+        serving.next = Searched(other, lambda _: axis(4), lambda: True, {})
+        router = create_search_router(serving, Metrics(CollectorRegistry()), LIMIT)
+        yield TestClient(create_app(Health(60, ()), CollectorRegistry(), [router])), word
+
+
+def test_an_answer_is_of_one_space_which_one_word_chooses(two):
+    client, word = two
+    by_image = {"image": image(b"\0"), "k": 1}
+    for serves, space, nearest in (
+        ("current", SPACE, "zero"),
+        ("next", "another", "only there"),
+        ("current", SPACE, "zero"),
+    ):
+        word[0] = serves
+        answer = client.post("/search", json=by_image)
+        assert ids(answer) == [nearest]
+        assert answer.json()["space"] == space
+    state = IndexState.model_validate(client.get("/index").json())
+    assert (state.space, state.serves, state.vectors) == (SPACE, True, 3)
+    assert state.next is not None
+    assert (state.next.space, state.next.serves, state.next.vectors) == ("another", False, 2)
+
+
+@pytest.mark.parametrize("serves", ["current", "next"])
+def test_a_vector_is_compared_with_those_of_its_space_whichever_serves(two, serves):
+    client, word = two
+    word[0] = serves
+    for named, space, nearest in (
+        ({}, SPACE, "zero"),
+        ({"space": SPACE}, SPACE, "zero"),
+        ({"space": "another"}, "another", "only there"),
+    ):
+        along = axis(0) if space == SPACE else axis(4)
+        answer = client.post("/search", json={"vector": vector(along), "k": 1, **named})
+        assert ids(answer) == [nearest]
+        assert answer.json()["space"] == space
+        assert answer.json()["results"][0]["distance"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_space_that_no_index_has_is_refused(two):
+    client, _ = two
+    for body in ({"vector": vector(axis(0))}, {"image": image(b"\0")}, {"image_id": "zero"}):
+        answer = client.post("/search", json={**body, "space": "a third"})
+        assert answer.status_code == 400
+        error = SearchError.model_validate_json(answer.content)
+        assert error.reason == "request.other_space"
+        assert "a third" in error.detail
+
+
 def test_the_api_describes_its_body(client):
     search = client.get("/openapi.json").json()["paths"]["/search"]["post"]
     schema = search["requestBody"]["content"]["application/json"]["schema"]
@@ -453,8 +514,22 @@ def test_the_api_describes_its_body(client):
         "filter",
         "order_by",
         "cursor",
+        "space",
     }
     assert {"400", "404", "413", "503"} <= set(search["responses"])
     several = client.get("/openapi.json").json()["paths"]["/search/batch"]["post"]
     assert "$ref" not in str(several["requestBody"])
     assert set(several["requestBody"]["content"]["application/json"]["schema"]["properties"]) == {"searches"}
+
+
+def test_pages_go_on_in_the_space_they_began_in(two):
+    client, word = two
+    word[0] = "next"
+    first = client.post("/search", json={"image_id": "zero", "k": 1, "space": SPACE})
+    by_image = client.post("/search", json={"image": image(b"\0"), "k": 1})
+    assert by_image.json()["space"] == "another"
+    word[0] = "current"
+    second = client.post("/search", json={"image": image(b"\0"), "k": 1, "cursor": by_image.json()["cursor"]})
+    assert ids(second) == ["zero"]
+    assert second.json()["space"] == "another"
+    assert first.json()["space"] == SPACE

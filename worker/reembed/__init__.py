@@ -1,0 +1,1 @@
+"""The vectors of one embedding space again in another, for a next index."""
