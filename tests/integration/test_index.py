@@ -163,6 +163,21 @@ def test_a_search_by_image_id_leaves_out_the_image_itself_and_respects_the_radiu
     assert all(result["distance"] <= radius for result in within)
 
 
+def test_results_come_in_the_order_of_the_preference_that_the_log_carries(indexed: Indexed) -> None:
+    told: dict[str, float] = {}
+    for record in embedded(indexed.workplace):
+        if record.value is not None:
+            told[(record.key or b"").decode()] = ImageEmbedded.read(record.value).preferences["preference"]
+    near = search(indexed.running, image_id="image-9", k=10)
+    found = search(indexed.running, image_id="image-9", k=10, order_by="preference")
+    assert {result["image_id"] for result in found} == {result["image_id"] for result in near}
+    scores = [result["preference"] for result in found]
+    assert scores == sorted(scores, reverse=True)
+    assert scores == pytest.approx([told[result["image_id"]] for result in found], abs=1e-6)
+    assert len(set(scores)) > 1
+    assert indexed.running.get("/index")[1]["preferences"] == ["preference"]
+
+
 def test_a_replaced_image_is_found_by_its_new_pixels(indexed: Indexed) -> None:
     new, old = (
         search(indexed.running, image=base64.b64encode(images.jpeg(seed)).decode(), k=1)[0]
