@@ -131,6 +131,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"score": {"terminationGracePeriodSeconds": 20}},
         "must be longer than score.drain_timeout (20)",
     ),
+    ("Vald without a gateway", {"settings": {"index": {"backend": "vald"}}}, "settings.index.vald.address"),
+    (
+        "two that write to one Vald",
+        {"settings": {"index": {"backend": "vald", "vald": {"address": "v:8081"}}}, "index": {"replicas": 2}},
+        "set index.replicas=1",
+    ),
     ("two bundles", {"bundle": {"image": "a", "existingClaim": "b"}}, "the models come from one place"),
     ("three bundles", {"bundle": {"image": "a", "url": "s3://b/c"}}, "the models come from one place"),
     ("certificate without a Secret", {"kafka": {"tls": {"clientCertificate": True}}}, "kafka.tls.secret"),
@@ -390,6 +396,19 @@ def test_the_collector_and_the_registry_are_reached_where_they_are(setting: str,
     (rule,) = [one for one in reached if one not in without]
     assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
     assert (namespace("tracing") in rule["to"]) == (".tracing.svc" in url)
+
+
+def test_the_index_alone_reaches_a_vald_cluster() -> None:
+    vald = {"address": "gateway.vald.svc:8081", "agents": ["agent-0.vald.svc:8082"]}
+    objects = rendered("--set-json", f"settings.index={json.dumps({'backend': 'vald', 'vald': vald})}")
+    policies = of_kind(objects, "NetworkPolicy")
+    policy = policies["shop-mekiki-search"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert [rule["ports"][0]["port"] for rule in policy["egress"]] == [8081, 8082]
+    assert all(rule["to"] == [namespace("vald")] for rule in policy["egress"])
+    without = of_kind(rendered(), "NetworkPolicy")
+    assert policies["shop-mekiki"] == without["shop-mekiki"]
+    assert without["shop-mekiki-search"]["spec"]["policyTypes"] == ["Ingress"]
 
 
 def test_a_bundle_of_a_store_is_pulled_before_each_worker_starts() -> None:

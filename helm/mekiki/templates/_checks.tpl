@@ -12,6 +12,14 @@
 {{- if and .Values.score.enabled (not .Values.score.pools) -}}
 {{- fail "score.pools is empty: keep one pool, or set score.enabled=false" -}}
 {{- end -}}
+{{- if eq (dig "index" "backend" "ngt" .Values.settings) "vald" -}}
+{{- if not (regexMatch ":[0-9]+$" (dig "index" "vald" "address" "" .Values.settings)) -}}
+{{- fail "settings.index.backend is vald: set settings.index.vald.address to HOST:PORT of its gateway" -}}
+{{- end -}}
+{{- if gt (int .Values.index.replicas) 1 -}}
+{{- fail "settings.index.backend is vald: one role writes to a cluster, so set index.replicas=1" -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.console.enabled -}}
 {{- include "mekiki.consoleChecks" . -}}
 {{- end -}}

@@ -73,9 +73,8 @@ class Calls:
         request: Any,
         patience: Patience,
         none_for: Collection[grpc.StatusCode] = (),
-        timeout: float | None = None,
     ) -> Any:
-        """The answer; None where the code is one of `none_for`. `timeout` takes the place of the general one.
+        """The answer; None where the code is one of `none_for`.
 
         Raises:
             IndexUnavailable: `patience` is at its end.
@@ -85,7 +84,7 @@ class Calls:
         while True:
             began = time.perf_counter()
             try:
-                answer = method(request, timeout=patience.left(timeout or self._timeout))
+                answer = method(request, timeout=patience.left(self._timeout))
             except grpc.RpcError as error:
                 if error.code() in none_for:
                     return None
@@ -95,6 +94,24 @@ class Calls:
             else:
                 self.count(kind, "ok", began)
                 return answer
+
+    def try_once(self, kind: str, method: Callable[..., Any], request: Any, timeout: float) -> None:
+        """One call of at most `timeout` seconds; a failure that may pass is counted, and the caller's to see.
+
+        FAILED_PRECONDITION is none: there is nothing to do.
+
+        Raises:
+            ConfigurationError: it would fail for ever.
+
+        """
+        began = time.perf_counter()
+        try:
+            method(request, timeout=timeout)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                self._tell(kind, error, began)
+        else:
+            self.count(kind, "ok", began)
 
     def call_all(
         self,
@@ -122,6 +139,12 @@ class Calls:
 
     def after(self, kind: str, error: grpc.RpcError, patience: Patience, began: float) -> None:
         """Wait before a call that failed is made again, or raise as `call` does."""
+        told = self._tell(kind, error, began)
+        if not patience.pause():
+            raise IndexUnavailable(f"the Vald cluster does not answer: {told}") from error
+
+    def _tell(self, kind: str, error: grpc.RpcError, began: float) -> str:
+        """Count a failure that may pass, and put it into words; any other raises ConfigurationError."""
         self.count(kind, "failed", began)
         code = error.code()
         told = f"{self.address} ({kind}): {code.name}: {str(error.details())[:_TOLD_CHARACTERS]}"
@@ -130,8 +153,7 @@ class Calls:
                 f"the Vald cluster refuses a call: {told}. `mekiki check` looks at index.vald.address, the "
                 "cluster's dimension and its kind of distance"
             ) from error
-        if not patience.pause():
-            raise IndexUnavailable(f"the Vald cluster does not answer: {told}") from error
+        return told
 
     def count(self, kind: str, result: str, began: float) -> None:
         """Tell of a call that began at `began` of time.perf_counter()."""

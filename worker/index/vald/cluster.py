@@ -32,7 +32,6 @@ _EPSILON = 0.1  # how far beyond the k-th distance the graph search goes on, as 
 _NO_RADIUS = -1.0
 _CHUNK = 256  # objects of one stream
 _NOTHING_FOUND = (grpc.StatusCode.NOT_FOUND,)
-_NOTHING_NEW = (grpc.StatusCode.FAILED_PRECONDITION,)
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,9 @@ class Cluster:
         self._builds += 1
         try:
             while True:
-                for agent in self._agents:
-                    self._create_index(agent, patience)
+                for agent in self._agents:  # one that is away has nothing that is waited for
+                    request, seconds = payload_pb2.Control.CreateIndexRequest(), patience.left()
+                    self._calls.try_once("build", agent.CreateIndex, request, seconds)
                 state = self.state()
                 if state.is_settled:
                     return state
@@ -172,10 +172,6 @@ class Cluster:
             indexing=sum(each.indexing for each in counts),
             replica=self._replica,
         )
-
-    def _create_index(self, agent: Any, patience: Patience) -> None:
-        request, seconds = payload_pb2.Control.CreateIndexRequest(), self._settings.build_timeout
-        self._calls.call("build", agent.CreateIndex, request, patience, _NOTHING_NEW, seconds)
 
     def _stream(
         self, kind: str, method: Callable[..., Any], asked: Mapping[str, Any], fine: grpc.StatusCode

@@ -6,6 +6,7 @@ import grpc
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from vald.v1.agent.core import agent_pb2_grpc
 from vald.v1.payload import payload_pb2
 from vald.v1.vald import index_pb2_grpc, insert_pb2_grpc, search_pb2_grpc
 
@@ -20,12 +21,17 @@ LOCATION = payload_pb2.Object.Location
 Answer = payload_pb2.Object.StreamLocation
 
 
-class Odd(insert_pb2_grpc.InsertServicer, search_pb2_grpc.SearchServicer, index_pb2_grpc.IndexServicer):
+class Odd(
+    insert_pb2_grpc.InsertServicer,
+    search_pb2_grpc.SearchServicer,
+    index_pb2_grpc.IndexServicer,
+    agent_pb2_grpc.AgentServicer,
+):
     """Answers inserts by `inserted(request)`, searches with `found`; `indexing` agents index."""
 
     def __init__(self):
         self.inserted = lambda request: Answer(location=LOCATION(uuid=request.vector.id, ips=["a", "b"]))
-        self.found, self.indexing, self.asked = ["x"], [], 0
+        self.found, self.indexing, self.asked, self.uncommitted = ["x"], [], 0, 0
 
     def StreamInsert(self, requests, context):  # noqa: N802 - gRPC's
         for request in requests:
@@ -40,8 +46,17 @@ class Odd(insert_pb2_grpc.InsertServicer, search_pb2_grpc.SearchServicer, index_
 
     def IndexDetail(self, request, context):  # noqa: N802
         indexing = self.indexing.pop() if self.indexing else 0
-        counts = {f"agent{n}": payload_pb2.Info.Index.Count(stored=4, indexing=n < indexing) for n in (0, 1)}
+        counts = {
+            f"agent{n}": payload_pb2.Info.Index.Count(
+                stored=4, indexing=n < indexing, uncommitted=self.uncommitted
+            )
+            for n in (0, 1)
+        }
         return payload_pb2.Info.Index.Detail(counts=counts, replica=2, live_agents=2)
+
+    def CreateIndex(self, request, context):  # noqa: N802
+        self.uncommitted = 0
+        return payload_pb2.Empty()
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +66,7 @@ def server():
     insert_pb2_grpc.add_InsertServicer_to_server(odd, server)
     search_pb2_grpc.add_SearchServicer_to_server(odd, server)
     index_pb2_grpc.add_IndexServicer_to_server(odd, server)
+    agent_pb2_grpc.add_AgentServicer_to_server(odd, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield odd, f"127.0.0.1:{port}"
@@ -123,3 +139,19 @@ def test_the_state_adds_up_what_agents_say(odd, cluster):
     state = cluster.state()
     assert (state.stored, state.uncommitted, state.indexing, state.replica) == (8, 0, 1, 2)
     assert not state.is_settled
+
+
+def test_an_agent_that_is_away_holds_up_no_index(odd, server):
+    odd.uncommitted = 5
+    settings = ValdSettings(address=server[1], agents=["127.0.0.1:1", server[1]], build_timeout=5)
+    cluster = Cluster(settings, Metrics(CollectorRegistry()))
+    assert cluster.make_searchable().is_settled
+    cluster.close()
+
+
+def test_what_nobody_indexes_is_told(odd, server):
+    odd.uncommitted = 5
+    cluster = Cluster(ValdSettings(address=server[1], build_timeout=0.1), Metrics(CollectorRegistry()))
+    with pytest.raises(IndexUnavailable, match=r"10 changes.*index\.vald\.agents"):
+        cluster.make_searchable()
+    cluster.close()
