@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from worker.errors import ConfigurationError, MekikiError
-from worker.index.compose import look_at_backend
+from worker.index.compose import look_at_backend, settings_of_next
 from worker.model.bundle import load_bundle, load_policy, read_manifest, trial_policy
 from worker.rights import group_rights, is_forbidden, topic_rights, transaction_rights
 from worker.score.codes import CodeReader
@@ -58,6 +58,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield _finding("index.directory", lambda: _index_directory(settings))
     if settings.index.backend == "vald":
         yield _finding("index.vald", lambda: _cluster(settings))
+        if (chosen := settings.index.next) is not None:
+            yield _finding("index.next.vald", lambda: _cluster(settings_of_next(settings, chosen)))
     yield _finding("http", lambda: _port(settings))
     yield from _schemas(settings)
     try:

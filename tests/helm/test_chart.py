@@ -400,11 +400,13 @@ def test_the_collector_and_the_registry_are_reached_where_they_are(setting: str,
 
 def test_the_index_alone_reaches_a_vald_cluster() -> None:
     vald = {"address": "gateway.vald.svc:8081", "agents": ["agent-0.vald.svc:8082"]}
-    objects = rendered("--set-json", f"settings.index={json.dumps({'backend': 'vald', 'vald': vald})}")
+    after = {"bundle": "/b", "topic": "t", "vald": {"address": "gateway.vald.svc:8083"}}
+    index = {"backend": "vald", "vald": vald, "next": after}
+    objects = rendered("--set-json", f"settings.index={json.dumps(index)}")
     policies = of_kind(objects, "NetworkPolicy")
     policy = policies["shop-mekiki-search"]["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
-    assert [rule["ports"][0]["port"] for rule in policy["egress"]] == [8081, 8082]
+    assert [rule["ports"][0]["port"] for rule in policy["egress"]] == [8081, 8082, 8083]
     assert all(rule["to"] == [namespace("vald")] for rule in policy["egress"])
     without = of_kind(rendered(), "NetworkPolicy")
     assert policies["shop-mekiki"] == without["shop-mekiki"]
