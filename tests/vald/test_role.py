@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from tests import events, images
 from tests.integration.conftest import kafka as kafka  # noqa: PLC0414 - a fixture
@@ -19,10 +21,14 @@ from tests.integration.test_index import (
 )
 from tests.kafka.client import Broker, wait_until
 from tests.vald.servers import Server, agent
+from tests.vald.test_losses import beside as beside  # noqa: PLC0414 - a fixture
 from tests.vald.test_losses import kill_and_return
 from tests.workplace import Workplace
 from worker.check import check
+from worker.index.vald.cluster import Cluster
+from worker.metrics import Metrics
 from worker.model.bundle import read_manifest
+from worker.settings import ValdSettings
 
 COUNT = 120
 
@@ -41,8 +47,13 @@ def alone(workplace: Workplace, tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
+def stored(settings: ValdSettings) -> int:
+    with closing(Cluster(settings, Metrics(CollectorRegistry()))) as cluster:
+        return cluster.state().stored
+
+
 def test_everything_acknowledged_is_found_after_the_agent_was_killed_and_after_a_restart(
-    workplace: Workplace, alone: Server
+    workplace: Workplace, alone: Server, beside: ThreadPoolExecutor
 ) -> None:
     broker, topics = workplace.broker, workplace.settings.topics
     vald = {"address": alone.address, "agents": [alone.address], "retry_for": 60}
@@ -54,10 +65,7 @@ def test_everything_acknowledged_is_found_after_the_agent_was_killed_and_after_a
     def upload(numbers: range) -> None:
         broker.send(topics.uploaded, [events.uploaded_bytes(f"image-{n}", images.jpeg(n)) for n in numbers])
 
-    with (
-        ThreadPoolExecutor(1) as beside,
-        workplace.running("score", "index", settings=settings) as running,
-    ):
+    with workplace.running("score", "index", settings=settings) as running:
         upload(range(COUNT // 2))
         wait_until(lambda: len(acknowledgements(workplace)) > COUNT // 4, "the first acknowledgements", 60)
         killed = beside.submit(kill_and_return, alone)
@@ -71,6 +79,8 @@ def test_everything_acknowledged_is_found_after_the_agent_was_killed_and_after_a
         assert len(expected) == COUNT - 2
         assert_holds_exactly(running, expected, gone)
         wait_until(lambda: running.get("/index")[1]["tail"] == 0, "all in the cluster", 60)
+        different = len({vector.tobytes() for vector in expected.values()})
+        wait_until(lambda: stored(settings.index.vald) == different, "these alone in the cluster", 60)
         assert_holds_exactly(running, expected, gone)
     acknowledged = Counter((each.input.partition, each.input.offset) for each in acknowledgements(workplace))
     assert acknowledged == {(r.partition, r.offset): 1 for r in embedded(workplace)}
