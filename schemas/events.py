@@ -378,6 +378,18 @@ class NearDuplicate(_Output):
 
     image_id: str
     distance: Annotated[float, Field(description="cosine distance, 0 to 2")]
+    decided_by: Annotated[
+        Literal["copy", "similar"],
+        Field(
+            description="copy: the vectors by which edited copies are known are near, too; similar: not, or "
+            "they cannot be compared. Left out where it is similar",
+            exclude_if=lambda value: value == "similar",
+        ),
+    ] = "similar"
+    copy_distance: Annotated[
+        float | None,
+        Field(description="cosine distance of copy vectors; left out where similar", exclude_if=_is_none),
+    ] = None
 
 
 class IndexUpdated(_Output):
@@ -388,6 +400,14 @@ class IndexUpdated(_Output):
     image_id: str
     state: Literal["searchable", "deleted"]
     near_duplicates: list[NearDuplicate] = Field(default_factory=list)
+    group: Annotated[
+        str | None,
+        Field(
+            description="of copies of one picture; this image belongs to it as long as it has this picture; "
+            "left out where it is deleted",
+            exclude_if=_is_none,
+        ),
+    ] = None
     space: str
     input: InputPosition
     indexed_at: AwareDatetime

@@ -119,6 +119,9 @@ class SearchRequest(_Model):
         ]
         | None
     ) = None
+    distinct: Annotated[
+        bool, Field(description="one result of each group of copies: the nearest, or the first by its id")
+    ] = False
     cursor: (
         Annotated[str, Field(max_length=MAX_CURSOR, description="of the answer that this one goes on from")]
         | None
@@ -159,6 +162,13 @@ class SearchResult(_Model):
         float | None,
         Field(
             description="the score that it was ordered by; left out where it has none",
+            exclude_if=lambda value: value is None,
+        ),
+    ] = None
+    group: Annotated[
+        str | None,
+        Field(
+            description="of copies, where `distinct` was asked for; left out where it has none",
             exclude_if=lambda value: value is None,
         ),
     ] = None

@@ -221,6 +221,7 @@ def _add_search(add: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="NAME",
         help="a preference of the bundle: the results by its score, highest first",
     )
+    search.add_argument("--distinct", action="store_true", help="one of each group of copies")
     search.add_argument("--cursor", metavar="TEXT", help="the next page: of the answer before, same search")
     search.add_argument("--url", help="of the index role (http.host and http.port)")
     search.add_argument("--key-file", type=Path, metavar="FILE", help="with a key of its http.keys_file")
@@ -360,6 +361,7 @@ def _search(settings: Settings, options: argparse.Namespace, console: Console) -
         where,
         options.order_by,
         options.cursor,
+        options.distinct,
     )
     url = options.url or f"http://{settings.http.host}:{settings.http.port}"
     answer = ask(url, request, key_file=options.key_file)

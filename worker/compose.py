@@ -181,6 +181,7 @@ def compose(
                 [score.name for score in bundle.manifest.scores if score.kind == "preference"],
                 spans,
                 registry,
+                copy_distance=bundle.manifest.copy_distance,
             )
             serving, beside = build_serving(settings, current, embed_by, metrics, registry)
             roles |= beside

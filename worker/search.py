@@ -55,6 +55,7 @@ def build_request(
     among: SearchFilter | None = None,
     order_by: str | None = None,
     cursor: str | None = None,
+    distinct: bool = False,
 ) -> SearchRequest:
     """What to ask.
 
@@ -74,6 +75,7 @@ def build_request(
             filter=among,
             order_by=order_by,
             cursor=cursor,
+            distinct=distinct,
         )
     except OSError as error:
         raise ConfigurationError(f"--image {image} cannot be read: {error}") from error

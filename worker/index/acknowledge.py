@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, NearDuplicate, derived_event_id
+from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, derived_event_id
 from worker.errors import Rejection
 from worker.index.backend import Change, IndexBackend
 from worker.index.change import Delete, OfAnotherSpace, Upsert, parse_change
-from worker.index.neighbour import Neighbour
+from worker.index.groups import Grouping, Judged
 from worker.metrics import Metrics
 from worker.settings import TopicSettings
 from worker.stream.dead_letter import dead_letter_record
@@ -29,7 +30,7 @@ class Updates:
 
     Near-duplicates are at most `near_duplicate_count` other images within `near_duplicate_distance`
     (cosine distance) of a new one, among all that came before it. `plain` gives the JSON of a value, `write`
-    a topic's form of an acknowledgement.
+    a topic's form of an acknowledgement. `copy_distance` is the bundle's, of copy vectors, where it has them.
     """
 
     def __init__(
@@ -41,25 +42,26 @@ class Updates:
         metrics: Metrics,
         plain: Callable[[bytes], bytes] = bytes,
         write: Write = as_json,
+        copy_distance: float | None = None,
     ) -> None:
         self._index = index
         self._plain = plain
         self._write = write
         self._topics = topics
-        self._distance = near_duplicate_distance
-        self._count = near_duplicate_count
+        self._grouping = Grouping(index, near_duplicate_distance, near_duplicate_count, copy_distance)
         self._metrics = metrics
         self._told: set[str] = set()
         metrics.index_passed_over.labels(OTHER_SPACE)  # shown from the start, as 0
 
-    def replay(self, record: InputRecord) -> None:
-        """Apply a record whose outcome was published in an earlier run."""
-        try:
-            change = self._parse(record)
-        except Rejection:
-            return
-        if not isinstance(change, OfAnotherSpace):
-            self._apply(change)
+    def replay(self, records: Sequence[InputRecord]) -> None:
+        """Apply records whose outcomes were published in an earlier run."""
+        changes = []
+        for record in records:
+            with suppress(Rejection):
+                change = self._parse(record)
+                if not isinstance(change, OfAnotherSpace):
+                    changes.append(change)
+        self._change(changes)
 
     def apply(self, record: InputRecord) -> OutputRecord | None:
         """Apply `record`; when this returns it is searchable. Gives its one outcome, to be published.
@@ -110,37 +112,27 @@ class Updates:
             record = replace(record, value=self._plain(record.value))
         return parse_change(record, self._index.identity.space, self._index.identity.dim)
 
-    def _change(self, changes: Sequence[Upsert | Delete]) -> list[list[Neighbour]]:
+    def _change(self, changes: Sequence[Upsert | Delete]) -> list[Judged]:
         asked = [
             Change(each.image_id, each.vector, each.attributes)
             if isinstance(each, Upsert)
             else Change(each.image_id, None)
             for each in changes
         ]
-        found = self._index.change_each(asked, self._count, self._distance)
-        for each, near in zip(changes, found, strict=True):
+        for each in changes:
             self._metrics.index_updates.labels("searchable" if isinstance(each, Upsert) else "deleted").inc()
-            if near:
-                self._metrics.index_near_duplicates.inc()
-        return found
+        return self._grouping.change_each(asked)
 
-    def _apply(self, change: Upsert | Delete) -> None:
-        if isinstance(change, Upsert):
-            self._index.upsert(change.image_id, change.vector, change.attributes)
-            self._metrics.index_updates.labels("searchable").inc()
-        else:
-            self._index.delete(change.image_id)
-            self._metrics.index_updates.labels("deleted").inc()
-
-    def _acknowledgement(
-        self, record: InputRecord, change: Upsert | Delete, near: Sequence[Neighbour]
-    ) -> OutputRecord:
+    def _acknowledgement(self, record: InputRecord, change: Upsert | Delete, judged: Judged) -> OutputRecord:
+        if judged.near:
+            self._metrics.index_near_duplicates.inc()
         position = f"{record.topic}/{record.partition}/{record.offset}"
         event = IndexUpdated(
             event_id=derived_event_id(INDEX_UPDATED, position),
             image_id=change.image_id,
             state="searchable" if isinstance(change, Upsert) else "deleted",
-            near_duplicates=[NearDuplicate(image_id=each.image_id, distance=each.distance) for each in near],
+            near_duplicates=judged.near,
+            group=judged.group,
             space=self._index.identity.space,
             input=InputPosition(
                 event_id=change.event_id,

@@ -8,6 +8,8 @@ attributes/
     tag.npy           int32 [tags of all images], image after image
     tag_starts.npy    int64 [images + 1]: the tags of image i are tag_starts[i] to tag_starts[i + 1]
     preference.npy    float32 [preferences, images]: scores, or NaN; earlier releases wrote none
+    group.npy         uint64 [images]: the group of copies, or 0; earlier releases wrote none
+    copy_vector.npy   float32 [images, dimension]: of unit norm, or NaN; where there are any
 """
 
 import json
@@ -28,6 +30,8 @@ NO_TIME = np.iinfo(np.int64).min
 
 _NAMES_FILE = "names.json"
 _PREFERENCE = "preference"
+_GROUP = "group"
+_COPY_VECTOR = "copy_vector"
 _ARRAYS = ("category", "listing_id", "uploaded", "tag", "tag_starts")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_CAPACITY = 256
@@ -39,13 +43,19 @@ Part = tuple["AttributeColumns", NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is known of an image beside its vector; `uploaded` in microseconds since 1970."""
+    """What is known of an image beside its vector.
+
+    `uploaded` is in microseconds since 1970, `copy_vector` float32 [any dimension] of unit norm, `group` 16
+    hexadecimal digits.
+    """
 
     category: str | None = None
     listing_id: str | None = None
     tags: tuple[str, ...] = ()
     uploaded: int | None = None
     preferences: Mapping[str, float] = field(default_factory=dict)
+    group: str | None = None
+    copy_vector: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
 NOTHING_KNOWN = Attributes()
@@ -145,6 +155,8 @@ class AttributeColumns:
     tag: Column
     tag_starts: NDArray[np.int64]
     preferences: Mapping[str, Scores]
+    groups: NDArray[np.uint64]
+    copy_vectors: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.uploaded)
@@ -176,6 +188,9 @@ class AttributeColumns:
             and self.tag_starts[-1] == tags
             and bool((np.diff(self.tag_starts) >= 0).all()),
         }
+        told["not every image has a group, and a copy vector or none"] = (
+            len(self.groups) == len(self.copy_vectors) == images
+        )
         for name, scores in self.preferences.items():
             told[f"not every image has a score of {name}, or none"] = len(scores) == images
         for name, column in (("category", self.category), ("listing_id", self.listing_id), ("tag", self.tag)):
@@ -199,6 +214,8 @@ class AttributeColumns:
                 for name, scores in self.preferences.items()
                 if not np.isnan(scores[row])
             },
+            group=_group_name(int(self.groups[row])),
+            copy_vector=_copy_vector(self.copy_vectors[row]),
         )
 
     def _has(self, tag: str) -> NDArray[np.bool_]:
@@ -220,6 +237,8 @@ class GrowingAttributes:
         self._uploaded = np.empty(_FIRST_CAPACITY, np.int64)
         self._tag = np.empty(_FIRST_CAPACITY, np.int32)
         self._tag_starts = np.zeros(_FIRST_CAPACITY, np.int64)
+        self._groups = np.zeros(_FIRST_CAPACITY, np.uint64)
+        self._copy_vectors = _no_vectors(_FIRST_CAPACITY)
         self._preferences: dict[str, Scores] = {}  # replaced, never changed: others read it meanwhile
 
     def append(self, attributes: Attributes) -> None:
@@ -237,6 +256,8 @@ class GrowingAttributes:
         self._uploaded[row] = NO_TIME if attributes.uploaded is None else attributes.uploaded
         self._tag_starts[row + 1] = self._tags
         self._append_preferences(row, attributes.preferences)
+        self._groups[row] = 0 if attributes.group is None else int(attributes.group, 16)
+        self._append_copy_vector(row, attributes.copy_vector)
         self._length = row + 1
 
     def columns(self, length: int) -> AttributeColumns:
@@ -249,7 +270,18 @@ class GrowingAttributes:
             tag=Column(self._tag[: int(starts[-1])], self._names["tag"]),
             tag_starts=starts,
             preferences={name: scores[:length] for name, scores in self._preferences.items()},
+            groups=self._groups[:length],
+            copy_vectors=self._copy_vectors[:length],
         )
+
+    def _append_copy_vector(self, row: int, vector: NDArray[np.float32] | None) -> None:
+        """Of the dimension of the first one: vectors of another are not comparable."""
+        if vector is None:
+            return
+        if not self._copy_vectors.shape[1]:
+            self._copy_vectors = _no_vectors(len(self._uploaded), len(vector))
+        if self._copy_vectors.shape[1] == len(vector):
+            self._copy_vectors[row] = vector
 
     def _append_preferences(self, row: int, preferences: Mapping[str, float]) -> None:
         new = preferences.keys() - self._preferences.keys()
@@ -264,6 +296,8 @@ class GrowingAttributes:
         self._listing_id = _doubled(self._listing_id)
         self._uploaded = _doubled(self._uploaded)
         self._tag_starts = _doubled(self._tag_starts)
+        self._groups = _doubled(self._groups)
+        self._copy_vectors = np.concatenate([self._copy_vectors, np.full_like(self._copy_vectors, np.nan)])
         self._preferences = {
             name: np.concatenate([scores, _unknown(len(scores))])
             for name, scores in self._preferences.items()
@@ -280,6 +314,8 @@ def nothing_known(images: int) -> AttributeColumns:
         tag=Column(np.empty(0, np.int32), SortedNames([])),
         tag_starts=np.zeros(images + 1, np.int64),
         preferences={},
+        groups=np.zeros(images, np.uint64),
+        copy_vectors=_no_vectors(images),
     )
 
 
@@ -294,6 +330,8 @@ def together(parts: Sequence[Part]) -> AttributeColumns:
         tag=_joined([column for column, _ in gathered]),
         tag_starts=starts.astype(np.int64),
         preferences=_preferences_of(parts),
+        groups=np.concatenate([c.groups[rows] for c, rows in parts]),
+        copy_vectors=_copy_vectors_of(parts),
     )
 
 
@@ -309,6 +347,9 @@ def write_columns(path: Path, columns: AttributeColumns) -> None:
         np.save(path / f"{name}.npy", array)
     if columns.preferences:
         np.save(path / f"{_PREFERENCE}.npy", np.stack(list(columns.preferences.values())))
+    np.save(path / f"{_GROUP}.npy", columns.groups)
+    if columns.copy_vectors.shape[1]:
+        np.save(path / f"{_COPY_VECTOR}.npy", columns.copy_vectors)
 
 
 def read_columns(path: Path) -> AttributeColumns:
@@ -329,7 +370,14 @@ def read_columns(path: Path) -> AttributeColumns:
         tag=Column(arrays["tag"], SortedNames(names["tag"])),
         tag_starts=arrays["tag_starts"],
         preferences=_read_preferences(path, names.get(_PREFERENCE, [])),
+        groups=_read_if_there(path, _GROUP, np.zeros(len(arrays["uploaded"]), np.uint64)),
+        copy_vectors=_read_if_there(path, _COPY_VECTOR, _no_vectors(len(arrays["uploaded"]))),
     )
+
+
+def _read_if_there(path: Path, name: str, otherwise: NDArray[Any]) -> NDArray[Any]:
+    file = path / f"{name}.npy"
+    return np.load(file, mmap_mode="r") if file.exists() else otherwise
 
 
 def _read_preferences(path: Path, names: list[str]) -> dict[str, Scores]:
@@ -364,6 +412,32 @@ def _preferences_of(parts: Sequence[Part]) -> dict[str, Scores]:
         for name in sorted(set().union(*(columns.preferences for columns, _ in parts)))
     }
     return {name: scores for name, scores in joined.items() if not np.isnan(scores).all()}
+
+
+def _copy_vectors_of(parts: Sequence[Part]) -> NDArray[np.float32]:
+    """Those of all parts, one after another; of the dimension of the newest part that has any."""
+    dims = [columns.copy_vectors.shape[1] for columns, _ in parts]
+    dim = next((each for each in reversed(dims) if each), 0)
+    return np.concatenate(
+        [
+            columns.copy_vectors[rows]
+            if columns.copy_vectors.shape[1] == dim
+            else _no_vectors(len(rows), dim)
+            for columns, rows in parts
+        ]
+    )
+
+
+def _no_vectors(images: int, dim: int = 0) -> NDArray[np.float32]:
+    return np.full((images, dim), np.nan, np.float32)
+
+
+def _copy_vector(row: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    return None if not len(row) or np.isnan(row[0]) else np.array(row)
+
+
+def _group_name(group: int) -> str | None:
+    return f"{group:016x}" if group else None
 
 
 def _unknown(images: int) -> Scores:

@@ -10,6 +10,7 @@ from schemas.events import ImageEmbedded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
 from worker.index.attributes import NOTHING_KNOWN, Attributes, microseconds
+from worker.index.groups import founded_by
 from worker.stream.kafka import InputRecord
 
 # Below this a vector is rounding noise around zero: its direction means nothing.
@@ -66,6 +67,8 @@ def parse_change(record: InputRecord, space: str, dim: int) -> Upsert | Delete |
         tags=tuple(event.tags),
         uploaded=microseconds(event.uploaded_at),
         preferences=event.preferences,
+        group=founded_by(event.image_sha256),
+        copy_vector=_copy_vector(event),
     )
     return Upsert(image_id, str(event.event_id), unit_vector(event.vector.to_array(), dim), attributes)
 
@@ -89,6 +92,13 @@ def unit_vector(vector: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
     if norm < _MIN_NORM:
         raise Rejection(RejectionReason.VECTOR_INVALID, "the vector is zero: it has no direction")
     return (wide / norm).astype(np.float32)
+
+
+def _copy_vector(event: ImageEmbedded) -> NDArray[np.float32] | None:
+    if event.copy_vector is None:
+        return None
+    vector = event.copy_vector.to_array()
+    return unit_vector(vector, vector.size)
 
 
 def _image_id(key: bytes | None) -> str:

@@ -98,13 +98,15 @@ def build_index_role(
     spans: Spans | None = None,
     registry: SchemaRegistry | None = None,
     is_silent: bool = False,
+    copy_distance: float | None = None,
 ) -> tuple[IndexRole, Searched]:
     """The index role, owner of `index.directory` from now on, and what its searches need.
 
     `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
     `near_duplicate_distance` is the bundle's; the settings' own wins. `attributes` are those
     that searches may name, float32 [dim], `preferences` what they may order by. The role's `run` closes
-    what is opened here. One that `is_silent` acknowledges nothing.
+    what is opened here. One that `is_silent` acknowledges nothing. `copy_distance` is that of the bundle's
+    copy vectors.
 
     Raises:
         IndexDirectoryError: the directory is owned by another process, or of another space.
@@ -145,6 +147,7 @@ def build_index_role(
             metrics,
             bytes if registry is None else registry.plain,
             as_json if registry is None else registry.write,
+            copy_distance,
         ),
         guard=Guard(
             role=name,
@@ -234,6 +237,7 @@ def build_serving(
             current.preferences,  # the embedded events that are moved have those of the verdicts
             registry=registry,
             is_silent=True,
+            copy_distance=bundle.manifest.copy_distance,
         )
         asking = create_consumer(settings.kafka, {"group.id": reembed_group(chosen.topic)}, as_they_are=True)
         return role, searched, Filling(asking, settings.topics.embedded, chosen.topic, searched.index.offsets)

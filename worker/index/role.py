@@ -233,11 +233,11 @@ class IndexRole:
         began = time.time_ns()
         records, ends = self._poll()
         # Of one partition, and so of one image, the acknowledged records come before the others.
+        known: list[InputRecord] = []
         for record in records:
-            if not self._is_silent and record.offset >= self._acknowledge_from[record.partition]:
-                fresh.append(record)
-            else:
-                self._updates.replay(record)
+            is_fresh = not self._is_silent and record.offset >= self._acknowledge_from[record.partition]
+            (fresh if is_fresh else known).append(record)
+        self._updates.replay(known)
         fresh = [*self._spans.begin(fresh, began)]
         with self._spans.batch("index", fresh):
             outcomes = [outcome for outcome in self._updates.apply_all(fresh) if outcome is not None]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.rejection import RejectionReason
 from schemas.search import (
+    MAX_PAGED,
     IndexState,
     SearchBatchRequest,
     SearchBatchResponse,
@@ -48,6 +49,8 @@ _BATCHES_AT_ONCE = 2
 _MOST_BATCHES = 32
 # Of a query of length 1: what is left of it by rounding alone has no direction.
 _NOTHING_LEFT = 1e-4
+# For one result of each group: copies of one picture may be many.
+_MOST_LOOKED_AT = 2 * (MAX_PAGED + 1)
 
 _UNAVAILABLE = "what keeps the vectors does not answer in time: ask again"
 
@@ -217,8 +220,9 @@ class _Asked:
         space, snapshot = self._index.identity.space, self._index.snapshot()
         query = self._query(request)
         cursor = self._cursor(request, query)
-        page = find_page(lambda count: self._neighbours(request, query, count), request.k, cursor)
-        results = self._ordered(page.results, request.order_by)
+        find = self._distinct if request.distinct else self._neighbours
+        page = find_page(lambda count: find(request, query, count), request.k, cursor)
+        results = self._results(page.results, request)
         return SearchResponse(
             results=results,
             space=space,
@@ -236,18 +240,36 @@ class _Asked:
                 f"it has {', '.join(sorted(self._searched.preferences)) or 'none'}",
             )
 
-    def _ordered(self, found: Sequence[Neighbour], order_by: str | None) -> list[SearchResult]:
-        """`found` by the preference of that name, the highest first; by distance without one."""
-        if order_by is None:
+    def _results(self, found: Sequence[Neighbour], request: SearchRequest) -> list[SearchResult]:
+        """`found` by the preference that is asked for, the highest first; by distance without one."""
+        order_by = request.order_by
+        if order_by is None and not request.distinct:
             return [SearchResult(image_id=near.image_id, distance=near.distance) for near in found]
         known = self._index.attributes_of([near.image_id for near in found])
         results = [
             SearchResult(
-                image_id=near.image_id, distance=near.distance, preference=each.preferences.get(order_by)
+                image_id=near.image_id,
+                distance=near.distance,
+                preference=None if order_by is None else each.preferences.get(order_by),
+                group=each.group if request.distinct else None,
             )
             for near, each in zip(found, known, strict=True)
         ]
-        return sorted(results, key=_by_preference)
+        return results if order_by is None else sorted(results, key=_by_preference)
+
+    def _distinct(self, request: SearchRequest, query: _Query, count: int) -> list[Neighbour]:
+        """The `count` nearest, the first of each group, among the nearest that are looked at."""
+        asked = 2 * count
+        while True:
+            asked = min(asked, _MOST_LOOKED_AT)
+            found = self._neighbours(request, query, asked)
+            known = self._index.attributes_of([near.image_id for near in found])
+            first: dict[str, Neighbour] = {}
+            for near, each in zip(found, known, strict=True):
+                first.setdefault(each.group or f"image {near.image_id}", near)
+            if len(first) >= count or len(found) < asked or asked == _MOST_LOOKED_AT:
+                return [*first.values()][:count]
+            asked *= 4
 
     def _cursor(self, request: SearchRequest, query: _Query) -> Cursor | None:
         if request.cursor is None:

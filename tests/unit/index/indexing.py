@@ -3,6 +3,7 @@
 import json
 import uuid
 from concurrent.futures import Future
+from hashlib import sha256
 from itertools import count as counting
 
 import numpy as np
@@ -51,7 +52,7 @@ def embedded(image_id, array, **changes):
         "image_id": image_id,
         "listing_id": None,
         "bundle_id": "starter-1-abc",
-        "image_sha256": "0" * 64,
+        "image_sha256": sha256(image_id.encode()).hexdigest(),
         "input": {"event_id": "e-1", "topic": "uploads", "partition": 0, "offset": 0},
         "uploaded_at": "2026-01-01T00:00:00Z",
         "decided_at": "2026-01-01T00:00:01Z",

@@ -1,4 +1,5 @@
 from contextlib import closing
+from hashlib import sha256
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -52,6 +53,24 @@ def test_a_tombstone_of_an_unknown_image_is_acknowledged_too(index, updates):
     assert index.size().tail == 0
 
 
+def test_an_acknowledgement_names_the_group_and_a_replay_gives_the_same(index, updates):
+    first, second, gone = (
+        acknowledged(each)
+        for each in updates.apply_all(
+            [
+                embedded_record("a", axis(0)),
+                embedded_record("b", turned(axis(0), axis(1), 0.05), offset=1),
+                embedded_record("a", None, offset=2),
+            ]
+        )
+    )
+    assert first.group == second.group == sha256(b"a").hexdigest()[:16]
+    assert gone.group is None
+    assert [near.decided_by for near in second.near_duplicates] == ["similar"]
+    updates.replay([embedded_record("a", axis(0)), embedded_record("c", turned(axis(0), axis(1), 0.05))])
+    assert {each.group for each in index.attributes_of(["a", "b", "c"])} == {first.group}
+
+
 def test_near_duplicates_come_from_the_generation_and_the_records_just_before(index, updates, metrics):
     updates.apply(embedded_record("in generation", turned(axis(0), axis(1), 0.05)))
     updates.apply(embedded_record("far", axis(4), offset=1))
@@ -87,8 +106,8 @@ def test_a_rejected_record_leaves_its_bytes_and_the_index_alone(index, updates, 
 
 
 def test_a_replay_applies_and_says_nothing(index, updates, metrics):
-    updates.replay(embedded_record("a", axis(0)))
-    updates.replay(record(b"nope", topic="embedded", key=b"a"))
+    updates.replay([embedded_record("a", axis(0))])
+    updates.replay([record(b"nope", topic="embedded", key=b"a")])
     assert index.size().vectors == 1
     assert metrics.registry.get_sample_value("mekiki_index_near_duplicates_total") == 0
 
@@ -98,6 +117,6 @@ def test_records_of_another_space_are_counted_and_change_nothing(index, updates,
     for number in range(3):
         foreign = record(embedded("a", axis(1), space="other"), topic="embedded", key=b"a", offset=1 + number)
         assert updates.apply(foreign) is None
-        updates.replay(foreign)
+        updates.replay([foreign])
     assert index.search(axis(0), 1)[0].distance == pytest.approx(0, abs=1e-6)
     assert metrics.registry.get_sample_value("mekiki_index_passed_over_total", {"reason": "other_space"}) == 3

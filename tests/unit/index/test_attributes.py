@@ -114,3 +114,27 @@ def test_a_tag_that_is_told_twice_counts_once():
 def test_times_are_exact():
     assert microseconds(datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)) == 1_767_225_600_000_001
     assert microseconds(datetime(1, 1, 1, tzinfo=UTC)) < 0
+
+
+def test_groups_and_copy_vectors_are_kept_through_growth_joining_and_files(tmp_path):
+    growing, other = GrowingAttributes(), GrowingAttributes()
+    vectors = np.random.default_rng(1).normal(size=(600, 3)).astype(np.float32)
+    for number, vector in enumerate(vectors):
+        copy = None if number % 3 == 0 else vector
+        growing.append(Attributes(group=f"{number + 1:016x}", copy_vector=copy))
+    growing.append(Attributes(copy_vector=np.ones(5, np.float32)))
+    other.append(Attributes(group="f" * 16))
+    joined = together([(growing.columns(601), np.arange(0, 601)), (other.columns(1), np.arange(1))])
+    write_columns(tmp_path / "columns", joined)
+    for columns in (joined, read_columns(tmp_path / "columns")):
+        assert [columns.row(row).group for row in (0, 599, 600, 601)] == [
+            *("0000000000000001", f"{600:016x}", None, "f" * 16)
+        ]
+        assert columns.faults() == []
+        held = [columns.row(row).copy_vector for row in range(602)]
+        assert all((held[row] is None) == (row % 3 == 0) for row in range(600))
+        assert np.array_equal(held[400], vectors[400])
+        assert held[600] is held[601] is None, "of another dimension, or none"
+    (tmp_path / "columns" / "group.npy").unlink()
+    (tmp_path / "columns" / "copy_vector.npy").unlink()
+    assert read_columns(tmp_path / "columns").row(5) == Attributes(), "of an earlier release"

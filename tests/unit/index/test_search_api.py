@@ -338,6 +338,22 @@ def test_a_cursor_leads_on_in_its_own_search_alone(tmp_path, ready):
         assert "search 0 has a cursor" in several.json()["detail"]
 
 
+def test_one_result_of_each_group_on_all_pages_together(tmp_path, ready):
+    with closing(open_index(tmp_path)) as index:
+        for number in range(30):
+            known = Attributes(group=f"{number % 7 + 1:016x}" if number < 21 else None)
+            index.upsert(f"i{number:02}", turned(axis(0), axis(1), 0.01 * number), known)
+        client = client_of(index, ready)
+        asked = {"vector": vector(axis(0)), "distinct": True}
+        expected = [*(f"i{number:02}" for number in range(7)), *(f"i{number}" for number in range(21, 30))]
+        assert walked(client, {**asked, "k": 100}) == [expected]
+        pages = walked(client, {**asked, "k": 3}, index.turn)
+        assert [image_id for page in pages for image_id in page] == expected
+        results = client.post("/search", json={**asked, "k": 8}).json()["results"]
+        assert [each.get("group") for each in results[5:]] == [f"{6:016x}", f"{7:016x}", None]
+        assert len(ids(client.post("/search", json={**asked, "k": 100, "distinct": False}))) == 30
+
+
 def batch(client, searches):
     answer = client.post("/search/batch", json={"searches": searches})
     assert answer.status_code == 200, answer.text
@@ -513,6 +529,7 @@ def test_the_api_describes_its_body(client):
         "exclude",
         "filter",
         "order_by",
+        "distinct",
         "cursor",
         "space",
     }

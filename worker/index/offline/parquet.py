@@ -4,6 +4,7 @@ pyarrow is imported where it is used: serving does not need it.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,8 @@ _BUFFER_BYTES = 1 << 20
 _UNIT_TOLERANCE = 1e-5
 
 # Columns that a file of others may lack.
-_ATTRIBUTES = ("category", "listing_id", "tags", "uploaded_at", "preferences")
+_GROUP = re.compile("[0-9a-f]{16}")
+_ATTRIBUTES = ("category", "listing_id", "tags", "uploaded_at", "preferences", "group", "copy_vector")
 
 Progress = Callable[[int], object]
 Row = tuple[str, NDArray[np.float32], Attributes]
@@ -148,6 +150,8 @@ def _schema(dim: int) -> Any:
             arrow.field("tags", arrow.list_(arrow.string()), nullable=False),
             arrow.field("uploaded_at", arrow.timestamp("us", "UTC")),
             arrow.field("preferences", arrow.map_(arrow.string(), arrow.float32())),
+            arrow.field("group", arrow.string()),
+            arrow.field("copy_vector", arrow.list_(arrow.float32())),
         ]
     )
 
@@ -167,6 +171,8 @@ def _tables(segment: Segment, schema: Any) -> Iterator[Any]:
             arrow.array([each.tags for each in known], arrow.list_(arrow.string())),
             arrow.array([each.uploaded for each in known], arrow.timestamp("us", "UTC")),
             arrow.array([each.preferences for each in known], schema.field("preferences").type),
+            arrow.array([each.group for each in known], arrow.string()),
+            arrow.array([each.copy_vector for each in known], schema.field("copy_vector").type),
         ]
         yield arrow.Table.from_arrays(columns, schema=schema)
 
@@ -263,10 +269,21 @@ def _attributes(batch: Any) -> Iterator[Attributes]:
         else nothing
         for name in _ATTRIBUTES
     }
-    for category, listing_id, tags, uploaded, scores in zip(*columns.values(), strict=True):
+    for category, listing_id, tags, uploaded, scores, group, copy in zip(*columns.values(), strict=True):
         time = None if uploaded is None else microseconds(uploaded)
         known = {name: score for name, score in scores or () if score is not None}
-        yield Attributes(category, listing_id, tuple(tag for tag in tags or () if tag), time, known)
+        of_tags = tuple(tag for tag in tags or () if tag)
+        yield Attributes(category, listing_id, of_tags, time, known, _group(group), _copy_vector(copy))
+
+
+def _group(text: str | None) -> str | None:
+    if text is not None and not _GROUP.fullmatch(text):
+        raise NotImported(f"{text!r} is no group: it has 16 hexadecimal digits")
+    return text
+
+
+def _copy_vector(numbers: list[float] | None) -> NDArray[np.float32] | None:
+    return _unit(np.array(numbers), len(numbers), "a copy_vector") if numbers else None
 
 
 def _unit(vector: NDArray[Any], dim: int, where: str) -> NDArray[np.float32]:
