@@ -247,6 +247,26 @@ class BackendContract(ABC):
                 assert 0 <= nearest.distance < 1e-6
                 assert 2 - 1e-6 < farthest.distance <= 2
 
+    def test_groups_and_copy_vectors_are_kept(self, index, tmp_path):
+        for number in range(6):
+            copy = None if number == 3 else np.float32([0.6, 0.8, number])
+            known = Attributes(group=None if number == 4 else f"{number + 1:016x}", copy_vector=copy)
+            index.upsert(f"i{number}", axis(number), known)
+        index.upsert("i5", axis(5), Attributes(group="f" * 16))
+        expected = [f"{1:016x}", f"{4:016x}", None, "f" * 16, None]
+
+        def hold(opened):
+            found = opened.attributes_of(["i0", "i3", "i4", "i5", "never"])
+            assert [each.group for each in found] == expected
+            assert [each.copy_vector is None for each in found] == [False, True, False, True, True]
+            assert np.array_equal(found[2].copy_vector, np.float32([0.6, 0.8, 4]))
+
+        hold(index)
+        self.flush(index)
+        hold(index)
+        with closing(self.reopened(index, tmp_path)) as again:
+            hold(again)
+
     def test_a_distance_is_the_same_wherever_the_vector_lies(self, index):
         """Else the order of results would change by itself, and pages of them repeat what was shown."""
         vectors = unit_rows(np.random.default_rng(8), 50)

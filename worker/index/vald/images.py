@@ -35,7 +35,8 @@ CREATE TABLE objects (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, vec
 CREATE TABLE orphans (object INTEGER PRIMARY KEY);
 CREATE TABLE images (
     number INTEGER PRIMARY KEY, image_id TEXT NOT NULL UNIQUE, object INTEGER NOT NULL,
-    category TEXT, listing_id TEXT, uploaded INTEGER, preferences TEXT NOT NULL
+    category TEXT, listing_id TEXT, uploaded INTEGER, preferences TEXT NOT NULL,
+    group_name TEXT, copy_vector BLOB
 );
 CREATE INDEX images_object ON images (object, image_id);
 CREATE INDEX images_category ON images (category) WHERE category IS NOT NULL;
@@ -111,15 +112,22 @@ class Images:
         """What is known of it; nothing of an image that is not there."""
         with self._connection() as database:
             row = database.execute(
-                "SELECT number, category, listing_id, uploaded, preferences FROM images WHERE image_id = ?",
+                "SELECT number, category, listing_id, uploaded, preferences, group_name, copy_vector "
+                "FROM images WHERE image_id = ?",
                 (image_id,),
             ).fetchone()
             if row is None:
                 return NOTHING_KNOWN
-            number, category, listing_id, uploaded, preferences = row
+            number, category, listing_id, uploaded, preferences, group, copy = row
             tags = database.execute("SELECT tag FROM tags WHERE image = ?", (number,)).fetchall()
         return Attributes(
-            category, listing_id, tuple(tag for (tag,) in tags), uploaded, json.loads(preferences)
+            category=category,
+            listing_id=listing_id,
+            tags=tuple(tag for (tag,) in tags),
+            uploaded=uploaded,
+            preferences=json.loads(preferences),
+            group=group,
+            copy_vector=None if copy is None else _vector(copy).copy(),
         )
 
     def known(self, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
@@ -269,11 +277,12 @@ class Images:
         (number,) = database.execute("SELECT number FROM objects WHERE name = ?", (name,)).fetchone()
         more += database.execute("DELETE FROM orphans WHERE object = ?", (number,)).rowcount
         image = database.execute(
-            "INSERT INTO images (image_id, object, category, listing_id, uploaded, preferences) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO images (image_id, object, category, listing_id, uploaded, preferences, "
+            "group_name, copy_vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(change.image_id, number, known.category, known.listing_id, known.uploaded),
-                json.dumps(dict(known.preferences)),
+                *(json.dumps(dict(known.preferences)), known.group),
+                None if known.copy_vector is None else known.copy_vector.astype("<f4").tobytes(),
             ),
         ).lastrowid
         database.executemany(
