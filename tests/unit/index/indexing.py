@@ -3,7 +3,6 @@
 import json
 import uuid
 from concurrent.futures import Future
-from hashlib import sha256
 from itertools import count as counting
 
 import numpy as np
@@ -52,7 +51,7 @@ def embedded(image_id, array, **changes):
         "image_id": image_id,
         "listing_id": None,
         "bundle_id": "starter-1-abc",
-        "image_sha256": sha256(image_id.encode()).hexdigest(),
+        "image_sha256": "0" * 64,
         "input": {"event_id": "e-1", "topic": "uploads", "partition": 0, "offset": 0},
         "uploaded_at": "2026-01-01T00:00:00Z",
         "decided_at": "2026-01-01T00:00:01Z",
@@ -62,9 +61,9 @@ def embedded(image_id, array, **changes):
     return json.dumps(event | changes).encode()
 
 
-def embedded_record(image_id, vector, **position):
+def embedded_record(image_id, vector, image_sha256="0" * 64, **position):
     """An embedded record; no vector is a tombstone."""
-    value = None if vector is None else embedded(image_id, vector)
+    value = None if vector is None else embedded(image_id, vector, image_sha256=image_sha256)
     return record(value, topic=IDENTITY.topic, key=image_id.encode(), **position)
 
 

@@ -1,5 +1,4 @@
 from contextlib import closing
-from hashlib import sha256
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -58,16 +57,17 @@ def test_an_acknowledgement_names_the_group_and_a_replay_gives_the_same(index, u
         acknowledged(each)
         for each in updates.apply_all(
             [
-                embedded_record("a", axis(0)),
-                embedded_record("b", turned(axis(0), axis(1), 0.05), offset=1),
+                embedded_record("a", axis(0), "a" * 64),
+                embedded_record("b", turned(axis(0), axis(1), 0.05), "b" * 64, offset=1),
                 embedded_record("a", None, offset=2),
             ]
         )
     )
-    assert first.group == second.group == sha256(b"a").hexdigest()[:16]
+    assert first.group == second.group == "a" * 16
     assert gone.group is None
     assert [near.decided_by for near in second.near_duplicates] == ["similar"]
-    updates.replay([embedded_record("a", axis(0)), embedded_record("c", turned(axis(0), axis(1), 0.05))])
+    again = embedded_record("c", turned(axis(0), axis(1), 0.05), "c" * 64)
+    updates.replay([embedded_record("a", axis(0), "a" * 64), again])
     assert {each.group for each in index.attributes_of(["a", "b", "c"])} == {first.group}
 
 
