@@ -29,7 +29,12 @@ GRAPH_FILE = "preference.onnx"
 _EXAMPLES = 8
 _LONGEST_SIDE = 1024
 _PNG_SHARE = 0.4
+# Of each photo: the kind that shows least, and as many of the others as this; with one kind a photo each had
+# too few examples (docs/models.md).
+_EVERY_PHOTO = "tilt"
+_OTHERS_A_PHOTO = 2
 EPOCHS = 30
+_Decoded = tuple[NDArray[np.uint8], list[float]]
 
 
 def train_quality(arguments: argparse.Namespace) -> int:
@@ -95,25 +100,30 @@ class Ladders:
 
 
 def pairs_right_by_kind(head: PreferenceHead, ladders: Ladders) -> dict[str, JsonValue]:
-    """Share of versions that are ranked below their original, in all, of the mildest, and by kind."""
+    """Share of versions that are ranked below their original, by kind; of all kinds the mean."""
     with torch.no_grad():
         utility = head.margin(torch.from_numpy(ladders.quality).flatten(0, 1)).view(len(ladders.kinds), -1)
     right = (utility[:, :1] > utility[:, 1:]).numpy()
-    found: dict[str, JsonValue] = {"all": _share(right), "mild": _share(right[:, 0])}
-    for kind in sorted(set(ladders.kinds.tolist())):
-        own = right[ladders.kinds == kind]
-        found[kind], found[f"{kind}, mild"] = _share(own), _share(own[:, 0])
+    by_kind = {kind: right[ladders.kinds == kind] for kind in sorted(set(ladders.kinds.tolist()))}
+    every = {kind: float(own.mean()) for kind, own in by_kind.items()}
+    mild = {kind: float(own[:, 0].mean()) for kind, own in by_kind.items()}
+    found: dict[str, JsonValue] = {"all": _mean(every), "mild": _mean(mild)}
+    for kind in by_kind:
+        found[kind], found[f"{kind}, mild"] = round(every[kind], 4), round(mild[kind], 4)
     return found
 
 
-def _share(right: NDArray[np.bool_]) -> float:
-    return round(float(right.mean()), 4)
+def _mean(shares: dict[str, float]) -> float:
+    return round(sum(shares.values()) / len(shares), 4)
 
 
 def _ladders(encoder: Encoder, dataset: Dataset, seed: int) -> Ladders:
-    """Each photo and LEVELS degraded versions of one kind, decoded as the worker would."""
+    """Each photo and LEVELS versions of it, of each of a few kinds, decoded as the worker would."""
     rng = np.random.default_rng(seed)
-    pixels, measured, kinds = [], [], []
+    others = [kind for kind in QUALITY_DEGRADATIONS if kind != _EVERY_PHOTO]
+    quality: list[NDArray[np.float32]] = []
+    kinds: list[str] = []
+    images: list[NDArray[np.uint8]] = []
     for example in dataset.examples:
         data = example.path.read_bytes()
         try:
@@ -123,26 +133,28 @@ def _ladders(encoder: Encoder, dataset: Dataset, seed: int) -> Ladders:
         with Image.open(example.path) as opened:
             photo = opened.convert("RGB")
         photo.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-        kind = QUALITY_DEGRADATIONS[int(rng.integers(len(QUALITY_DEGRADATIONS)))]
-        made = [_upload(rng, degrade(rng, photo, kind, level)) for level in range(1, LEVELS + 1)]
-        # Half of the originals are saved anew too, so that being saved anew is no sign of anything.
-        steps = [original if rng.random() < 0.5 else _decoded(encoder, _upload(rng, photo))]
-        steps += [_decoded(encoder, upload) for upload in made]
-        pixels.append(np.stack([shown for shown, _ in steps]))
-        measured += [numbers for _, numbers in steps]
-        kinds.append(kind)
-    whole = np.concatenate(pixels)
-    quality = np.concatenate(
-        [encoder.vectors(whole), detail_features(torch.tensor(measured)).numpy()], axis=1
-    )
-    versions = LEVELS + 1
-    return Ladders(
-        quality.reshape(-1, versions, quality.shape[1]), np.array(kinds, dtype=str),
-        whole[:: versions][:_EXAMPLES],
-    )  # fmt: skip
+        drawn = [_EVERY_PHOTO, *rng.choice(others, _OTHERS_A_PHOTO, replace=False).tolist()]
+        steps = [step for kind in drawn for step in _steps(rng, encoder, photo, original, kind)]
+        pixels = np.stack([shown for shown, _ in steps])
+        numbers = detail_features(torch.tensor([measured for _, measured in steps])).numpy()
+        versions = np.concatenate([encoder.vectors(pixels), numbers], axis=1)
+        quality.append(versions.reshape(len(drawn), LEVELS + 1, -1))
+        kinds += drawn
+        images += [pixels[0]] if len(images) < _EXAMPLES else []
+    return Ladders(np.concatenate(quality), np.array(kinds, dtype=str), np.stack(images))
 
 
-def _decoded(encoder: Encoder, data: bytes) -> tuple[NDArray[np.uint8], list[float]]:
+def _steps(
+    rng: np.random.Generator, encoder: Encoder, photo: Image.Image, original: _Decoded, kind: str
+) -> list[_Decoded]:
+    """The photo and LEVELS versions of it, best first."""
+    made = [_upload(rng, degrade(rng, photo, kind, level)) for level in range(1, LEVELS + 1)]
+    # Half of the originals are saved anew too, so that being saved anew is no sign of anything.
+    first = original if rng.random() < 0.5 else _decoded(encoder, _upload(rng, photo))
+    return [first, *(_decoded(encoder, upload) for upload in made)]
+
+
+def _decoded(encoder: Encoder, data: bytes) -> _Decoded:
     found = decode_inputs(data, [encoder.image], ImageLimits(), with_detail=True)
     return found.pixels, [found.measured[name] for name in DETAIL]
 

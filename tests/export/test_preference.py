@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ from export.preference.propensity import (
     intervention_harvesting,
     read_propensities,
 )
+from export.preference.quality_command import Ladders, pairs_right_by_kind
 from export.preference.ranking import grades, ndcg, pairs_right
 from export.preference.ranknet import ranknet_cost
 from export.preference.ratings import rated_pairs, read_ratings
@@ -342,6 +344,16 @@ def test_a_hidden_utility_is_looked_for_in_ratings_and_in_the_clicks_of_three_mo
         closed = summaries.get(f"{model}, em, share of the gap", {"seeds": 0})
         assert closed["seeds"] == sum(gap >= 0.05 for gap in gaps)
     assert sum(row["phase"] == "position-none-1" for row in told) == 1
+
+
+def test_every_kind_of_degradation_counts_alike():
+    best_first = [[4, 3, 2, 1], [4, 5, 2, 1], [1, 2, 3, 4]]  # by the only feature, which is the utility
+    quality = np.array(best_first, np.float32)[..., None]
+    ladders = Ladders(quality, np.array(["blur", "blur", "tilt"]), np.empty(0, np.uint8))
+    head = SimpleNamespace(margin=lambda features: features[:, 0])
+    found = pairs_right_by_kind(head, ladders)
+    assert (found["blur"], found["blur, mild"]) == (0.8333, 0.5)
+    assert (found["tilt"], found["all"], found["mild"]) == (0, 0.4167, 0.25)
 
 
 def test_numbers_of_the_full_size_luminance_are_finite_features_and_a_tilt_has_a_strength():
