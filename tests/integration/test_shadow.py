@@ -152,6 +152,7 @@ def judged_without(workplace: Workplace, settings: Settings) -> dict[tuple[int, 
         update={
             "model": settings.model.model_copy(update={"shadow": None}),
             "kafka": settings.kafka.model_copy(update={"group": f"{settings.kafka.group}-alone"}),
+            "score": settings.score.model_copy(update={"judge_again": True}),
         }
     )
     with workplace.running("score", settings=alone):
