@@ -121,21 +121,25 @@ class Calls:
         patience: Patience,
         none_for: Collection[grpc.StatusCode] = (),
     ) -> list[Any]:
-        """As `call`, of each of `requests`, side by side."""
-        began, timeout = time.perf_counter(), patience.left(self._timeout)
-        running = [method.future(request, timeout=timeout) for request in requests]
-        answers: list[Any] = []
-        for future, request in zip(running, requests, strict=True):
-            try:
-                answers.append(future.result())
-                self.count(kind, "ok", began)
-            except grpc.RpcError as error:
-                if error.code() in none_for:
-                    answers.append(None)
-                    continue
-                self.after(kind, error, patience, began)
-                answers.append(self.call(kind, method, request, patience, none_for))
-        return answers
+        """As `call`, of each of `requests`, side by side; those that fail are made again together."""
+        left, answers = dict(enumerate(requests)), dict[int, Any]()
+        while left:
+            began, timeout = time.perf_counter(), patience.left(self._timeout)
+            running = {number: method.future(each, timeout=timeout) for number, each in left.items()}
+            failure: grpc.RpcError | None = None
+            for number, future in running.items():
+                try:
+                    answers[number] = future.result()
+                    self.count(kind, "ok", began)
+                except grpc.RpcError as error:
+                    if error.code() not in none_for:
+                        failure = error
+                        continue
+                    answers[number] = None
+                del left[number]
+            if failure is not None:
+                self.after(kind, failure, patience, began)
+        return [answers[number] for number in range(len(requests))]
 
     def after(self, kind: str, error: grpc.RpcError, patience: Patience, began: float) -> None:
         """Wait before a call that failed is made again, or raise as `call` does."""

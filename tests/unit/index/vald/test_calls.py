@@ -1,5 +1,8 @@
 """Calls end: with an answer, or with an error that says whose fault it is."""
 
+import time
+from concurrent.futures import Future
+
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry
@@ -68,3 +71,27 @@ def test_a_code_may_be_an_answer():
 def test_an_authority_that_cannot_be_read_is_the_settings_fault(tmp_path):
     with pytest.raises(ConfigurationError, match=r"index\.vald\.ca_file"):
         open_channel("vald:8081", tmp_path / "none.pem")
+
+
+class Futures:
+    """A method of which every call fails until it was asked `rounds` times for all of `count`."""
+
+    def __init__(self, count, rounds):
+        self.left = count * rounds
+
+    def future(self, request, timeout):
+        self.left -= 1
+        future = Future()
+        if self.left >= 0:
+            future.set_exception(Failure(STATUS.UNAVAILABLE))
+        else:
+            future.set_result(request)
+        return future
+
+
+def test_many_that_fail_together_wait_once_and_not_each():
+    """An agent that is away fails all look-ups of a poll: a pause for each would use up every patience."""
+    calls, requests = Calls("vald:8081", 1.0, Metrics(CollectorRegistry())), [*range(500)]
+    began = time.monotonic()
+    assert calls.call_all("search", Futures(500, 3), requests, Patience(5.0)) == requests
+    assert time.monotonic() - began < 2
