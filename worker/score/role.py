@@ -67,7 +67,8 @@ _SELLERS = {reason for reason in RejectionReason if reason.startswith("image.")}
     RejectionReason.FETCH_NOT_FOUND
 }
 
-_POLL_SECONDS = 0.05
+# A poll for many lasts as long where fewer come, and what is finished meanwhile waits for its end.
+_POLL_SECONDS = 0.02
 _POLL_RECORDS = 256
 _LOOK_SECONDS = 1.0
 _SETTLE_SECONDS = 1.0
