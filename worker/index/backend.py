@@ -125,16 +125,6 @@ class IndexBackend(Protocol):
         approximate, but for changes of the last moments. Blocks for one search, never for a build.
         """
 
-    def neighbours_of(
-        self,
-        image_id: str,
-        vector: NDArray[np.float32],
-        count: int,
-        radius: float | None = None,
-        where: SearchFilter | None = None,
-    ) -> list[Neighbour]:
-        """As `search` by `vector`, without `image_id` itself, which need not be in the index."""
-
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """The vector that `image_id` is found by, float32 [dim] of unit norm; None if it is not there."""
 

@@ -280,21 +280,15 @@ class _Asked:
             raise SearchRefused(400, refused.reason, str(refused)) from refused
 
     def _neighbours(self, request: SearchRequest, query: _Query, count: int) -> list[Neighbour]:
-        """The `count` nearest that are not left out."""
-        left_out = set(request.exclude)
+        """The `count` nearest that are not left out; an image that is searched by is."""
+        left_out = {*request.exclude, *([] if request.image_id is None else [request.image_id])}
+        most = count + len(left_out)
         try:
-            found = self._found(request, query, count + len(left_out))
+            found = self._index.search(query.vector, most, request.radius, request.filter)
         except IndexUnavailable as error:
             logger.warning("a search is not answered: %s", error)
             raise SearchRefused(503, SearchErrorReason.UNAVAILABLE, _UNAVAILABLE) from error
         return [near for near in found if near.image_id not in left_out][:count]
-
-    def _found(self, request: SearchRequest, query: _Query, count: int) -> list[Neighbour]:
-        if request.image_id is None:
-            return self._index.search(query.vector, count, request.radius, request.filter)
-        return self._index.neighbours_of(
-            request.image_id, query.vector, count, request.radius, request.filter
-        )
 
     def _query(self, request: SearchRequest) -> _Query:
         try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.search import SearchFilter
 from tests.unit.index.indexing import DIM, axis, turned, unit_rows
-from worker.index.attributes import NOTHING_KNOWN, Attributes
+from worker.index.attributes import Attributes
 from worker.index.backend import IndexBackend
 
 Vectors = dict[str, NDArray[np.float32]]
@@ -172,16 +172,6 @@ class BackendContract(ABC):
         with closing(self.open(tmp_path)) as again:
             assert_filters(again, expected, chance, generator)
 
-    def test_neighbours_leave_the_image_itself_out_of_what_is_let_in(self, index):
-        red = Attributes(category="red")
-        for image_id, attributes in (("a", red), ("b", red), ("c", NOTHING_KNOWN)):
-            index.upsert(image_id, axis(0), attributes)
-        where = SearchFilter(categories=["red"])
-        for _ in range(2):
-            assert ids(index.neighbours_of("a", axis(0), 5, None, where)) == ["b"]
-            assert ids(index.neighbours_of("c", axis(0), 5, None, where)) == ["a", "b"]
-            self.flush(index)
-
     def test_a_change_is_searchable_when_it_returns_for_every_thread(self, index):
         with ThreadPoolExecutor(1) as other:
             for number in range(DIM):
@@ -227,12 +217,6 @@ class BackendContract(ABC):
         self.flush(index)
         assert index.search(axis(0), 5) == []
         assert index.size().vectors == 0
-
-    def test_neighbours_leave_the_image_itself_out(self, index):
-        index.upsert("a", axis(0))
-        index.upsert("b", axis(0))
-        assert ids(index.neighbours_of("a", axis(0), 1)) == ["b"]
-        assert index.neighbours_of("c", axis(1), 5, radius=0.1) == []
 
     def test_distances_go_from_nought_to_two(self, index):
         vectors = {f"i{n}": row for n, row in enumerate(unit_rows(np.random.default_rng(7), 60))}

@@ -99,22 +99,10 @@ class NgtIndex:
     ) -> list[Neighbour]:
         """See IndexBackend. Exact over the tail and where few are let in; approximate over the generation."""
         view = self._live.view
-        found = self._live.search_view(view, query, count, radius, where)
+        found = self._live.search(query, count, radius, where, view)
         if self._recall is not None:
             self._recall.offer(Sample(view, query, count, radius, where, found))
         return found
-
-    def neighbours_of(
-        self,
-        image_id: str,
-        vector: NDArray[np.float32],
-        count: int,
-        radius: float | None = None,
-        where: SearchFilter | None = None,
-    ) -> list[Neighbour]:
-        """See IndexBackend."""
-        found = self.search(vector, count + 1, radius, where)
-        return [neighbour for neighbour in found if neighbour.image_id != image_id][:count]
 
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """See IndexBackend."""

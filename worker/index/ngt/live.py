@@ -179,23 +179,14 @@ class LiveIndex:
         count: int,
         radius: float | None = None,
         where: SearchFilter | None = None,
+        view: View | None = None,
     ) -> list[Neighbour]:
-        """The `count` nearest images to `query` (float32 [dim], unit norm), nearest first.
+        """The `count` nearest to `query` (float32 [dim], unit norm), nearest first.
 
         None is farther than `radius`, a cosine distance; of those alone that `where` lets in. Exact over the
-        tail, approximate over segments.
+        tail, approximate over segments. Of what there was in `view`, where one is given.
         """
-        return self.search_view(self._view, query, count, radius, where)
-
-    def search_view(
-        self,
-        view: View,
-        query: NDArray[np.float32],
-        count: int,
-        radius: float | None = None,
-        where: SearchFilter | None = None,
-    ) -> list[Neighbour]:
-        """As `search`, of what there was in `view`."""
+        view = view or self._view
         found = [segment.search(query, count, view.change, where) for segment in view.segments]
         return _joined(view, query, count, radius, where, found)
 
@@ -207,21 +198,9 @@ class LiveIndex:
         radius: float | None = None,
         where: SearchFilter | None = None,
     ) -> list[Neighbour]:
-        """As `search_view`, with every vector compared."""
+        """As `search` of `view`, with every vector compared."""
         found = [segment.search_exactly(query, count, view.change, where) for segment in view.segments]
         return _joined(view, query, count, radius, where, found)
-
-    def neighbours_of(
-        self,
-        image_id: str,
-        vector: NDArray[np.float32],
-        count: int,
-        radius: float | None = None,
-        where: SearchFilter | None = None,
-    ) -> list[Neighbour]:
-        """As `search` by `vector`, without `image_id` itself."""
-        found = self.search(vector, count + 1, radius, where)
-        return [neighbour for neighbour in found if neighbour.image_id != image_id][:count]
 
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """The vector that `image_id` is found by, float32 [dim] of unit norm; None if it is not there."""

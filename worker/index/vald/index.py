@@ -160,18 +160,6 @@ class ValdIndex:
         limit = np.inf if radius is None else radius
         return nearest((neighbour for neighbour in found if neighbour.distance <= limit), count)
 
-    def neighbours_of(
-        self,
-        image_id: str,
-        vector: NDArray[np.float32],
-        count: int,
-        radius: float | None = None,
-        where: SearchFilter | None = None,
-    ) -> list[Neighbour]:
-        """See IndexBackend."""
-        found = self.search(vector, count + 1, radius, where)
-        return [neighbour for neighbour in found if neighbour.image_id != image_id][:count]
-
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """See IndexBackend."""
         view = self._layers.view

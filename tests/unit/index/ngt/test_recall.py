@@ -78,7 +78,7 @@ def test_it_measures_beside_the_searches_and_rests_in_proportion(live):
         deadline = time.monotonic() + 10
         while counted("found") < 20 and time.monotonic() < deadline:
             view = live.view
-            found = live.search_view(view, axis(1), 10)
+            found = live.search(axis(1), 10, view=view)
             recall.offer(Sample(view, axis(1), 10, None, None, found))
             time.sleep(0.002)
         assert counted("found") >= 20
