@@ -411,3 +411,16 @@ class IndexUpdated(_Output):
     space: str
     input: InputPosition
     indexed_at: AwareDatetime
+
+
+def uploaded_again(result: ImageModerated | ImageEmbedded, image: ImageReference) -> ImageUploaded:
+    """The upload that `result` came of, as far as that tells, with its image at `image`."""
+    return ImageUploaded(
+        type=UPLOADED,
+        event_id=result.input.event_id,
+        image_id=result.image_id,
+        listing_id=result.listing_id,
+        category=result.category,
+        uploaded_at=result.uploaded_at,
+        image=image,
+    )

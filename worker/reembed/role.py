@@ -15,7 +15,7 @@ from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.events import UPLOADED, ImageEmbedded, ImageReference, ImageUploaded, InputPosition
+from schemas.events import ImageEmbedded, ImageReference, InputPosition, uploaded_again
 from worker.errors import StageError
 from worker.health import Health
 from worker.metrics import REEMBED_RESULTS, Metrics
@@ -210,7 +210,9 @@ class Reembed:
 
     def _submit(self, moving: Moving) -> None:
         moving.outcome, moving.attempts = None, moving.attempts + 1
-        self._pipeline.submit(moving, partial(_upload, moving), is_new=moving.attempts == 1)
+        self._pipeline.submit(
+            moving, partial(uploaded_again, moving.event, moving.reference), is_new=moving.attempts == 1
+        )
 
     def _came_out(self, completed: Completed[Moving]) -> None:
         moving, outcome = completed.ticket, completed.outcome
@@ -269,19 +271,6 @@ class Reembed:
             min(0.2, max(0.0, until - time.monotonic()))
         ):
             self._stay()
-
-
-def _upload(moving: Moving) -> ImageUploaded:
-    event = moving.event
-    return ImageUploaded(
-        type=UPLOADED,
-        event_id=event.input.event_id,
-        image_id=event.image_id,
-        listing_id=event.listing_id,
-        category=event.category,
-        uploaded_at=event.uploaded_at,
-        image=moving.reference,
-    )
 
 
 def _same_image(moving: Moving) -> Verdict | None:

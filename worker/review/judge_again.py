@@ -14,7 +14,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
-from schemas.events import UPLOADED, ImageModerated, ImageReference, ImageUploaded
+from schemas.events import ImageModerated, ImageReference, uploaded_again
 from schemas.policy import Policy
 from worker.errors import MekikiError, StageError
 from worker.fetch.fetch import Fetcher, build_fetcher
@@ -81,7 +81,7 @@ def judge_again(
         pipeline: Pipeline[str] = stack.enter_context(
             build_pipeline(settings, bundle, policy, metrics, fetcher, decoders)
         )
-        pipeline.submit(asked.verdict.image_id, lambda: _upload(asked))
+        pipeline.submit(asked.verdict.image_id, lambda: uploaded_again(asked.verdict, asked.image))
         while not (completed := list(pipeline.completed(timeout=_WAIT_SECONDS))):
             pass
     return _answer(completed[0].outcome)
@@ -104,19 +104,6 @@ def _settings(asked: Question, bundle: Path) -> Settings:
     alone = {"bundle": bundle, "repeats": 0, "shadow": None, "canary": None, "bundle_interval": 0.0}
     model = asked.model.model_copy(update=alone)
     return Settings(fetch=asked.fetch, decode=asked.decode, codes=asked.codes, model=model, score=asked.score)
-
-
-def _upload(asked: Question) -> ImageUploaded:
-    verdict = asked.verdict
-    return ImageUploaded(
-        type=UPLOADED,
-        event_id=verdict.input.event_id,
-        image_id=verdict.image_id,
-        listing_id=verdict.listing_id,
-        category=verdict.category,
-        uploaded_at=verdict.uploaded_at,
-        image=asked.image,
-    )
 
 
 def _answer(outcome: object) -> SecondAnswer:
