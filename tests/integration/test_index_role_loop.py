@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from prometheus_client import CollectorRegistry
 
+from schemas.bundle import EmbeddingHead
 from schemas.events import IndexUpdated
 from tests.unit.index.indexing import DIM, SPACE, axis, embedded
 from worker.errors import ConfigurationError, IndexDirectoryError, RejectionLimitExceeded
@@ -43,8 +44,9 @@ class Running:
         )
         self.metrics = Metrics(CollectorRegistry())
         self.health = Health(60, (CAUGHT_UP,))
+        head = EmbeddingHead(output="embedding", dim=DIM, space=SPACE, near_duplicate_distance=0.01)
         self.role, _ = build_index_role(
-            INDEX, settings, self.metrics, self.health, lambda _: axis(0), SPACE, DIM, 0.01, unlimited
+            INDEX, settings, self.metrics, self.health, lambda _: axis(0), head, unlimited
         )
         self._executor = ThreadPoolExecutor(1)
 

@@ -1,12 +1,11 @@
 """Builds the index role from the settings: the one place where its real parts meet."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from schemas.bundle import EmbeddingHead
 from worker.errors import ConfigurationError
 from worker.health import Health
 from worker.index.acknowledge import Updates
@@ -88,12 +87,9 @@ def build_index_role(
     settings: Settings,
     metrics: Metrics,
     health: Health,
-    embedder: Callable[[bytes], NDArray[np.float32]],
-    space: str,
-    dim: int,
-    near_duplicate_distance: float,
+    embedder: Embedder,
+    head: EmbeddingHead,
     limit: Limit,
-    attributes: Mapping[str, NDArray[np.float32]] | None = None,
     preferences: Sequence[str] = (),
     spans: Spans | None = None,
     registry: SchemaRegistry | None = None,
@@ -103,10 +99,9 @@ def build_index_role(
     """The index role, owner of `index.directory` from now on, and what its searches need.
 
     `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
-    `near_duplicate_distance` is the bundle's; the settings' own wins. `attributes` are those
-    that searches may name, float32 [dim], `preferences` what they may order by. The role's `run` closes
-    what is opened here. One that `is_silent` acknowledges nothing. `copy_distance` is that of the bundle's
-    copy vectors.
+    `head` is the bundle's; the settings' own near-duplicate distance wins. `preferences` are what searches
+    may order by. The role's `run` closes what is opened here. One that `is_silent` acknowledges nothing.
+    `copy_distance` is that of the bundle's copy vectors.
 
     Raises:
         IndexDirectoryError: the directory is owned by another process, or of another space.
@@ -115,7 +110,7 @@ def build_index_role(
 
     """
     index = settings.index
-    identity = IndexIdentity(space=space, dim=dim, topic=settings.topics.embedded)
+    identity = IndexIdentity(space=head.space, dim=head.dim, topic=settings.topics.embedded)
     backend = open_backend(index, identity, metrics)
     try:
         group = index_group(index.name)
@@ -129,7 +124,7 @@ def build_index_role(
     except BaseException:
         backend.close()
         raise
-    distance = near_duplicate_distance
+    distance = head.near_duplicate_distance
     if index.near_duplicate_distance is not None:
         distance = index.near_duplicate_distance
     role = IndexRole(
@@ -154,7 +149,7 @@ def build_index_role(
             limit=RejectionLimit(settings.score.rejection_limit),
             give_up_after=settings.kafka.request_timeout,
             condition=WITHIN_LIMIT,
-            advice=halt_advice(space),
+            advice=halt_advice(head.space),
             metrics=metrics,
             health=health,
         ),
@@ -177,7 +172,8 @@ def build_index_role(
         ),
         is_silent=is_silent,
     )
-    return role, Searched(backend, embedder, role.is_caught_up, attributes or {}, preferences)
+    attributes = {name: vector.to_array() for name, vector in head.attributes.items()}
+    return role, Searched(backend, embedder, role.is_caught_up, attributes, preferences)
 
 
 def settings_of_next(settings: Settings, chosen: NextIndexSettings) -> Settings:
@@ -229,11 +225,8 @@ def build_serving(
             Metrics(CollectorRegistry()),
             Health(settings.http.liveness_timeout, ()),
             embed_by(bundle),
-            head.space,
-            head.dim,
-            head.near_duplicate_distance,
+            head,
             unlimited,  # a call that does not return must not end the process that serves
-            {name: vector.to_array() for name, vector in head.attributes.items()},
             current.preferences,  # the embedded events that are moved have those of the verdicts
             registry=registry,
             is_silent=True,
