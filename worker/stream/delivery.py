@@ -43,6 +43,14 @@ _TRY_AGAIN = {
 }
 
 
+# A producer that may not go on, as the call says that finds it out first.
+_FENCED = {
+    KafkaError._FENCED,
+    KafkaError._FATAL,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.PRODUCER_FENCED,
+}
+
 _LEAST_SECONDS = 1.0
 _FLUSH_SECONDS = 0.5
 
@@ -145,25 +153,29 @@ class ExactlyOnce:
             raise KafkaException(failures[0].error)
 
     def _abort(self, cause: KafkaException) -> None:
+        """Leave the transaction behind; who was fenced for its time finds that out here or before."""
         if cause.args[0].fatal():
-            if self._has_timed_out(cause.args[0]):
-                logger.warning("the broker has aborted a transaction of over %g s", self._patience)
-                self._producer = self._started()
-                return
-            raise BrokerError(
-                f"the transactional producer is finished: {cause.args[0]}. Fenced means that "
-                "another process has the same kafka.transactional_id or index.name"
-            ) from cause
+            self._end_or_begin_anew(cause)
+            return
         logger.warning("transaction aborted: %s", cause.args[0])
         try:
             self._retrying("the transaction cannot be aborted", self._producer.abort_transaction)
         except KafkaException as error:
-            raise BrokerError(f"the transaction cannot be aborted: {error.args[0]}") from error
+            self._end_or_begin_anew(error)
+
+    def _end_or_begin_anew(self, cause: KafkaException) -> None:
+        if not self._has_timed_out(cause.args[0]):
+            raise BrokerError(
+                f"the transactional producer is finished: {cause.args[0]}. Fenced means that "
+                "another process has the same kafka.transactional_id or index.name"
+            ) from cause
+        logger.warning("the broker has aborted a transaction of over %g s", self._patience)
+        self._producer = self._started()
 
     def _has_timed_out(self, error: KafkaError) -> bool:
         """Whether the broker fenced this producer for its time, and not for another with its id."""
         passed = time.monotonic() - self._begun
-        return error.code() == KafkaError._FENCED and passed > self._patience
+        return error.code() in _FENCED and passed > self._patience
 
     def _retrying(self, what: str, call: Callable[[float], None]) -> None:
         """Repeat `call`, with the seconds that are left, while librdkafka says it may be, for `timeout`."""

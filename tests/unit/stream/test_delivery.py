@@ -134,10 +134,10 @@ def test_so_does_a_commit_of_offsets() -> None:
 
 
 class _Fenced:
-    """A transactional producer whose first `fenced` commits find it fenced."""
+    """A transactional producer that learns at its first `call` that it is fenced."""
 
-    def __init__(self, fenced: int) -> None:
-        self.fenced, self.started = fenced, 0
+    def __init__(self, call: str) -> None:
+        self.call, self.started = call, 0
 
     def init_transactions(self, _: float) -> None:
         self.started += 1
@@ -155,8 +155,16 @@ class _Fenced:
         """They join."""
 
     def commit_transaction(self, _: float) -> None:
-        self.fenced -= 1
-        if self.fenced >= 0:
+        if self.call == "abort":
+            raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT, "late", txn_requires_abort=True))
+        self._learn("commit")
+
+    def abort_transaction(self, _: float) -> None:
+        self._learn("abort")
+
+    def _learn(self, call: str) -> None:
+        if self.call == call:
+            self.call = ""
             raise KafkaException(KafkaError(KafkaError._FENCED, "fenced", fatal=True))
 
 
@@ -165,8 +173,8 @@ class _Group:
         """Of no group."""
 
 
-def fenced_after(patience: float) -> _Fenced:
-    producer = _Fenced(fenced=1)
+def fenced(call: str, patience: float) -> _Fenced:
+    producer = _Fenced(call)
     delivery = ExactlyOnce(cast(Any, lambda: producer), 5.0, patience=patience)
     group = cast(Any, _Group())
     with pytest.raises(NotDelivered):
@@ -175,10 +183,12 @@ def fenced_after(patience: float) -> _Fenced:
     return producer
 
 
-def test_who_was_stopped_for_longer_than_a_transaction_may_take_begins_anew() -> None:
-    assert fenced_after(patience=0.0).started == 2
+@pytest.mark.parametrize("call", ["commit", "abort"])
+def test_who_was_stopped_for_longer_than_a_transaction_may_take_begins_anew(call: str) -> None:
+    assert fenced(call, patience=0.0).started == 2
 
 
-def test_who_is_fenced_by_another_process_ends() -> None:
+@pytest.mark.parametrize("call", ["commit", "abort"])
+def test_who_is_fenced_by_another_process_ends(call: str) -> None:
     with pytest.raises(BrokerError, match="another process"):
-        fenced_after(patience=30.0)
+        fenced(call, patience=30.0)
