@@ -4,26 +4,11 @@ import hashlib
 import random
 
 import pytest
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
 from tests import events, images
 from tests.kafka.client import Record
 from tests.results import Results, of_key, places
 from tests.workplace import Workplace
-
-
-def limit(workplace: Workplace, topic: str, size: int) -> None:
-    """Let `topic` take records of `size` bytes at most."""
-    admin = AdminClient({"bootstrap.servers": workplace.broker.bootstrap})
-    entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(10)
 
 
 @pytest.mark.parametrize("mode", ["exactly_once", "at_least_once"])
@@ -32,7 +17,7 @@ def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value(
 ) -> None:
     settings = workplace.changed(score={"delivery": mode, "max_event_bytes": 600_000})
     topics, broker = settings.topics, workplace.broker
-    limit(workplace, topics.dead_letter, 100_000)
+    broker.configure(topics.dead_letter, "max.message.bytes", "100000")
     photo = images.encoded(images.photo(1, 64, 64))
     noise = random.Random(1).randbytes(400_000)
     sent = broker.send(

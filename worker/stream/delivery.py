@@ -51,6 +51,9 @@ _FENCED = {
     KafkaError.PRODUCER_FENCED,
 }
 
+# A transaction that failed, or a producer that was fenced, between two calls takes no more records.
+_TAKES_NO_MORE = {KafkaError._STATE, KafkaError._FATAL, KafkaError._FENCED}
+
 _LEAST_SECONDS = 1.0
 _FLUSH_SECONDS = 0.5
 
@@ -116,7 +119,7 @@ class ExactlyOnce:
         try:
             self._begun = time.monotonic()
             self._producer.begin_transaction()
-            produce_all(self._producer, records, failures)
+            self._produce(records, failures)
             self._retrying(
                 "offsets cannot join the transaction",
                 lambda seconds: self._producer.send_offsets_to_transaction(
@@ -137,6 +140,22 @@ class ExactlyOnce:
                 self._producer.flush(self._timeout)
         except KafkaException as error:  # after a fatal error, which `deliver` has raised
             logger.warning("the transactional producer is closed unflushed: %s", error.args[0])
+
+    def _produce(self, records: Sequence[OutputRecord], failures: list[Undelivered]) -> None:
+        """Queue the records.
+
+        Raises:
+            KafkaException: the transaction has failed meanwhile, and is to be aborted.
+            BrokerError: a record cannot be queued at all.
+
+        """
+        try:
+            produce_all(self._producer, records, failures)
+        except BrokerError as error:
+            cause = error.__cause__
+            if isinstance(cause, KafkaException) and cause.args[0].code() in _TAKES_NO_MORE:
+                raise cause from None
+            raise
 
     def _raise_if_refused(self, failures: Sequence[Undelivered]) -> None:
         """Wait for what is produced: behind a record that was refused, others would never be sent.

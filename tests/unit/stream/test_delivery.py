@@ -192,3 +192,38 @@ def test_who_was_stopped_for_longer_than_a_transaction_may_take_begins_anew(call
 def test_who_is_fenced_by_another_process_ends(call: str) -> None:
     with pytest.raises(BrokerError, match="another process"):
         fenced(call, patience=30.0)
+
+
+class _FailedMeanwhile(_Fenced):
+    """A transactional producer that takes no record once, since its transaction failed behind its back."""
+
+    def __init__(self, code: int, call: str) -> None:
+        super().__init__(call)
+        self.codes, self.produced = [code], 0
+
+    def produce(self, *_: Any, **__: Any) -> None:
+        if self.codes:
+            raise KafkaException(KafkaError(self.codes.pop(), "unable to produce"))
+        self.produced += 1
+
+
+@pytest.mark.parametrize(
+    ("code", "call", "started"),
+    [(KafkaError._STATE, "", 1), (KafkaError._FATAL, "abort", 2), (KafkaError._FENCED, "abort", 2)],
+)
+def test_a_transaction_that_fails_while_records_are_queued_is_tried_again(
+    code: int, call: str, started: int
+) -> None:
+    producer = _FailedMeanwhile(code, call)
+    delivery = ExactlyOnce(cast(Any, lambda: producer), 5.0, patience=0.0)
+    with pytest.raises(NotDelivered):
+        delivery.deliver([FIRST, OTHER], [], cast(Any, _Group()))
+    delivery.deliver([FIRST, OTHER], [], cast(Any, _Group()))
+    assert (producer.produced, producer.started) == (2, started)
+
+
+def test_a_record_that_no_transaction_takes_ends_the_worker() -> None:
+    producer = _FailedMeanwhile(KafkaError._INVALID_ARG, "")
+    delivery = ExactlyOnce(cast(Any, lambda: producer), 5.0)
+    with pytest.raises(BrokerError, match="a record of 5 bytes for embedded"):
+        delivery.deliver([OTHER], [], cast(Any, _Group()))
