@@ -240,11 +240,6 @@ class BundleManifest(_Model):
         return next((head for head in self.heads if isinstance(head, CopyHead)), None)
 
     @property
-    def copy_distance(self) -> float | None:
-        """Up to which two images are copies; None without copy vectors."""
-        return None if self.copies is None else self.copies.near_duplicate_distance
-
-    @property
     def scores(self) -> list[ScoreHead]:
         """The scores, in order."""
         return [head for head in self.heads if isinstance(head, ScoreHead)]

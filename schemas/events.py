@@ -330,6 +330,14 @@ class ImageEmbedded(_Result):
             exclude_if=_is_none,
         ),
     ] = None
+    copy_space: Annotated[
+        str | None,
+        Field(
+            description="of `copy_vector`: those of several spaces are not compared; left out where there is "
+            "none, and by earlier releases",
+            exclude_if=_is_none,
+        ),
+    ] = None
 
 
 class TriedDecision(_Output):
@@ -381,8 +389,8 @@ class NearDuplicate(_Output):
     decided_by: Annotated[
         Literal["copy", "similar"],
         Field(
-            description="copy: the vectors by which edited copies are known are near, too; similar: not, or "
-            "they cannot be compared. Left out where it is similar",
+            description="copy: the vectors by which edited copies are known are near, however far the "
+            "embeddings are; similar: the embeddings are, and one has no such vector. Left out where similar",
             exclude_if=lambda value: value == "similar",
         ),
     ] = "similar"

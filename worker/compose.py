@@ -178,7 +178,7 @@ def compose(
                 [score.name for score in bundle.manifest.scores if score.kind == "preference"],
                 spans,
                 registry,
-                copy_distance=bundle.manifest.copy_distance,
+                copies=bundle.manifest.copies,
             )
             serving, beside = build_serving(settings, current, embed_by, metrics, registry)
             roles |= beside

@@ -317,7 +317,20 @@ class Metrics:
             "mekiki_index_rejections", "Embedded records rejected.", ["reason"], registry=registry
         )
         self.index_passed_over = Counter(
-            "mekiki_index_passed_over", "Embedded records of another index.", ["reason"], registry=registry
+            "mekiki_index_passed_over",
+            "Embedded records of another space, and copy vectors that were left out for theirs.",
+            ["reason"],
+            registry=registry,
+        )
+        # By what is kept of the images: embedding, with all that searches need, and copy.
+        self.index_memory_bytes = Gauge(
+            "mekiki_index_memory_bytes",
+            "Vectors, graphs and attributes in memory, or files mapped into it.",
+            ["kind"],
+            registry=registry,
+        )
+        self.index_disk_bytes = Gauge(
+            "mekiki_index_disk_bytes", "Segments of the generation in use.", ["kind"], registry=registry
         )
         self.index_near_duplicates = Counter(
             "mekiki_index_near_duplicates", "New images with a near-duplicate.", registry=registry

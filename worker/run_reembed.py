@@ -101,12 +101,13 @@ def compose_reembed(settings: Settings, build: BuildFetcher = build_fetcher) -> 
 
 
 def _target(bundle: Bundle, topic: str, registry: SchemaRegistry | None) -> Target:
-    head = bundle.manifest.embedding
+    head, copies = bundle.manifest.embedding, bundle.manifest.copies
     if head is None:
         raise ConfigurationError(
             f"{bundle.id} of index.next.bundle has no embedding: there is nothing to fill in"
         )
-    return Target(topic, head.space, bundle.id, as_json if registry is None else registry.write)
+    write = as_json if registry is None else registry.write
+    return Target(topic, head.space, bundle.id, write, None if copies is None else copies.space)
 
 
 def _pipeline(

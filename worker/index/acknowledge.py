@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from schemas.bundle import CopyHead
 from schemas.events import INDEX_UPDATED, IndexUpdated, InputPosition, derived_event_id
 from worker.errors import Rejection
 from worker.index.backend import Change, IndexBackend
@@ -20,8 +21,9 @@ from worker.stream.trace_context import dead_letter_trace, trace_headers, with_m
 
 logger = logging.getLogger(__name__)
 
-# Why a record changes nothing; a value of the label `reason`.
+# Why a record changes nothing, or its copy vector is left out; values of the label `reason`.
 OTHER_SPACE = "other_space"
+OTHER_COPY_SPACE = "other_copy_space"
 _MOST_SPACES_TOLD = 20
 
 
@@ -30,7 +32,7 @@ class Updates:
 
     Near-duplicates are at most `near_duplicate_count` other images within `near_duplicate_distance`
     (cosine distance) of a new one, among all that came before it. `plain` gives the JSON of a value, `write`
-    a topic's form of an acknowledgement. `copy_distance` is the bundle's, of copy vectors, where it has them.
+    a topic's form of an acknowledgement. `copies` is the bundle's head of copy vectors, where it has one.
     """
 
     def __init__(
@@ -42,16 +44,19 @@ class Updates:
         metrics: Metrics,
         plain: Callable[[bytes], bytes] = bytes,
         write: Write = as_json,
-        copy_distance: float | None = None,
+        copies: CopyHead | None = None,
     ) -> None:
         self._index = index
+        self._copies = copies
         self._plain = plain
         self._write = write
         self._topics = topics
+        copy_distance = None if copies is None else copies.near_duplicate_distance
         self._grouping = Grouping(index, near_duplicate_distance, near_duplicate_count, copy_distance)
         self._metrics = metrics
-        self._told: set[str] = set()
-        metrics.index_passed_over.labels(OTHER_SPACE)  # shown from the start, as 0
+        self._told: set[tuple[str, str]] = set()
+        for reason in (OTHER_SPACE, OTHER_COPY_SPACE):
+            metrics.index_passed_over.labels(reason)  # shown from the start, as 0
 
     def replay(self, records: Sequence[InputRecord]) -> None:
         """Apply records whose outcomes were published in an earlier run."""
@@ -91,26 +96,28 @@ class Updates:
             dead = dead_letter_record(self._topics.index_dead_letter, record, rejection)
             return replace(dead, headers=with_missing(dead.headers, dead_letter_trace(record)))
         if isinstance(change, OfAnotherSpace):
-            self._metrics.index_passed_over.labels(OTHER_SPACE).inc()
-            self._tell(change)
+            self._pass_over(OTHER_SPACE, change.space, self._index.identity.space)
             return None
+        # without copy vectors of its own the index misses nothing
+        if isinstance(change, Upsert) and change.other_copy_space is not None and self._copies is not None:
+            self._pass_over(OTHER_COPY_SPACE, change.other_copy_space, self._copies.space)
         return change
 
     def is_rejection(self, outcome: OutputRecord) -> bool:
         """Whether `outcome`, which `apply` gave, rejects its record."""
         return outcome.topic == self._topics.index_dead_letter
 
-    def _tell(self, change: OfAnotherSpace) -> None:
-        """Once a space: a topic may be shared, or the bundle the wrong one."""
-        if change.space not in self._told and len(self._told) < _MOST_SPACES_TOLD:
-            self._told.add(change.space)
-            mine = self._index.identity.space
-            logger.warning("vectors of space %r are passed over: this index holds %r", change.space, mine)
+    def _pass_over(self, reason: str, space: str, mine: str) -> None:
+        """Count it; told once a space: a topic may be shared, or the bundle the wrong one."""
+        self._metrics.index_passed_over.labels(reason).inc()
+        if (reason, space) not in self._told and len(self._told) < _MOST_SPACES_TOLD:
+            self._told.add((reason, space))
+            logger.warning("vectors of space %r are passed over: this index holds %r", space, mine)
 
     def _parse(self, record: InputRecord) -> Upsert | Delete | OfAnotherSpace:
         if record.value is not None:
             record = replace(record, value=self._plain(record.value))
-        return parse_change(record, self._index.identity.space, self._index.identity.dim)
+        return parse_change(record, self._index.identity.space, self._index.identity.dim, self._copies)
 
     def _change(self, changes: Sequence[Upsert | Delete]) -> list[Judged]:
         asked = [

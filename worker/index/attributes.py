@@ -32,6 +32,7 @@ _NAMES_FILE = "names.json"
 _PREFERENCE = "preference"
 _GROUP = "group"
 _COPY_VECTOR = "copy_vector"
+COPY_VECTOR_FILE = f"{_COPY_VECTOR}.npy"
 _ARRAYS = ("category", "listing_id", "uploaded", "tag", "tag_starts")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_CAPACITY = 256
@@ -274,6 +275,11 @@ class GrowingAttributes:
             copy_vectors=self._copy_vectors[:length],
         )
 
+    @property
+    def copy_bytes(self) -> int:
+        """What the copy vectors take."""
+        return self._copy_vectors.nbytes
+
     def _append_copy_vector(self, row: int, vector: NDArray[np.float32] | None) -> None:
         """Of the dimension of the first one: vectors of another are not comparable."""
         if vector is None:
@@ -349,7 +355,7 @@ def write_columns(path: Path, columns: AttributeColumns) -> None:
         np.save(path / f"{_PREFERENCE}.npy", np.stack(list(columns.preferences.values())))
     np.save(path / f"{_GROUP}.npy", columns.groups)
     if columns.copy_vectors.shape[1]:
-        np.save(path / f"{_COPY_VECTOR}.npy", columns.copy_vectors)
+        np.save(path / COPY_VECTOR_FILE, columns.copy_vectors)
 
 
 def read_columns(path: Path) -> AttributeColumns:
@@ -426,6 +432,13 @@ def _copy_vectors_of(parts: Sequence[Part]) -> NDArray[np.float32]:
             for columns, rows in parts
         ]
     )
+
+
+def is_known(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which images have a copy vector, bool [images]: of `vectors`, float32 [images, dim], NaN where not."""
+    if not vectors.shape[1]:
+        return np.zeros(len(vectors), np.bool_)
+    return ~np.isnan(vectors[:, 0])
 
 
 def _no_vectors(images: int, dim: int = 0) -> NDArray[np.float32]:

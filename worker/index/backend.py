@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.search import SearchFilter
 from worker.index.attributes import NOTHING_KNOWN, Attributes
-from worker.index.neighbour import Neighbour
+from worker.index.neighbour import Neighbour, nearest
 
 
 class IndexIdentity(BaseModel):
@@ -50,6 +50,17 @@ class Snapshot:
     def age(self) -> float:
         """Seconds since then, never negative."""
         return max(0.0, (datetime.now(UTC) - self.created_at).total_seconds())
+
+
+class Near(NamedTuple):
+    """What was near to a new image: `copies` by their copy vectors, `similar` by their embeddings."""
+
+    copies: list[Neighbour]
+    similar: list[Neighbour]
+
+    def nearest(self, count: int, but: str) -> "Near":
+        """The `count` nearest of each, without the image `but`."""
+        return Near(*(nearest((each for each in kind if each.image_id != but), count) for kind in self))
 
 
 class IndexBackend(Protocol):
@@ -92,11 +103,16 @@ class IndexBackend(Protocol):
     def delete(self, image_id: str) -> None:
         """Make `image_id` unsearchable when this returns; of an unknown id nothing. Blocks as `upsert`."""
 
-    def change_each(self, changes: Sequence[Change], count: int, radius: float) -> list[list[Neighbour]]:
+    def change_each(
+        self, changes: Sequence[Change], count: int, radius: float, copy_radius: float | None = None
+    ) -> list[Near]:
         """Make `changes` one after another; for each upsert, the images that were very near to it then.
 
-        At most `count` others within `radius`, a cosine distance, nearest first, among all that was
-        searchable just after that change; of a deletion none. May be approximate where the radius is large.
+        At most `count` others of each kind, nearest first, among all that was searchable just after that
+        change; of a deletion none. Copies are within `copy_radius`, a cosine distance of copy vectors, where
+        it is given; similar ones within `radius`, of embeddings, and not compared so where copy vectors can
+        be. Both may be approximate where the radius is large. A backend that does not search by copy vectors
+        finds no copies, and all that is similar.
         """
 
     def advance(self, partition: int, offset: int) -> None:

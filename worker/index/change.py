@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from schemas.bundle import CopyHead
 from schemas.events import ImageEmbedded
 from schemas.rejection import RejectionReason
 from worker.errors import Rejection
@@ -19,12 +20,16 @@ _MIN_NORM = 1e-12
 
 @dataclass(frozen=True)
 class Upsert:
-    """The image is searchable from now on by `vector`: float32 [dim], of unit L2 norm."""
+    """The image is searchable from now on by `vector`: float32 [dim], of unit L2 norm.
+
+    `other_copy_space` is that of its copy vector, where it is of another than the index's and left out.
+    """
 
     image_id: str
     event_id: str
     vector: NDArray[np.float32]
     attributes: Attributes = NOTHING_KNOWN
+    other_copy_space: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,14 @@ class OfAnotherSpace:
     space: str
 
 
-def parse_change(record: InputRecord, space: str, dim: int) -> Upsert | Delete | OfAnotherSpace:
-    """What `record` asks of an index of vectors of `space` with `dim` dimensions.
+def parse_change(
+    record: InputRecord, space: str, dim: int, copies: CopyHead | None = None
+) -> Upsert | Delete | OfAnotherSpace:
+    """What `record` asks of an index of vectors of `space` with `dim` dimensions, and of vectors of `copies`.
 
     Raises:
-        Rejection: the key is no image id, the value no ImageEmbedded event of this key, or the vector
-            of this space is of another dimension, not finite, or zero.
+        Rejection: the key is no image id, the value no ImageEmbedded event of this key, or a vector
+            of these spaces is of another dimension, not finite, or zero.
 
     """
     image_id = _image_id(record.key)
@@ -61,6 +68,7 @@ def parse_change(record: InputRecord, space: str, dim: int) -> Upsert | Delete |
         )
     if event.space != space:
         return OfAnotherSpace(event.space)
+    copy_vector = _copy_vector(event, copies)
     attributes = Attributes(
         category=event.category,
         listing_id=event.listing_id,
@@ -68,9 +76,13 @@ def parse_change(record: InputRecord, space: str, dim: int) -> Upsert | Delete |
         uploaded=microseconds(event.uploaded_at),
         preferences=event.preferences,
         group=founded_by(event.image_sha256),
-        copy_vector=_copy_vector(event),
+        copy_vector=copy_vector,
     )
-    return Upsert(image_id, str(event.event_id), unit_vector(event.vector.to_array(), dim), attributes)
+    vector = unit_vector(event.vector.to_array(), dim)
+    is_left_out = event.copy_vector is not None and copy_vector is None
+    return Upsert(
+        image_id, str(event.event_id), vector, attributes, (event.copy_space or "") if is_left_out else None
+    )
 
 
 def unit_vector(vector: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
@@ -94,11 +106,17 @@ def unit_vector(vector: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
     return (wide / norm).astype(np.float32)
 
 
-def _copy_vector(event: ImageEmbedded) -> NDArray[np.float32] | None:
-    if event.copy_vector is None:
+def _copy_vector(event: ImageEmbedded, copies: CopyHead | None) -> NDArray[np.float32] | None:
+    """That of the event, of unit norm; None where it has none of the space of `copies`.
+
+    Earlier releases named no space: of the right dimension, theirs is taken for this one.
+    """
+    if event.copy_vector is None or copies is None:
         return None
-    vector = event.copy_vector.to_array()
-    return unit_vector(vector, vector.size)
+    is_unnamed = event.copy_space is None and event.copy_vector.dim == copies.dim
+    if event.copy_space != copies.space and not is_unnamed:
+        return None
+    return unit_vector(event.copy_vector.to_array(), copies.dim)
 
 
 def _image_id(key: bytes | None) -> str:

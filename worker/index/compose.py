@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry
 
-from schemas.bundle import EmbeddingHead
+from schemas.bundle import CopyHead, EmbeddingHead
 from worker.errors import ConfigurationError
 from worker.health import Health
 from worker.index.acknowledge import Updates
@@ -41,8 +41,12 @@ from worker.watchdog import Limit, unlimited
 _COMPACTED_SECONDS = 10.0
 
 
-def open_backend(settings: IndexSettings, identity: IndexIdentity, metrics: Metrics) -> IndexBackend:
+def open_backend(
+    settings: IndexSettings, identity: IndexIdentity, metrics: Metrics, copies: CopyHead | None = None
+) -> IndexBackend:
     """The index in `index.directory`, and in a Vald cluster where `index.backend` says so; owned from now on.
+
+    `copies` is the bundle's head of copy vectors, where it has one.
 
     Raises:
         IndexDirectoryError: the directory is owned by another process, or of another space.
@@ -51,7 +55,7 @@ def open_backend(settings: IndexSettings, identity: IndexIdentity, metrics: Metr
 
     """
     if settings.backend == "ngt":
-        return open_ngt_index(settings, identity, metrics)
+        return open_ngt_index(settings, identity, metrics, copies)
     with _client_of_vald():
         from worker.index.vald.index import open_vald_index  # noqa: PLC0415
     return open_vald_index(settings, identity, metrics)
@@ -94,14 +98,14 @@ def build_index_role(
     spans: Spans | None = None,
     registry: SchemaRegistry | None = None,
     is_silent: bool = False,
-    copy_distance: float | None = None,
+    copies: CopyHead | None = None,
 ) -> tuple[IndexRole, Searched]:
     """The index role, owner of `index.directory` from now on, and what its searches need.
 
     `embedder` gives the float32 [dim] vector of an encoded image, from any thread.
     `head` is the bundle's; the settings' own near-duplicate distance wins. `preferences` are what searches
     may order by. The role's `run` closes what is opened here. One that `is_silent` acknowledges nothing.
-    `copy_distance` is that of the bundle's copy vectors.
+    `copies` is the bundle's head of copy vectors, where it has one.
 
     Raises:
         IndexDirectoryError: the directory is owned by another process, or of another space.
@@ -111,7 +115,7 @@ def build_index_role(
     """
     index = settings.index
     identity = IndexIdentity(space=head.space, dim=head.dim, topic=settings.topics.embedded)
-    backend = open_backend(index, identity, metrics)
+    backend = open_backend(index, identity, metrics, copies)
     try:
         group = index_group(index.name)
         # Transactions go by the index's name: a restarted role ends what its killed predecessor left open.
@@ -142,7 +146,7 @@ def build_index_role(
             metrics,
             bytes if registry is None else registry.plain,
             as_json if registry is None else registry.write,
-            copy_distance,
+            copies,
         ),
         guard=Guard(
             role=name,
@@ -230,7 +234,7 @@ def build_serving(
             current.preferences,  # the embedded events that are moved have those of the verdicts
             registry=registry,
             is_silent=True,
-            copy_distance=bundle.manifest.copy_distance,
+            copies=bundle.manifest.copies,
         )
         asking = create_consumer(settings.kafka, {"group.id": reembed_group(chosen.topic)}, as_they_are=True)
         return role, searched, Filling(asking, settings.topics.embedded, chosen.topic, searched.index.offsets)

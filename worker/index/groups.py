@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from schemas.events import NearDuplicate
 from worker.index.attributes import NOTHING_KNOWN, Attributes
-from worker.index.backend import Change, IndexBackend
-from worker.index.neighbour import Neighbour, cosine_distances
+from worker.index.backend import Change, IndexBackend, Near
+from worker.index.neighbour import cosine_distances
 
 _DIGITS = 16
 
@@ -41,9 +41,8 @@ class _Image:
 class Grouping:
     """Makes changes to `index` and judges what is near to each.
 
-    Near are at most `count` others within `radius`, the cosine distance of their vectors. Of two with copy
-    vectors `copy_distance` decides whether they are copies; others are similar, and so are all where it is
-    None.
+    Near are at most `count` others: copies, within `copy_distance` by copy vectors, and after them similar
+    ones, within `radius` by embeddings, of which a copy vector cannot tell. Without `copy_distance` none can.
     """
 
     def __init__(self, index: IndexBackend, radius: float, count: int, copy_distance: float | None) -> None:
@@ -55,7 +54,7 @@ class Grouping:
     def change_each(self, changes: Sequence[Change]) -> list[Judged]:
         """Make `changes` one after another; each is judged as of the moment after it."""
         images = self._held([change.image_id for change in changes])
-        found = self._index.change_each(changes, self._count, self._radius)
+        found = self._index.change_each(changes, self._count, self._radius, self._copy_distance)
         judged, joined = [], dict[str, Change]()
         for change, near in zip(changes, found, strict=True):
             joined.pop(change.image_id, None)
@@ -77,28 +76,40 @@ class Grouping:
     def _held(self, image_ids: Sequence[str]) -> dict[str, _Image]:
         known = self._index.attributes_of(image_ids)
         return {
-            image_id: _Image(None if each.group is None else self._index.vector(image_id), each)
+            image_id: _Image(self._index.vector(image_id), each)
             for image_id, each in zip(image_ids, known, strict=True)
         }
 
     def _judge(
-        self,
-        change: Change,
-        vector: NDArray[np.float32],
-        near: Sequence[Neighbour],
-        images: Mapping[str, _Image],
+        self, change: Change, vector: NDArray[np.float32], near: Near, images: Mapping[str, _Image]
     ) -> Judged:
-        others = [each.image_id for each in near if each.image_id not in images]
-        known = dict(zip(others, self._index.attributes_of(others), strict=True))
-        duplicates = []
-        for each in near:
-            other = known[each.image_id] if each.image_id in known else images[each.image_id].known
-            apart = self._apart(change.attributes, other)
-            duplicates.append((self._told(each, apart), other.group))
+        others = {each.image_id: None for each in (*near.copies, *near.similar)}
+        unchanged = self._held([image_id for image_id in others if image_id not in images])
+        told = []
+        for image_id in others:
+            other = unchanged[image_id] if image_id in unchanged else images[image_id]
+            duplicate = self._told(image_id, change.attributes, vector, other)
+            if duplicate is not None:
+                told.append((duplicate, other.known.group))
+        told = sorted(told, key=lambda each: _order(each[0]))[: self._count]
         before = images.get(change.image_id, _Image(None, NOTHING_KNOWN))
         is_same = before.vector is not None and np.array_equal(before.vector, vector)
-        group = before.known.group if is_same else self._group(change.attributes, duplicates)
-        return Judged([each for each, _ in duplicates], group)
+        group = before.known.group if is_same else None
+        return Judged([each for each, _ in told], group or self._group(change.attributes, told))
+
+    def _told(
+        self, image_id: str, mine: Attributes, vector: NDArray[np.float32], other: _Image
+    ) -> NearDuplicate | None:
+        """What is said of an image that is near; None where copy vectors tell that it is no copy."""
+        apart = self._apart(mine, other.known)
+        if other.vector is None or (apart is not None and apart > (self._copy_distance or 0.0)):
+            return None
+        return NearDuplicate(
+            image_id=image_id,
+            distance=float(cosine_distances(other.vector[None], vector)[0]),
+            decided_by="similar" if apart is None else "copy",
+            copy_distance=apart,
+        )
 
     def _apart(self, one: Attributes, other: Attributes) -> float | None:
         """The distance of their copy vectors; None where there is none to compare."""
@@ -107,22 +118,16 @@ class Grouping:
             return None
         return float(cosine_distances(first[None], second)[0])
 
-    def _told(self, near: Neighbour, apart: float | None) -> NearDuplicate:
-        is_copy = apart is not None and self._copy_distance is not None and apart <= self._copy_distance
-        return NearDuplicate(
-            image_id=near.image_id,
-            distance=near.distance,
-            decided_by="copy" if is_copy else "similar",
-            copy_distance=apart if is_copy else None,
-        )
-
     def _group(self, mine: Attributes, duplicates: Sequence[tuple[NearDuplicate, str | None]]) -> str | None:
         """That of the nearest copy; of the nearest similar image where no copy vector could tell."""
         by_copy = self._copy_distance is not None and mine.copy_vector is not None
         wanted = "copy" if by_copy else "similar"
-        joinable = [
-            (each.distance if each.copy_distance is None else each.copy_distance, each.image_id, group)
-            for each, group in duplicates
-            if group is not None and each.decided_by == wanted
-        ]
-        return min(joinable)[2] if joinable else mine.group
+        groups = (group for each, group in duplicates if group is not None and each.decided_by == wanted)
+        return next(groups, mine.group)
+
+
+def _order(duplicate: NearDuplicate) -> tuple[bool, float, str]:
+    """Copies before what is similar, each the nearest first."""
+    if duplicate.copy_distance is not None:
+        return False, duplicate.copy_distance, duplicate.image_id
+    return True, duplicate.distance, duplicate.image_id

@@ -1,15 +1,26 @@
 """The changes that are in no segment yet: new vectors, searched exactly."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.search import SearchFilter
-from worker.index.attributes import NOTHING_KNOWN, AttributeColumns, Attributes, GrowingAttributes
+from worker.index.attributes import (
+    NOTHING_KNOWN,
+    AttributeColumns,
+    Attributes,
+    GrowingAttributes,
+    is_known,
+)
 from worker.index.neighbour import Neighbour, cosine_distances, nearest, smallest
 
 _FIRST_CAPACITY = 256
+
+Kind = Literal["embedding", "copy"]
+EMBEDDING: Kind = "embedding"
+COPY: Kind = "copy"
 
 # Of a change that has not happened: later than any.
 NEVER = 2**63
@@ -31,6 +42,11 @@ class Tail:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def bytes(self) -> dict[Kind, int]:
+        """What its vectors take."""
+        return {EMBEDDING: self._matrix.nbytes, COPY: self._attributes.copy_bytes}
 
     def append(
         self, image_id: str, vector: NDArray[np.float32], attributes: Attributes = NOTHING_KNOWN
@@ -105,18 +121,50 @@ class Tail:
             asked *= 4
 
     def within(
-        self, queries: NDArray[np.float32], radius: float, lengths: Sequence[int], changes: Sequence[int]
+        self,
+        queries: NDArray[np.float32],
+        radius: float,
+        lengths: Sequence[int],
+        changes: Sequence[int],
+        held: NDArray[np.bool_] | None = None,
     ) -> list[list[Neighbour]]:
         """For each query those within `radius` of it, of the first rows as of its own length and change.
 
-        `queries` are float32 [n, dim]; one matrix product compares them all.
+        `queries` are float32 [n, dim]; one matrix product compares them all. Of rows that are `held`.
         """
+        return self._within(self.vectors(max(lengths, default=0)), queries, radius, lengths, changes, held)
+
+    def copies_within(
+        self, queries: NDArray[np.float32], radius: float, lengths: Sequence[int], changes: Sequence[int]
+    ) -> list[list[Neighbour]]:
+        """As `within`, by copy vectors: `queries` are such, float32 [n, any dimension], of unit norm."""
+        copies = self._attributes.columns(max(lengths, default=0)).copy_vectors
+        if copies.shape[1] != queries.shape[1]:
+            return [[] for _ in lengths]
+        return self._within(copies, queries, radius, lengths, changes)
+
+    def lacks_copy_vector(self, length: int) -> NDArray[np.bool_]:
+        """Which of the first `length` rows have none, bool [length]."""
+        return ~is_known(self._attributes.columns(length).copy_vectors)
+
+    def _within(
+        self,
+        vectors: NDArray[np.float32],
+        queries: NDArray[np.float32],
+        radius: float,
+        lengths: Sequence[int],
+        changes: Sequence[int],
+        held: NDArray[np.bool_] | None = None,
+    ) -> list[list[Neighbour]]:
+        """Those of `vectors` (float32 [rows, dim], NaN where there is none) that are near; as `within`."""
         found: list[list[Neighbour]] = [[] for _ in lengths]
-        longest = max(lengths, default=0)
-        if longest == 0:
+        if not len(vectors):
             return found
-        distances = 1.0 - queries @ self.vectors(longest).T
-        for query, row in zip(*np.nonzero(distances <= radius), strict=True):
+        distances = 1.0 - queries @ vectors.T
+        near = distances <= radius
+        if held is not None:
+            near &= held
+        for query, row in zip(*np.nonzero(near), strict=True):
             if row < lengths[query] and self.died.get(int(row), NEVER) > changes[query]:
                 distance = max(0.0, float(distances[query, row]))
                 found[query].append(Neighbour(self.ids[row], distance))

@@ -28,12 +28,16 @@ def read_embedded(record: InputRecord) -> ImageEmbedded | None:
 
 @dataclass(frozen=True)
 class Target:
-    """`topic` takes vectors of `space` alone, which `bundle_id` gives; `write` gives its form of an event."""
+    """`topic` takes vectors of `space` alone, which `bundle_id` gives; `write` gives its form of an event.
+
+    `copy_space` is that of the bundle's copy vectors, where it has some.
+    """
 
     topic: str
     space: str
     bundle_id: str
     write: Write = as_json
+    copy_space: str | None = None
 
     def removed(self, record: InputRecord, why: str | None = None) -> OutputRecord:
         """A tombstone in place of `record`; `why` where it is none itself: no older vector may stay."""
@@ -62,6 +66,7 @@ class Target:
             "space": self.space,
             "vector": Vector.from_array(vector),
             "copy_vector": None if copy_vector is None else Vector.from_array(copy_vector),
+            "copy_space": None if copy_vector is None else self.copy_space,
         }
         made = self.copied(record, event.model_copy(update=update))
         own = (_EVENT_ID, str(identifier).encode())

@@ -154,6 +154,7 @@ class Publisher:
             tags=[tag.name for tag in verdict.tags],
             preferences=preferences,
             copy_vector=None if verdict.copy_vector is None else Vector.from_array(verdict.copy_vector),
+            copy_space=None if verdict.copy_vector is None else by.copy_space,
         )
         return [*records, self._result(self._topics.embedded, embedded)]
 

@@ -13,12 +13,13 @@ from worker.score.share import CANARY, in_share
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a verdict says of where it came from; `space` is None where the bundle has no embedding."""
+    """What a verdict says of where it came from; a space is None where the bundle has no such vectors."""
 
     bundle_id: str
     space: str | None
     policy_sha256: str
     preferences: Sequence[str]
+    copy_space: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,13 @@ def file_key(canary: Canary | None, image_id: str, image_sha256: str) -> str:
 
 def attribution(bundle: Bundle, policy: Policy) -> Attribution:
     """What verdicts of `bundle` with `policy` say of where they came from."""
-    head = bundle.manifest.embedding
+    head, copies = bundle.manifest.embedding, bundle.manifest.copies
     return Attribution(
         bundle.id,
         head.space if head else None,
         policy_sha256(policy),
         [score.name for score in bundle.manifest.scores if score.kind == "preference"],
+        copies.space if copies else None,
     )
 
 

@@ -78,7 +78,7 @@ def build_here(directory, batch):
     if not batch.ids():
         return None
     work = directory.start_work()
-    request = BuildRequest(identity=IDENTITY, ids=batch.ids(), threads=1)
+    request = BuildRequest(identity=IDENTITY, ids=batch.ids(), threads=1, copy_space=directory.copy_space)
     write_request(work, request, batch.vectors(), batch.attributes())
     build(work)
     return open_segment(work / BUILT, IDENTITY)

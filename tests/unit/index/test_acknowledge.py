@@ -3,7 +3,9 @@ from contextlib import closing
 import pytest
 from prometheus_client import CollectorRegistry
 
+from schemas.bundle import CopyHead
 from schemas.events import INDEX_UPDATED, IndexUpdated, derived_event_id
+from schemas.vector import Vector
 from tests.unit.index.indexing import axis, embedded, embedded_record, open_index, turned
 from tests.unit.records import record
 from worker.index.acknowledge import Updates
@@ -120,3 +122,23 @@ def test_records_of_another_space_are_counted_and_change_nothing(index, updates,
         updates.replay([foreign])
     assert index.search(axis(0), 1)[0].distance == pytest.approx(0, abs=1e-6)
     assert metrics.registry.get_sample_value("mekiki_index_passed_over_total", {"reason": "other_space"}) == 3
+
+
+def test_copy_vectors_of_another_space_are_counted_and_not_compared(index, metrics):
+    copies = CopyHead(output="copy", dim=16, space="mine", near_duplicate_distance=0.1)
+    updates = Updates(index, TOPICS, 0.01, 2, metrics, copies=copies)
+
+    def told(image_id, vector, space, offset, copy=axis(9)):
+        copy = Vector.from_array(copy).model_dump()
+        value = embedded(image_id, vector, copy_vector=copy, copy_space=space)
+        sent = record(value, topic="embedded", key=image_id.encode(), offset=offset)
+        return acknowledged(updates.apply(sent)).near_duplicates
+
+    assert told("a", axis(0), "mine", 0) == []
+    assert told("b", axis(1), "other", 1) == []
+    (found,) = told("c", axis(2), "mine", 2)
+    assert (found.image_id, found.decided_by, found.copy_distance) == ("a", "copy", 0.0)
+    (found,) = told("d", axis(1), "mine", 3, axis(10))
+    assert (found.image_id, found.decided_by) == ("b", "similar")
+    left_out = {"reason": "other_copy_space"}
+    assert metrics.registry.get_sample_value("mekiki_index_passed_over_total", left_out) == 1

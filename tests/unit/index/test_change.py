@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from schemas.bundle import CopyHead
 from schemas.rejection import RejectionReason
+from schemas.vector import Vector
 from tests.unit.index.indexing import DIM, SPACE, axis, embedded
 from tests.unit.records import record
 from worker.errors import Rejection
@@ -89,6 +91,44 @@ def test_rejects_with_a_typed_reason(key, value, reason, says):
 def test_vectors_whose_squares_overflow_or_vanish_in_float32_keep_their_direction():
     assert np.array_equal(unit_vector(axis(1) * np.float32(1e38), DIM), axis(1))
     assert np.array_equal(unit_vector(axis(1) * np.float32(1e-11), DIM), axis(1))
+
+
+COPIES = CopyHead(output="copy", dim=4, space="copies", near_duplicate_distance=0.1)
+COPY = np.float32([0, 0, 3, 4])
+
+
+def copy_of(copies=COPIES, vector=COPY, **changes):
+    told = embedded("a", axis(0), copy_vector=Vector.from_array(vector).model_dump(), **changes)
+    return parse_change(record(told, key=b"a"), SPACE, DIM, copies)
+
+
+@pytest.mark.parametrize("space", ["copies", None], ids=["named", "of an earlier release"])
+def test_a_copy_vector_of_the_bundle_s_space_is_kept_at_unit_norm(space):
+    change = copy_of(**({} if space is None else {"copy_space": space}))
+    assert np.array_equal(change.attributes.copy_vector, np.float32([0, 0, 0.6, 0.8]))
+    assert change.other_copy_space is None
+
+
+@pytest.mark.parametrize(
+    ("copies", "vector", "changes", "space"),
+    [
+        (COPIES, COPY, {"copy_space": "other"}, "other"),
+        (COPIES, COPY[:2], {}, ""),
+        (None, COPY, {"copy_space": "copies"}, "copies"),
+    ],
+    ids=["named", "of another dimension", "without a head"],
+)
+def test_a_copy_vector_of_another_space_is_left_out_and_the_image_is_not(copies, vector, changes, space):
+    change = copy_of(copies, vector, **changes)
+    assert (change.attributes.copy_vector, change.other_copy_space) == (None, space)
+    assert np.array_equal(change.vector, axis(0))
+
+
+@pytest.mark.parametrize("vector", [0 * COPY, nan(COPY), np.ones(5, np.float32)])
+def test_a_copy_vector_that_is_none_is_rejected(vector):
+    with pytest.raises(Rejection) as caught:
+        copy_of(vector=vector, copy_space="copies")
+    assert caught.value.reason == RejectionReason.VECTOR_INVALID
 
 
 @pytest.mark.parametrize("space", ["other", "", SPACE.upper(), f"{SPACE} "])

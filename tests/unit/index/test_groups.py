@@ -50,14 +50,40 @@ def test_copy_vectors_decide_where_both_have_one(index):
     assert [(near.image_id, near.decided_by) for near in each.near] == [
         ("a", "copy"),
         ("old", "similar"),
-        ("b", "similar"),
-    ]
+    ], "a copy vector tells that b is none"
     assert each.near[0].copy_distance == pytest.approx(1 - np.cos(0.1), abs=1e-6)
     assert each.near[1].copy_distance is None
     assert groups(index, "a", "c") == [each.group] * 2
     assert groups(index, "b") != [each.group], "alike is not the same"
     assert groups(index, "old") == [each.group], "which no copy vector could tell"
     assert index.attributes_of(["c"])[0].tags == ("red",)
+
+
+def test_a_copy_is_found_however_far_its_embedding_is(index):
+    judged(index, uploaded("a", 0.0, 0.3), uploaded("near", 0.01, 2.0))
+    first, second = judged(index, uploaded("b", np.pi / 2, 0.2), uploaded("c", 3.0, 0.25))
+    assert [(near.image_id, near.decided_by) for near in first.near] == [("a", "copy")]
+    assert first.near[0].distance == pytest.approx(1.0, abs=1e-6)
+    assert {near.image_id for near in second.near} == {"a", "b"}
+    assert groups(index, "a", "b", "c") == [groups(index, "a")[0]] * 3
+    assert groups(index, "near") != groups(index, "a")
+
+
+def test_a_deleted_copy_and_one_with_another_picture_are_found_no_more(index):
+    judged(index, *(uploaded(name, angle, 0.3) for name, angle in (("a", 0.0), ("b", 1.0), ("c", 2.0))))
+    judged(index, Change("a", None), uploaded("b", 1.0, 1.5, founds="another"))
+    (found,) = judged(index, uploaded("d", 3.0, 0.3))
+    assert [near.image_id for near in found.near] == ["c"]
+    (found,) = judged(index, uploaded("e", 0.5, 1.5))
+    assert [near.image_id for near in found.near] == ["b"]
+
+
+def test_copies_come_first_and_count_among_all_that_is_told(index):
+    judged(index, *(uploaded(f"copy {n}", n / 3, 0.1 + n / 100) for n in range(8)))
+    judged(index, *(uploaded(f"old {n}", 0.01) for n in range(5)))
+    (found,) = judged(index, uploaded("new", 0.0, 0.1))
+    told = [near.image_id for near in found.near]
+    assert told == [*(f"copy {n}" for n in range(8)), "old 0", "old 1"]
 
 
 def test_without_copy_vectors_similar_images_are_a_group(index):

@@ -7,7 +7,7 @@ from tests.unit.index.indexing import axis, embedded
 from tests.unit.records import record
 from worker.reembed.target import Target, read_embedded
 
-TARGET = Target("v2", "new", "bundle-2")
+TARGET = Target("v2", "new", "bundle-2", copy_space="new-copies")
 HEADERS = (("ce_id", b"old"), ("ce_type", b"t"), ("traceparent", b"00-trace"))
 
 
@@ -24,10 +24,13 @@ def test_a_moved_vector_keeps_what_was_judged_and_says_whose_it_is():
     assert (moved.space, moved.bundle_id) == ("new", "bundle-2")
     np.testing.assert_array_equal(moved.vector.to_array(), axis(5))
     np.testing.assert_array_equal(moved.copy_vector.to_array(), axis(6))
-    kept = {"event_id", "space", "bundle_id", "vector", "copy_vector"}
+    assert moved.copy_space == "new-copies"
+    kept = {"event_id", "space", "bundle_id", "vector", "copy_vector", "copy_space"}
     assert moved.model_dump(exclude=kept) == event.model_dump(exclude=kept)
     assert made.headers == (("ce_id", str(moved.event_id).encode()), *HEADERS[1:])
-    assert TARGET.moved(source, event, axis(5), None).headers == made.headers
+    without = TARGET.moved(source, event, axis(5), None)
+    assert without.headers == made.headers
+    assert b"copy_" not in without.value
     assert moved.event_id != event.event_id
 
 

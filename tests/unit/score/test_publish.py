@@ -36,7 +36,7 @@ from worker.stream.record_limits import RecordLimits
 TOPICS = TopicSettings()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EVENT = ImageUploaded(event_id="e", image_id="目", uploaded_at=NOW, image=ImageReference(path="x"))
-FIRST = Attribution("tiny-1-abc", "space-1", policy_sha256(Policy()), ["preference"])
+FIRST = Attribution("tiny-1-abc", "space-1", policy_sha256(Policy()), ["preference"], "copies-1")
 PUBLISH = Publisher(TOPICS, FIRST)
 
 
@@ -79,12 +79,13 @@ def test_an_accepted_image_gives_one_result_on_each_output_topic():
 
 def test_the_vector_that_copies_are_known_by_is_on_the_embedded_event_where_there_is_one():
     plain = by_topic(PUBLISH(record(), verdict("accept")))[TOPICS.embedded]
-    assert b"copy_vector" not in plain.value
+    assert b"copy_" not in plain.value
     copy = np.array([0.6, 0.8], np.float32)
     told = by_topic(PUBLISH(record(), replace(verdict("accept"), copy_vector=copy)))[TOPICS.embedded]
-    found = ImageEmbedded.model_validate_json(told.value).copy_vector
-    assert found is not None
-    np.testing.assert_array_equal(found.to_array(), copy)
+    found = ImageEmbedded.model_validate_json(told.value)
+    assert found.copy_vector is not None
+    np.testing.assert_array_equal(found.copy_vector.to_array(), copy)
+    assert found.copy_space == "copies-1"
 
 
 def test_what_search_filters_by_is_on_the_embedded_event_and_left_out_where_there_is_none():

@@ -9,17 +9,18 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import ngtpy
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from worker.index.attributes import AttributeColumns, read_columns, together, write_columns
 from worker.index.backend import IndexIdentity
 from worker.index.ngt.cells import group
 from worker.index.ngt.checksums import list_files
+from worker.index.ngt.copies import group_copies, write_copies
 from worker.index.ngt.durable import sync_tree
 from worker.index.ngt.segment import (
     ATTRIBUTES,
@@ -46,6 +47,7 @@ class BuildRequest(BaseModel):
     identity: IndexIdentity
     ids: list[str]
     threads: int
+    copy_space: Annotated[str | None, Field(description="of the copy vectors; null: not known")] = None
 
 
 def write_request(
@@ -92,7 +94,10 @@ def build(work: Path) -> None:
     for name, array in arrays.items():
         np.save(target / f"{name}.npy", array)
     write_ids(target, names[positions].tolist())
-    write_columns(target / ATTRIBUTES, together([(attributes, positions)]))
+    kept = together([(attributes, positions)])
+    write_columns(target / ATTRIBUTES, kept)
+    if request.copy_space is not None:
+        write_copies(target, group_copies(request.copy_space, kept.copy_vectors))
     write_manifest(
         target,
         SegmentManifest(

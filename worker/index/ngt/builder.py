@@ -56,7 +56,12 @@ class SegmentBuild:
         ids = self._batch.ids()
         if not ids:
             return None
-        request = BuildRequest(identity=self._directory.identity, ids=ids, threads=self._threads)
+        request = BuildRequest(
+            identity=self._directory.identity,
+            ids=ids,
+            threads=self._threads,
+            copy_space=self._directory.copy_space,
+        )
         work = self._directory.start_work()
         try:
             write_request(work, request, self._batch.vectors(), self._batch.attributes())

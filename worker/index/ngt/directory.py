@@ -16,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.bundle import CopyHead
 from worker.errors import IndexDirectoryError
 from worker.index.backend import IndexIdentity
 from worker.index.ngt.checksums import Damaged
+from worker.index.ngt.copies import are_of
 from worker.index.ngt.durable import sync_directory, sync_tree
 from worker.index.ngt.generation import (
     GenerationManifest,
@@ -47,11 +49,15 @@ class Generation:
 
 
 class IndexDirectory:
-    """Generations and segments of one index under `path`, which the caller owns (see OwnerLock)."""
+    """Generations and segments of one index under `path`, which the caller owns (see OwnerLock).
 
-    def __init__(self, path: Path, identity: IndexIdentity) -> None:
+    `copy_space` is that of the copy vectors in what is built from now on; None: it is not known.
+    """
+
+    def __init__(self, path: Path, identity: IndexIdentity, copy_space: str | None = None) -> None:
         self.path = path
         self.identity = identity
+        self.copy_space = copy_space
         self._last = {
             kind: max((number for number, _ in numbered(path, f"*{kind}-*", kind)), default=0)
             for kind in ("generation", "segment")
@@ -64,10 +70,11 @@ class IndexDirectory:
                 logger.info("removing %s, left by an interrupted run", path)
                 shutil.rmtree(path, ignore_errors=True)
 
-    def load_newest(self, max_age: float) -> Generation | None:
+    def load_newest(self, max_age: float, copies: CopyHead | None = None) -> Generation | None:
         """Open the newest generation whose checksums hold and that is at most `max_age` seconds old.
 
-        Damaged ones are set aside, with a line in the log.
+        Damaged ones are set aside, with a line in the log. One whose copy vectors are not those of `copies`
+        is as good as none: what the log has of these may have been left out.
 
         Raises:
             IndexDirectoryError: a generation belongs to another space, dimension or topic.
@@ -79,7 +86,8 @@ class IndexDirectory:
                 require_identity(path, manifest.identity, self.identity)
                 if not self._is_young(manifest, max_age):
                     return None
-                return Generation(manifest, self._open(manifest.segments))
+                generation = Generation(manifest, self._open(manifest.segments))
+                return generation if self._has(copies, generation) else None
             except OldFormat:
                 logger.warning("%s is of an earlier release: the index is rebuilt from the log", path)
                 return None
@@ -169,6 +177,17 @@ class IndexDirectory:
             manifest.name,
             manifest.age(),
             max_age,
+        )
+        return False
+
+    def _has(self, copies: CopyHead | None, generation: Generation) -> bool:
+        held = [segment.copies for segment in generation.segments]
+        if copies is None or are_of(held, copies.space, copies.dim):
+            return True
+        logger.warning(
+            "%s holds no copy vectors of space %r: the index is rebuilt from the log",
+            generation.manifest.name,
+            copies.space,
         )
         return False
 

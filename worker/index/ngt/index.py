@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from schemas.bundle import CopyHead
 from schemas.search import SearchFilter
 from worker.index.attributes import NOTHING_KNOWN, Attributes
-from worker.index.backend import Change, IndexIdentity, IndexSize, Snapshot
+from worker.index.backend import Change, IndexIdentity, IndexSize, Near, Snapshot
 from worker.index.neighbour import Neighbour
 from worker.index.ngt.builder import SegmentBuild
+from worker.index.ngt.copies import NO_SPACE
 from worker.index.ngt.directory import IndexDirectory
 from worker.index.ngt.live import LiveIndex
 from worker.index.ngt.recall import Recall, Sample
@@ -70,9 +72,11 @@ class NgtIndex:
         """See IndexBackend."""
         self._live.delete(image_id)
 
-    def change_each(self, changes: Sequence[Change], count: int, radius: float) -> list[list[Neighbour]]:
+    def change_each(
+        self, changes: Sequence[Change], count: int, radius: float, copy_radius: float | None = None
+    ) -> list[Near]:
         """See IndexBackend. Exact over the tail; over segments while the radius is small."""
-        return self._live.change_each(changes, count, radius)
+        return self._live.change_each(changes, count, radius, copy_radius)
 
     def advance(self, partition: int, offset: int) -> None:
         """See IndexBackend."""
@@ -126,10 +130,12 @@ class NgtIndex:
         self._lock.release()
 
 
-def open_ngt_index(settings: IndexSettings, identity: IndexIdentity, metrics: Metrics) -> NgtIndex:
+def open_ngt_index(
+    settings: IndexSettings, identity: IndexIdentity, metrics: Metrics, copies: CopyHead | None = None
+) -> NgtIndex:
     """The index in `index.directory`, at its newest whole generation, owned by this process.
 
-    Blocks for reading the generation's files.
+    Its copy vectors are those of `copies`. Blocks for reading the generation's files.
 
     Raises:
         IndexDirectoryError: the directory is owned by another process, or of another space.
@@ -139,9 +145,9 @@ def open_ngt_index(settings: IndexSettings, identity: IndexIdentity, metrics: Me
     threadpool_limits(1, user_api="blas")
     lock = OwnerLock(settings.directory)
     try:
-        directory = IndexDirectory(settings.directory, identity)
+        directory = IndexDirectory(settings.directory, identity, NO_SPACE if copies is None else copies.space)
         directory.remove_leftovers()
-        live = LiveIndex(identity, directory.load_newest(settings.generation_max_age))
+        live = LiveIndex(identity, directory.load_newest(settings.generation_max_age, copies))
         start_build = partial(SegmentBuild, directory, threads=settings.build_threads)
         snapshots = Snapshots(live, directory, start_build, settings, metrics)
         recall = None

@@ -8,27 +8,20 @@ change that they see, in one step and hold no lock: all that they read is of tha
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.search import SearchFilter
 from worker.index.attributes import NOTHING_KNOWN, AttributeColumns, Attributes, together
-from worker.index.backend import Change, IndexIdentity, IndexSize
+from worker.index.backend import Change, IndexIdentity, IndexSize, Near
 from worker.index.neighbour import Neighbour, nearest
 from worker.index.ngt.directory import Generation
 from worker.index.ngt.generation import GenerationManifest
+from worker.index.ngt.near import Asked, near
 from worker.index.ngt.segment import Segment
+from worker.index.ngt.view import View
 from worker.index.tail import NEVER, Tail
-
-
-class View(NamedTuple):
-    """What there was just after `change`; of each tail its first rows."""
-
-    change: int
-    segments: tuple[Segment, ...]
-    tails: tuple[tuple[Tail, int], ...]
 
 
 @dataclass(frozen=True)
@@ -145,24 +138,20 @@ class LiveIndex:
         self._changes += -1 if part is self._tail else 1
         self._show(change)
 
-    def change_each(self, changes: Sequence[Change], count: int, radius: float) -> list[list[Neighbour]]:
+    def change_each(
+        self, changes: Sequence[Change], count: int, radius: float, copy_radius: float | None = None
+    ) -> list[Near]:
         """See IndexBackend: the changes one after another, the look-ups of all of them side by side."""
-        asked: list[tuple[int, View]] = []
+        asked: dict[int, Asked] = {}
         for number, (image_id, vector, attributes) in enumerate(changes):
             if vector is None:
                 self.delete(image_id)
             else:
                 self.upsert(image_id, vector, attributes)
-                asked.append((number, self._view))
-        found: list[list[Neighbour]] = [[] for _ in changes]
-        if not asked:
-            return found
-        queries = np.stack([each.vector for each in changes if each.vector is not None])
-        for (number, _), near in zip(
-            asked, self._within(queries, radius, [v for _, v in asked]), strict=True
-        ):
-            image_id = changes[number].image_id
-            found[number] = nearest((other for other in near if other.image_id != image_id), count)
+                asked[number] = Asked(vector, attributes.copy_vector, self._view)
+        found = [Near([], []) for _ in changes]
+        for number, all_near in zip(asked, near([*asked.values()], radius, copy_radius), strict=True):
+            found[number] = all_near.nearest(count, but=changes[number].image_id)
         return found
 
     def advance(self, partition: int, offset: int) -> None:
@@ -269,19 +258,6 @@ class LiveIndex:
         """The number of the last change that the generation holds."""
         return self._published
 
-    def _within(
-        self, queries: NDArray[np.float32], radius: float, views: Sequence[View]
-    ) -> list[list[Neighbour]]:
-        """For each query what was within `radius` as of its view; all views have the same parts."""
-        changes = [view.change for view in views]
-        found: list[list[Neighbour]] = [[] for _ in views]
-        for number, (tail, _) in enumerate(views[-1].tails):
-            lengths = [view.tails[number][1] for view in views]
-            _extend(found, tail.within(queries, radius, lengths, changes))
-        for segment in views[-1].segments:
-            _extend(found, segment.within(queries, radius, changes))
-        return found
-
     def _show(self, change: int, segments: tuple[Segment, ...] | None = None) -> None:
         """From here on searches see `change` and all before it."""
         tails: tuple[tuple[Tail, int], ...] = ((self._tail, len(self._tail)),)
@@ -334,8 +310,3 @@ def _joined(
     limit = np.inf if radius is None else radius
     found = (near for part in (*of_tails, *of_segments) for near in part if near.distance <= limit)
     return nearest(found, count)
-
-
-def _extend(found: list[list[Neighbour]], more: list[list[Neighbour]]) -> None:
-    for these, those in zip(found, more, strict=True):
-        these.extend(those)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from schemas.search import MAX_RESULTS, SearchFilter
 from worker.index.neighbour import Neighbour
-from worker.index.ngt.live import LiveIndex, View
+from worker.index.ngt.live import LiveIndex
 from worker.index.ngt.segment import Segment
+from worker.index.ngt.view import View
 from worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@
         centroids.npy, starts.npy    the cells
         objects.npy      int32 [vectors]: NGT's object id of each vector
         attributes/      what searches filter and order by, by position; those of earlier releases have none
+        copies-1/        the copy vectors among the attributes, by cells: see copies.py
         ngt/             NGT's own files; small segments have none, and are compared whole
 
 NGT loads a truncated graph file without an error and then returns wrong neighbours: hence digests. Equal
@@ -25,12 +26,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from schemas.search import SearchFilter
 from worker.errors import IndexDirectoryError
-from worker.index.attributes import AttributeColumns, Attributes, nothing_known, read_columns
+from worker.index.attributes import AttributeColumns, Attributes, is_known, nothing_known, read_columns
 from worker.index.backend import IndexIdentity
 from worker.index.neighbour import Neighbour, cosine_distances, nearest, smallest
 from worker.index.ngt.cells import Cells
 from worker.index.ngt.checksums import Damaged, FileDigest, check_files, digest_of
-from worker.index.tail import NEVER
+from worker.index.ngt.copies import is_copy_file, read_copies
+from worker.index.tail import COPY, EMBEDDING, NEVER
 
 MANIFEST_FILE = "manifest.json"
 IDS_FILE = "ids.json"
@@ -99,6 +101,10 @@ class Segment:
         self._attributes = (
             read_columns(path / ATTRIBUTES) if self.has_attributes else nothing_known(len(self.ids))
         )
+        self.copies = read_copies(path, self._attributes.copy_vectors)
+        of_copies = sum(file.bytes for file in manifest.files if is_copy_file(file.path))
+        self.bytes = {EMBEDDING: sum(file.bytes for file in manifest.files) - of_copies, COPY: of_copies}
+        self.lacks_copy_vector = ~is_known(self._attributes.copy_vectors)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -232,24 +238,35 @@ class Segment:
             asked *= 4
 
     def within(
-        self, queries: NDArray[np.float32], radius: float, changes: Sequence[int]
+        self,
+        queries: NDArray[np.float32],
+        radius: float,
+        changes: Sequence[int],
+        held: NDArray[np.bool_] | None = None,
     ) -> list[list[Neighbour]]:
         """For each query (float32 [n, dim], unit norm) the images within cosine distance `radius` of it.
 
-        As of its own change. Exact while the radius asks for few cells (MAX_PROBES), as nearly equal
-        vectors do.
+        As of its own change; of positions that are `held`. Exact as `Cells.within` is.
         """
         found: list[list[Neighbour]] = [[] for _ in changes]
-        asked = self._cells.near(queries, (2.0 * radius) ** 0.5)
-        for cell in np.flatnonzero(asked.any(axis=0)):
-            who = np.flatnonzero(asked[:, cell])
-            first, last = int(self._cells.starts[cell]), int(self._cells.starts[cell + 1])
-            distances = 1.0 - queries[who] @ self._vectors[first:last].T
-            for asker, row in zip(*np.nonzero(distances <= radius), strict=True):
-                query = int(who[asker])
-                distance = max(0.0, float(distances[asker, row]))
-                found[query] += self._images(first + int(row), distance, changes[query])
+        for query, row, distance in self._cells.within(self._from_to, queries, radius):
+            found[query] += self._images(row, distance, changes[query], held=held)
         return found
+
+    def copies_within(
+        self, queries: NDArray[np.float32], radius: float, changes: Sequence[int]
+    ) -> list[list[Neighbour]]:
+        """As `within`, by copy vectors: `queries` are such, float32 [n, any dimension], of unit norm."""
+        found: list[list[Neighbour]] = [[] for _ in changes]
+        for query, position, distance in self.copies.within(queries, radius):
+            if self.died.get(position, NEVER) > changes[query]:
+                found[query].append(Neighbour(self.ids[position], distance))
+        return found
+
+    def _from_to(self, first: int, last: int) -> NDArray[np.float32]:
+        """The vectors of these rows, float32 [last - first, dim]."""
+        vectors: NDArray[np.float32] = self._vectors[first:last]
+        return vectors
 
     def warm_up(self) -> None:
         """Search once, alone: first searches of several threads at once can deadlock (NGT issue 174)."""

@@ -12,6 +12,7 @@ from worker.index.ngt.generation import GenerationManifest, SegmentEntry
 from worker.index.ngt.live import Batch, LiveIndex
 from worker.index.ngt.merging import plan
 from worker.index.ngt.segment import Segment
+from worker.index.tail import COPY, EMBEDDING
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
 
@@ -114,6 +115,7 @@ class Snapshots:
             self._finish(self._merges, build, self._take_in_merged)
         elif self._merges.is_free():
             self._merge()
+        self._measure()
 
     def is_building(self) -> bool:
         """Whether a build runs."""
@@ -123,6 +125,14 @@ class Snapshots:
         """End running builds."""
         self._tails.stop()
         self._merges.stop()
+
+    def _measure(self) -> None:
+        view = self._live.view
+        for kind in (EMBEDDING, COPY):
+            files = sum(segment.bytes[kind] for segment in view.segments)
+            self._metrics.index_disk_bytes.labels(kind).set(files)
+            tails = sum(tail.bytes[kind] for tail, _ in view.tails)
+            self._metrics.index_memory_bytes.labels(kind).set(files + tails)
 
     def _is_due(self) -> bool:
         manifest = self._live.manifest

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from worker.index.ngt.copies import common_space
 from worker.index.ngt.directory import IndexDirectory, size_of
 from worker.index.ngt.live import Batch
 from worker.index.ngt.merging import MAX_IMAGES
@@ -33,7 +34,8 @@ def compact(directory: Path, start_build: StartBuild, largest: int = MAX_IMAGES)
 
     """
     before, generation = size_of(directory), open_newest(directory)
-    own = IndexDirectory(directory, generation.manifest.identity)
+    copy_space = common_space(segment.copies for segment in generation.segments)
+    own = IndexDirectory(directory, generation.manifest.identity, copy_space)
     own.remove_leftovers()
     kept = [each for each in generation.segments if not each.died and len(each) > largest // 2]
     merged = [each for each in generation.segments if each not in kept]

@@ -19,6 +19,7 @@ from worker.errors import ConfigurationError, IndexDirectoryError, MekikiError, 
 from worker.index.attributes import Attributes, microseconds
 from worker.index.backend import IndexIdentity
 from worker.index.change import unit_vector
+from worker.index.ngt.copies import common_space
 from worker.index.ngt.directory import IndexDirectory
 from worker.index.ngt.durable import sync_directory
 from worker.index.ngt.live import Batch
@@ -58,6 +59,10 @@ class ExportedIndex(BaseModel):
     created_at: Annotated[AwareDatetime, Field(description="when every record before `offsets` was in")]
     offsets: Annotated[dict[int, int], Field(description="partition -> offset of the next record")]
     images: Annotated[int, Field(ge=0)]
+    copy_space: Annotated[
+        str | None,
+        Field(description="of copy_vector; left out where it is not known", exclude_if=lambda it: it is None),
+    ] = None
 
 
 def export_index(directory: Path, out: Path, progress: Progress = lambda _: None) -> int:
@@ -77,6 +82,7 @@ def export_index(directory: Path, out: Path, progress: Progress = lambda _: None
         created_at=generation.manifest.created_at,
         offsets=generation.manifest.offsets,
         images=sum(segment.living for segment in generation.segments),
+        copy_space=common_space(segment.copies for segment in generation.segments),
     )
     schema = _schema(about.identity.dim).with_metadata({METADATA_KEY: about.model_dump_json()})
     part = out.with_name(f"{out.name}.part")
@@ -120,7 +126,7 @@ def import_index(
         raise IndexDirectoryError(f"{directory} holds an index: import into an empty --directory")
     source = _open(file)
     about = _about(source, file, topic, space)
-    own = IndexDirectory(directory, about.identity)
+    own = IndexDirectory(directory, about.identity, about.copy_space)
     own.remove_leftovers()
     rows = _rows(source, file, about.identity.dim)
     segments = build_segments(own, _batches(rows, about.identity.dim, progress), start_build)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from worker.index.attributes import read_columns
 from worker.index.ngt.checksums import Damaged, check_files, digest_of
+from worker.index.ngt.copies import COPIES, read_copies
 from worker.index.ngt.generation import GenerationManifest, OldFormat, SegmentEntry, read_manifest
 from worker.index.ngt.segment import (
     ATTRIBUTES,
@@ -108,6 +109,11 @@ def _disagreements(path: Path, manifest: SegmentManifest) -> Iterator[str]:
     yield from wrong
     if (path / ATTRIBUTES).is_dir():
         attributes = read_columns(path / ATTRIBUTES)
+        copies = read_copies(path, attributes.copy_vectors)
+        if copies.cells is not None and not _is_partition(
+            copies.cells.starts, len(copies.cells.centroids), len(copies.positions)
+        ):
+            yield f"{COPIES}/starts.npy does not give each cell its copy vectors"
         yield from (f"{ATTRIBUTES}: {fault}" for fault in attributes.faults())
         if len(attributes) != len(ids):
             yield f"{ATTRIBUTES} are of {len(attributes)} images, {len(ids)} ids are listed"

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from schemas.search import SearchFilter
 from worker.errors import ConfigurationError, MekikiError
 from worker.index.attributes import NOTHING_KNOWN, Attributes
-from worker.index.backend import Change, IndexIdentity, IndexSize, Snapshot
+from worker.index.backend import Change, IndexIdentity, IndexSize, Near, Snapshot
 from worker.index.neighbour import Neighbour, nearest
 from worker.index.owner import OwnerLock
 from worker.index.vald.cluster import DISTANCES, Cluster
@@ -104,8 +104,17 @@ class ValdIndex:
         """See IndexBackend."""
         self._layers.delete(image_id)
 
-    def change_each(self, changes: Sequence[Change], count: int, radius: float) -> list[list[Neighbour]]:
-        """See IndexBackend. Exact over the changes of the last moments, and approximate over the cluster."""
+    def change_each(
+        self,
+        changes: Sequence[Change],
+        count: int,
+        radius: float,
+        copy_radius: float | None = None,  # noqa: ARG002 - see below
+    ) -> list[Near]:
+        """See IndexBackend. Exact over the changes of the last moments, and approximate over the cluster.
+
+        The cluster has embeddings alone: copies are among what is similar, and no others are found.
+        """
         asked: list[tuple[int, View]] = []
         for number, (image_id, vector, attributes) in enumerate(changes):
             if vector is None:
@@ -113,7 +122,7 @@ class ValdIndex:
             else:
                 self.upsert(image_id, vector, attributes)
                 asked.append((number, self._layers.view))
-        found: list[list[Neighbour]] = [[] for _ in changes]
+        found = [Near([], []) for _ in changes]
         if not asked:
             return found
         queries = np.stack([each.vector for each in changes if each.vector is not None])
@@ -121,8 +130,7 @@ class ValdIndex:
         below = self._stored.within(queries, radius, count + 1, views, self._settings.vald.retry_for)
         above = views[-1].within(queries, radius, views)
         for (number, _), far, near in zip(asked, below, above, strict=True):
-            image_id = changes[number].image_id
-            found[number] = nearest((each for each in (*near, *far) if each.image_id != image_id), count)
+            found[number] = Near([], [*near, *far]).nearest(count, but=changes[number].image_id)
         return found
 
     def advance(self, partition: int, offset: int) -> None:

@@ -27,6 +27,17 @@ def test_every_vector_within_reach_is_in_a_cell_that_is_asked(radius):
         assert asked[query, cell_of(cells, row)] or asked[query].sum() >= MAX_PROBES
 
 
+def test_within_tells_each_pair_that_is_near_once():
+    vectors = clustered(3000)
+    cells, order = group(vectors)
+    vectors = vectors[order]
+    queries = vectors[::100]
+    found = list(cells.within(lambda first, last: vectors[first:last], queries, 0.001))
+    near = np.argwhere(1 - queries @ vectors.T <= 0.001).tolist()
+    assert sorted([query, place] for query, place, _ in found) == near
+    assert all(abs(1 - queries[query] @ vectors[place] - distance) < 1e-6 for query, place, distance in found)
+
+
 def test_the_order_puts_each_vector_into_one_cell():
     vectors = clustered(500)
     cells, order = group(vectors)

@@ -75,10 +75,10 @@ def test_near_duplicates_are_those_of_the_moment_of_each_change(tmp_path):
     near = turned(axis(0), axis(1), 0.05)
     changes = [("a", axis(0)), ("b", near), ("a", None), ("c", axis(0)), ("b", axis(5)), ("d", axis(0))]
     found = live.change_each([Change(*each) for each in changes], 5, 0.01)
-    assert [ids(each) for each in found] == [[], ["a"], [], ["b"], [], ["c"]]
+    assert [ids(each.similar) for each in found] == [[], ["a"], [], ["b"], [], ["c"]]
     snapshot(live, open_directory(tmp_path))
     found = live.change_each([Change("e", axis(0)), Change("d", None), Change("f", axis(0))], 5, 0.01)
-    assert [ids(each) for each in found] == [["c", "d"], [], ["c", "e"]]
+    assert [ids(each.similar) for each in found] == [["c", "d"], [], ["c", "e"]]
     assert live.change_each([], 5, 0.01) == []
 
 

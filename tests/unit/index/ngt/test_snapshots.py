@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client import CollectorRegistry
 
 from tests.unit.index.indexing import IDENTITY, axis, build_here, filled, open_directory, snapshot
+from worker.index.attributes import Attributes
 from worker.index.backend import IndexSize
 from worker.index.ngt.directory import Generation
 from worker.index.ngt.live import LiveIndex
@@ -53,6 +54,26 @@ class Bench:
     def counted(self, result):
         name = "mekiki_index_build_duration_seconds_count"
         return self.registry.get_sample_value(name, {"result": result})
+
+
+def test_what_vectors_and_copy_vectors_take_is_told(tmp_path):
+    live, _ = filled(10)
+    live.upsert("copy", axis(0), Attributes(copy_vector=axis(1)))
+    bench = Bench(tmp_path, live)
+    snapshot(live, bench.directory)
+    bench.turn()
+
+    def told(what, kind):
+        return bench.registry.get_sample_value(f"mekiki_index_{what}_bytes", {"kind": kind})
+
+    (segment,) = live.segments
+    copies = (segment.path / "attributes" / "copy_vector.npy").stat().st_size
+    assert told("disk", "copy") == copies
+    assert told("memory", "copy") == copies + live.view.tails[0][0].bytes["copy"]
+    files = (file.stat().st_size for file in segment.path.rglob("*") if file.is_file())
+    manifest = (segment.path / "manifest.json").stat().st_size
+    assert told("disk", "embedding") == sum(files) - manifest - copies
+    assert told("memory", "embedding") > told("disk", "embedding")
 
 
 def test_enough_changes_start_a_build_and_the_role_goes_on_from_it(tmp_path):

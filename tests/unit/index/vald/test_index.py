@@ -101,7 +101,7 @@ def test_near_duplicates_are_those_of_the_moment_of_each_change(tmp_path):
             Change("third", axis(0)),
         ]
         found = index.change_each(changes, 10, 0.01)
-        assert [[each.image_id for each in one] for one in found] == [
+        assert [[each.image_id for each in one.similar] for one in found] == [
             ["old"],
             [],
             ["first"],

@@ -1,0 +1,89 @@
+"""What was near to new images when they came: copies by their copy vectors, others by their embeddings.
+
+Of two images that have copy vectors these alone decide: their embeddings are not compared.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.index.backend import Near
+from worker.index.neighbour import Neighbour
+from worker.index.ngt.view import View
+from worker.index.tail import Tail
+
+Found = list[list[Neighbour]]
+
+
+class Asked(NamedTuple):
+    """A new image and the moment that it came: float32 [dim] and, where it has one, its copy vector."""
+
+    vector: NDArray[np.float32]
+    copy_vector: NDArray[np.float32] | None
+    view: View
+
+
+def near(asked: Sequence[Asked], radius: float, copy_radius: float | None) -> list[Near]:
+    """For each all that was within the cosine distances, in no order; all views have the same parts.
+
+    Without `copy_radius` the embeddings of all are compared.
+    """
+    found = [Near([], []) for _ in asked]
+    compared = [
+        number
+        for number, each in enumerate(asked)
+        if copy_radius is not None and each.copy_vector is not None
+    ]
+    others = sorted({*range(len(asked))} - {*compared})
+    if copy_radius is not None and compared:
+        chosen = [asked[number] for number in compared]
+        for number, copies in zip(compared, _by_copy_vector(chosen, copy_radius), strict=True):
+            found[number].copies.extend(copies)
+    for numbers, all_have_copy_vectors in ((compared, True), (others, False)):
+        if not numbers:
+            continue
+        chosen = [asked[number] for number in numbers]
+        similar = _by_embedding(chosen, radius, only_without_copy_vector=all_have_copy_vectors)
+        for number, alike in zip(numbers, similar, strict=True):
+            found[number].similar.extend(alike)
+    return found
+
+
+def _by_copy_vector(asked: Sequence[Asked], radius: float) -> Found:
+    queries = np.stack([each.copy_vector for each in asked if each.copy_vector is not None])
+    changes = [each.view.change for each in asked]
+    found: Found = [[] for _ in asked]
+    for tail, lengths in _tails(asked):
+        _extend(found, tail.copies_within(queries, radius, lengths, changes))
+    for segment in asked[-1].view.segments:
+        _extend(found, segment.copies_within(queries, radius, changes))
+    return found
+
+
+def _by_embedding(asked: Sequence[Asked], radius: float, *, only_without_copy_vector: bool) -> Found:
+    """What is near by its embedding, of all images or of those alone that have no copy vector."""
+    queries = np.stack([each.vector for each in asked])
+    changes = [each.view.change for each in asked]
+    found: Found = [[] for _ in asked]
+    for tail, lengths in _tails(asked):
+        held = tail.lacks_copy_vector(max(lengths)) if only_without_copy_vector else None
+        if held is None or held.any():
+            _extend(found, tail.within(queries, radius, lengths, changes, held))
+    for segment in asked[-1].view.segments:
+        held = segment.lacks_copy_vector if only_without_copy_vector else None
+        if held is None or held.any():
+            _extend(found, segment.within(queries, radius, changes, held))
+    return found
+
+
+def _tails(asked: Sequence[Asked]) -> Iterator[tuple[Tail, list[int]]]:
+    """Each tail, and how many of its rows there were at each moment."""
+    for number, (tail, _) in enumerate(asked[-1].view.tails):
+        yield tail, [each.view.tails[number][1] for each in asked]
+
+
+def _extend(found: Found, more: Found) -> None:
+    for these, those in zip(found, more, strict=True):
+        these.extend(those)
