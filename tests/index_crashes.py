@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 from prometheus_client import CollectorRegistry
 
+from schemas.bundle import CopyHead
 from schemas.search import SearchFilter
-from tests.unit.index.indexing import IDENTITY, unit_rows
+from tests.unit.index.indexing import DIM, IDENTITY, unit_rows
 from worker.index.attributes import Attributes
 from worker.index.backend import Change
 from worker.index.ngt.index import open_ngt_index
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
 
+COPIES = CopyHead(output="copy", dim=DIM, space="copies", near_duplicate_distance=0.01)
 RECORDS = 9000
 _POLL = 100
 _REPLACEMENTS = 0.3
@@ -44,8 +46,12 @@ def drawn_log(seed):
 
 
 def known(vector):
-    """Attributes that tell of which vector they are."""
-    return Attributes(category=f"c{int(abs(vector[0]) * 1e6) % 40}", tags=(f"t{int(vector[1] > 0)}",))
+    """Attributes that tell of which vector they are; a quarter have no copy vector."""
+    return Attributes(
+        category=f"c{int(abs(vector[0]) * 1e6) % 40}",
+        tags=(f"t{int(vector[1] > 0)}",),
+        copy_vector=vector[::-1] if int(abs(vector[2]) * 1e6) % 4 else None,
+    )
 
 
 def state_of(log):
@@ -61,14 +67,14 @@ def state_of(log):
 
 def opened(place):
     settings = IndexSettings(directory=place, snapshot_records=1100)
-    return open_ngt_index(settings, IDENTITY, Metrics(CollectorRegistry()))
+    return open_ngt_index(settings, IDENTITY, Metrics(CollectorRegistry()), COPIES)
 
 
 def apply(index, log, tell=False):
     """Apply `log` from the index's own offset on; `tell` each generation."""
     last = index.snapshot()
     for start in range(index.offsets().get(0, 0), len(log), _POLL):
-        index.change_each(log[start : start + _POLL], 10, 0.01)
+        index.change_each(log[start : start + _POLL], 10, 0.01, COPIES.near_duplicate_distance)
         index.advance(0, min(len(log), start + _POLL))
         index.turn()
         while index.is_building() and index.size().tail > _LONGEST_TAIL:  # for several generations
@@ -102,6 +108,31 @@ def assert_equals_log(index, log):
         where = SearchFilter(categories=[wanted.category], tags=list(wanted.tags))
         alike = {image_id for image_id in ids if known(state[image_id]) == wanted}
         assert {near.image_id for near in index.search(rows[place], len(ids), None, where)} == alike
+    assert_copies(index, state)
+
+
+def assert_copies(index, state):
+    """Copies are those of the log, found by their copy vectors alone; adds images to the index."""
+    copies = {image_id: known(vector).copy_vector for image_id, vector in state.items()}
+    held = index.attributes_of([*copies])
+    assert all(
+        np.array_equal(each.copy_vector, copy) if copy is not None else each.copy_vector is None
+        for each, copy in zip(held, copies.values(), strict=True)
+    )
+    asked = [copy for copy in copies.values() if copy is not None][:: len(copies) // 7 or 1]
+    probes = [
+        Change(f"probe{n}", unit_rows(np.random.default_rng(n), 1)[0], Attributes(copy_vector=copy))
+        for n, copy in enumerate(asked)
+    ]
+    for change in probes:
+        (found,) = index.change_each([change], len(copies), 0.0, COPIES.near_duplicate_distance)
+        index.delete(change.image_id)
+        near = {
+            image_id
+            for image_id, copy in copies.items()
+            if copy is not None and 1 - copy @ change.attributes.copy_vector <= COPIES.near_duplicate_distance
+        }
+        assert {each.image_id for each in found.copies} == near
 
 
 def kill_at_random(place, log, seed, kills):

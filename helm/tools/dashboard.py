@@ -386,9 +386,20 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 Query(_rate("mekiki_index_updates_total", "state"), "{{state}}"),
                 Query(_rate("mekiki_index_near_duplicates_total"), "near-duplicates"),
                 Query(_rate("mekiki_index_rejections_total"), "rejected"),
-                Query(_rate("mekiki_index_passed_over_total"), "of another space"),
+                Query(_rate("mekiki_index_passed_over_total", "reason"), "passed over: {{reason}}"),
             ),
-            "Records applied to the index.",
+            "Records applied to the index; passed over are those of another space, and copy vectors of one.",
+        ),
+        Panel(
+            "Memory and disk of vectors",
+            "bytes",
+            (
+                Query(
+                    "sum by (instance, kind) (mekiki_index_memory_bytes{OF})", "{{instance}} {{kind}}, memory"
+                ),
+                Query("sum by (instance, kind) (mekiki_index_disk_bytes{OF})", "{{instance}} {{kind}}, disk"),
+            ),
+            "Embeddings with all that searches need, and copy vectors. Memory: also files mapped into it.",
         ),
         Panel(
             "Builds, mean time",

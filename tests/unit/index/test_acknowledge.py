@@ -128,8 +128,8 @@ def test_copy_vectors_of_another_space_are_counted_and_not_compared(index, metri
     copies = CopyHead(output="copy", dim=16, space="mine", near_duplicate_distance=0.1)
     updates = Updates(index, TOPICS, 0.01, 2, metrics, copies=copies)
 
-    def told(image_id, vector, space, offset, copy=axis(9)):
-        copy = Vector.from_array(copy).model_dump()
+    def told(image_id, vector, space, offset, turned_to=9):
+        copy = Vector.from_array(axis(turned_to)).model_dump()
         value = embedded(image_id, vector, copy_vector=copy, copy_space=space)
         sent = record(value, topic="embedded", key=image_id.encode(), offset=offset)
         return acknowledged(updates.apply(sent)).near_duplicates
@@ -138,7 +138,7 @@ def test_copy_vectors_of_another_space_are_counted_and_not_compared(index, metri
     assert told("b", axis(1), "other", 1) == []
     (found,) = told("c", axis(2), "mine", 2)
     assert (found.image_id, found.decided_by, found.copy_distance) == ("a", "copy", 0.0)
-    (found,) = told("d", axis(1), "mine", 3, axis(10))
+    (found,) = told("d", axis(1), "mine", 3, turned_to=10)
     assert (found.image_id, found.decided_by) == ("b", "similar")
     left_out = {"reason": "other_copy_space"}
     assert metrics.registry.get_sample_value("mekiki_index_passed_over_total", left_out) == 1
