@@ -229,6 +229,41 @@ def test_a_near_copy_is_reported_as_a_near_duplicate(workplace: Workplace) -> No
     assert {"original", "recompressed"} <= near["smaller"]
 
 
+def test_a_copy_whose_embedding_lies_far_away_is_found_also_after_a_restart(workplace: Workplace) -> None:
+    """A caption strip, and embeddings that have nothing in common; an image without a copy vector."""
+    settings = workplace.changed(index={"snapshot_records": 1, "near_duplicate_distance": 0.001})
+    topics, photo = settings.topics, images.photo(7)
+    captioned = photo.copy()
+    captioned.paste((255, 255, 255), (0, photo.height * 7 // 8, *photo.size))
+    with workplace.running("score", "index", settings=settings) as running:
+        for image_id, picture in (("original", photo), ("captioned", captioned)):
+            upload = events.uploaded_bytes(image_id, images.encoded(picture))
+            workplace.broker.send(topics.uploaded, [upload])
+            workplace.broker.wait_until_done(settings.kafka.group, topics.uploaded)
+            wait_until_indexed(workplace)
+        wait_until(lambda: running.get("/index")[1]["generation"] is not None, "a generation", 60)
+    good = json.loads(embedded(workplace)[0].value or b"")
+    assert good["copy_space"]
+    far = Vector.from_array(np.eye(1, good["vector"]["dim"], dtype=np.float32)[0]).model_dump()
+    sent = {
+        "far": {**good, "image_id": "far", "vector": far},
+        "of another space": {**good, "image_id": "of another space", "copy_space": "another"},
+    }
+    workplace.broker.send(
+        topics.embedded, [Record(json.dumps(e).encode(), k.encode()) for k, e in sent.items()]
+    )
+    with workplace.running("index", settings=settings) as running:
+        wait_until_indexed(workplace)
+        assert 'mekiki_index_passed_over_total{reason="other_copy_space"} 1.0' in running.open_metrics()
+    told = {
+        each.image_id: {near.image_id: near.decided_by for near in each.near_duplicates}
+        for each in acknowledgements(workplace)
+    }
+    assert told["captioned"] == {"original": "copy"}
+    assert told["far"] == {"original": "copy", "captioned": "copy"}
+    assert told["of another space"] == {"original": "similar"}
+
+
 def fill(workplace: Workplace, first: int, count: int) -> None:
     """Vectors straight into the embedded topic, by the score role."""
     topics = workplace.settings.topics

@@ -5,10 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.unit.index.indexing import DIM, IDENTITY, assert_holds, axis, start_here
+from schemas.bundle import CopyHead
+from tests.unit.index.indexing import DIM, IDENTITY, assert_holds, axis, filled, snapshot, start_here
 from worker.errors import ConfigurationError, IndexDirectoryError
 from worker.index.attributes import NOTHING_KNOWN, Attributes
+from worker.index.ngt.directory import IndexDirectory
 from worker.index.offline import parquet
+from worker.index.offline.compact import compact
 from worker.index.offline.owned import open_newest
 from worker.index.offline.parquet import METADATA_KEY, ExportedIndex, NotImported, export_index, import_index
 from worker.index.offline.verify import verify
@@ -63,6 +66,26 @@ def test_attributes_come_back_and_are_read_by_others(exported, empty, index_dire
     assert rows["i10"]["uploaded_at"] == datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
     assert (rows["i10"]["preferences"], rows["i20"]["preferences"]) == ([("quality", 0.5)], [])
     assert (rows["i10"]["category"], rows["i20"]["category"], rows["i20"]["tags"]) == ("hats", None, [])
+
+
+def test_copy_vectors_move_with_their_space(empty, tmp_path):
+    copies = CopyHead(output="copy", dim=DIM, space="copies", near_duplicate_distance=0.1)
+    source = IndexDirectory(tmp_path, IDENTITY, copies.space)
+    live, _ = filled(3)
+    live.upsert("a", axis(0), Attributes(copy_vector=axis(9)))
+    snapshot(live, source)
+    out = tmp_path / "out.parquet"
+    export_index(tmp_path, out)
+    import_index(out, empty, TOPIC, start_here)
+    assert compact(empty, start_here).segments == (1, 1)
+    moved = IndexDirectory(empty, IDENTITY, copies.space).load_newest(3600, copies)
+    assert moved is not None
+    (segment,) = moved.segments
+    assert [
+        [each.image_id for each in found] for found in segment.copies_within(axis(9)[None], 0.1, [0])
+    ] == [["a"]]
+    other = copies.model_copy(update={"space": "other"})
+    assert IndexDirectory(empty, IDENTITY).load_newest(3600, other) is None
 
 
 def attributes(generation):
