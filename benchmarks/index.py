@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from schemas.bundle import CopyHead
 from schemas.search import SearchFilter
 from schemas.vector import Vector
 from worker.index.acknowledge import Updates
@@ -49,6 +50,9 @@ def main() -> None:
     parser.add_argument(
         "--filters", action="store_true", help="filtered searches over an index of --size alone"
     )
+    parser.add_argument(
+        "--copy-vectors", action="store_true", help="acknowledgements at --size with copy vectors and without"
+    )
     parser.add_argument("--bare", type=int, default=4000, help="vectors that bare NGT searches and appends")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -63,6 +67,9 @@ def run(flags: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Any]]:
     draw = Drawn(flags.dim, flags.copies)
     if flags.filters:
         yield from filtered(flags, folder, draw)
+        return
+    if flags.copy_vectors:
+        yield from beside_copy_vectors(flags, folder, draw)
         return
     log = draw.more(flags.size)
     index = open_index(folder, flags.dim)
@@ -165,6 +172,39 @@ def filtered(flags: argparse.Namespace, folder: Path, draw: "Drawn") -> Iterator
         )
         yield f"{share:.1%} let in, recall@10", hits / (10 * len(queries))
     index.close()
+
+
+COPIES = CopyHead(output="copy", dim=64, space="c", near_duplicate_distance=0.1)
+ROUND, ROUNDS = 2 * POLL, 6
+
+
+def beside_copy_vectors(flags: argparse.Namespace, folder: Path, draw: "Drawn") -> Iterator[tuple[str, Any]]:
+    """CPU of acknowledgements with copy vectors and without, in turn, in two indexes of the same images."""
+    copies = Drawn(COPIES.dim, flags.copies)
+    heads: dict[str, CopyHead | None] = {"with copy vectors": COPIES, "without": None}
+    indexes = {name: open_index(folder / name, flags.dim, head) for name, head in heads.items()}
+    took = dict.fromkeys(heads, 0.0)
+    metrics = {name: Metrics(CollectorRegistry()) for name in heads}
+    for count in (flags.size, *[ROUND] * ROUNDS):
+        first, rows, of_rows = len(draw.rows), draw.more(count), copies.more(count)
+        for name, index in indexes.items():
+            given = None if heads[name] is None else of_rows
+            updates = Updates(index, TopicSettings(), 0.1, 10, metrics[name], copies=heads[name])
+            records = drawn_records(rows, first, range(count), given)
+            cpu = time.thread_time()
+            for start in range(0, count, POLL):
+                updates.apply_all(records[start : start + POLL])
+                index.turn()
+            took[name] = took[name] + time.thread_time() - cpu if first else 0.0
+            settle(index)
+    for name, index in indexes.items():
+        yield f"{name}: CPU ms an acknowledgement", 1000 * took[name] / (ROUND * ROUNDS)
+        yield f"{name}: a second of CPU", ROUND * ROUNDS / took[name]
+        near = metrics[name].registry.get_sample_value("mekiki_index_near_duplicates_total") or 0.0
+        yield f"{name}: share with a near-duplicate", near / len(draw.rows)
+        files = (file for file in (folder / name).rglob("*") if file.is_file())
+        yield f"{name}: disk, MB", sum(file.stat().st_size for file in files) / 1e6
+        index.close()
 
 
 def scaling(index: NgtIndex, draw: "Drawn") -> Iterator[tuple[str, Any]]:
@@ -275,8 +315,16 @@ def search_rate(index: NgtIndex, rows: Rows, threads: int, seconds: float = 4.0)
 def feed(index: NgtIndex, updates: Updates, rows: Rows, first: int) -> None:
     for start in range(0, len(rows), POLL):
         part = range(start, min(start + POLL, len(rows)))
-        updates.apply_all([record(f"i{first + n}", embedded(f"i{first + n}", rows[n]), n) for n in part])
+        updates.apply_all(drawn_records(rows, first, part))
         index.turn()
+
+
+def drawn_records(rows: Rows, first: int, part: range, copies: Rows | None = None) -> list[InputRecord]:
+    """Embedded records of the rows in `part`, named from `first` on."""
+    return [
+        record(f"i{first + n}", embedded(f"i{first + n}", rows[n], None if copies is None else copies[n]), n)
+        for n in part
+    ]
 
 
 def settle(index: NgtIndex) -> None:
@@ -288,10 +336,10 @@ def settle(index: NgtIndex) -> None:
         time.sleep(0.05)
 
 
-def open_index(folder: Path, dim: int) -> NgtIndex:
+def open_index(folder: Path, dim: int, copies: CopyHead | None = None) -> NgtIndex:
     settings = IndexSettings(directory=folder / "index")
     return open_ngt_index(
-        settings, IndexIdentity(space="s", dim=dim, topic="t"), Metrics(CollectorRegistry())
+        settings, IndexIdentity(space="s", dim=dim, topic="t"), Metrics(CollectorRegistry()), copies
     )
 
 
@@ -301,9 +349,11 @@ def record(key: str, value: bytes, offset: int) -> InputRecord:
     )
 
 
-def embedded(image_id: str, row: Rows) -> bytes:
+def embedded(image_id: str, row: Rows, copy: Rows | None = None) -> bytes:
+    copy_vector = None if copy is None else Vector.from_array(copy).model_dump()
     return json.dumps(
         {
+            **({} if copy is None else {"copy_vector": copy_vector, "copy_space": COPIES.space}),
             "type": "listing.image.embedded.v1",
             "event_id": str(uuid.UUID(int=1)),
             "image_id": image_id,
