@@ -52,6 +52,7 @@ INDEX_DEAD = "mekiki_index_rejections_total{" + OF + ',reason="vector.invalid"}'
 TAIL = f"mekiki_index_tail_records{{{POD}}}"
 FOUND = "mekiki_index_sampled_neighbours_total{" + POD + ',result="found"}'
 MISSED = "mekiki_index_sampled_neighbours_total{" + POD + ',result="missed"}'
+NEXT_ERRORS = f"mekiki_index_next_errors_total{{{POD}}}"
 GENERATION = f"mekiki_index_generation_timestamp_seconds{{{POD}}}"
 READY = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="a"}'
 READY_TOO = "mekiki_health_ready_ratio{" + OF + ',role="score",instance="b"}'
@@ -175,6 +176,8 @@ CASES = [
          {"instance": "10.0.0.7:9464"}),
     Case("MekikiIndexRecallLow", "nearly all is found", False, "2h", {FOUND: "0+99x130", MISSED: "0+1x130"}),
     Case("MekikiIndexRecallLow", "few searches", False, "2h", {FOUND: "0+3x130", MISSED: "0+3x130"}),
+    Case("MekikiIndexNextFails", "it cannot begin", True, "20m", {NEXT_ERRORS: "0+1x60"}),
+    Case("MekikiIndexNextFails", "a broker was away", False, "40m", {NEXT_ERRORS: "0x5 2x60"}),
     Case("MekikiReviewWaits", "for more than a day", True, "26h", {OLDEST_IN_REVIEW: "600x1600"}),
     Case("MekikiReviewWaits", "nothing is in review", False, "26h", {OLDEST_IN_REVIEW: "0x1600"}),
     Case("MekikiReviewWaits", "decided in time", False, "26h", {OLDEST_IN_REVIEW: "600+60x1600"}),
