@@ -101,8 +101,9 @@ class Grouping:
         self, image_id: str, mine: Attributes, vector: NDArray[np.float32], other: _Image
     ) -> NearDuplicate | None:
         """What is said of an image that is near; None where copy vectors tell that it is no copy."""
-        apart = self._apart(mine, other.known)
-        if other.vector is None or (apart is not None and apart > (self._copy_distance or 0.0)):
+        apart, limit = self._apart(mine, other.known), self._copy_distance
+        is_none = apart is not None and limit is not None and apart > limit
+        if is_none or other.vector is None:
             return None
         return NearDuplicate(
             image_id=image_id,

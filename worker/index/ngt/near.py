@@ -31,27 +31,25 @@ def near(asked: Sequence[Asked], radius: float, copy_radius: float | None) -> li
     Without `copy_radius` the embeddings of all are compared.
     """
     found = [Near([], []) for _ in asked]
-    compared = [
-        number
-        for number, each in enumerate(asked)
-        if copy_radius is not None and each.copy_vector is not None
-    ]
-    others = sorted({*range(len(asked))} - {*compared})
-    if copy_radius is not None and compared:
-        chosen = [asked[number] for number in compared]
-        for number, copies in zip(compared, _by_copy_vector(chosen, copy_radius), strict=True):
+    with_copy = [number for number, each in enumerate(asked) if each.copy_vector is not None]
+    if copy_radius is None:
+        with_copy = []
+    else:
+        chosen = [asked[number] for number in with_copy]
+        for number, copies in zip(with_copy, _by_copy_vector(chosen, copy_radius), strict=True):
             found[number].copies.extend(copies)
-    for numbers, all_have_copy_vectors in ((compared, True), (others, False)):
-        if not numbers:
-            continue
+    without = sorted({*range(len(asked))} - {*with_copy})
+    for numbers, only_without in ((with_copy, True), (without, False)):
         chosen = [asked[number] for number in numbers]
-        similar = _by_embedding(chosen, radius, only_without_copy_vector=all_have_copy_vectors)
+        similar = _by_embedding(chosen, radius, only_without_copy_vector=only_without)
         for number, alike in zip(numbers, similar, strict=True):
             found[number].similar.extend(alike)
     return found
 
 
 def _by_copy_vector(asked: Sequence[Asked], radius: float) -> Found:
+    if not asked:
+        return []
     queries = np.stack([each.copy_vector for each in asked if each.copy_vector is not None])
     changes = [each.view.change for each in asked]
     found: Found = [[] for _ in asked]
@@ -64,6 +62,8 @@ def _by_copy_vector(asked: Sequence[Asked], radius: float) -> Found:
 
 def _by_embedding(asked: Sequence[Asked], radius: float, *, only_without_copy_vector: bool) -> Found:
     """What is near by its embedding, of all images or of those alone that have no copy vector."""
+    if not asked:
+        return []
     queries = np.stack([each.vector for each in asked])
     changes = [each.view.change for each in asked]
     found: Found = [[] for _ in asked]
