@@ -102,6 +102,9 @@ _JAPANESE = {
         "項目は 名前、名前=重み、image:ID をコンマ区切りで指定します。"
     ),
     "Attributes:": "属性:",
+    "Order by": "並べ替え",
+    "One of each group of copies": "同じ画像は一つだけ",
+    "Next page": "次のページ",
     "Only some images": "絞り込み",
     "Categories, one of": "カテゴリー - いずれか",
     "Tags, all of": "タグ - すべて",

@@ -29,7 +29,7 @@ from console.trials import Trial, Trials
 from console.words import Words
 from schemas.events import ImageShadowed, Word
 from schemas.policy import Policy, Threshold, disagreements
-from schemas.search import SearchResult
+from schemas.search import MAX_CURSOR, SearchResponse, SearchResult
 from worker.errors import BrokerError, ConfigurationError, StageError
 from worker.model.second_answer import policy_decision
 
@@ -415,17 +415,19 @@ def _bars(counts: list[int]) -> list[float]:
 
 
 def _search_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
-    def values(search: Callable[[], list[SearchResult]] | None) -> dict[str, Any]:
+    def values(search: Callable[[], SearchResponse] | None) -> dict[str, Any]:
         found: list[SearchResult] = []
-        why = ""
+        why, cursor = "", None
         if search is not None:
             try:
-                found = search()
+                answer = search()
+                found, cursor = answer.results, answer.cursor
             except (ConfigurationError, StageError) as error:
                 why = str(error)
         known = parts.queue.of_images([one.image_id for one in found])
         return {
             "results": [(one, known.get(one.image_id)) for one in found],
+            "cursor": cursor,
             "why": why,
             "searched": search is not None,
             "is_there": parts.searching.is_there,
@@ -435,10 +437,13 @@ def _search_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
     def search_page(request: Request, id: str = "") -> Response:  # noqa: A002 - as it is called in the URL
         person, image_id, wanted = parts.gate.viewer(request), id[:_MOST_ID], _wanted(request)
         search = (lambda: parts.searching.by_id(image_id, wanted, _FOUND)) if image_id else None
-        attributes = parts.searching.attributes()
+        found = values(search)
+        following = None
+        if found["cursor"] is not None:
+            following = f"/search?{request.url.include_query_params(cursor=found['cursor']).query}"
         return page(
             request, person, "search",
-            image_id=image_id, wanted=wanted, attributes=attributes, **values(search),
+            image_id=image_id, wanted=wanted, known=parts.searching.known(), following=following, **found,
         )  # fmt: skip
 
     @router.post("/search")
@@ -447,12 +452,13 @@ def _search_routes(router: APIRouter, parts: Parts, page: _Page) -> None:
         parts.gate.refuse_cross_site(request, person, {})
         data = await bounded(request, parts.max_body)
         found = await run_in_threadpool(values, lambda: parts.searching.by_image(data, wanted, _FOUND))
-        return page(request, person, "_search", **found)
+        return page(request, person, "_search", following=None, **found)
 
 
 def _wanted(request: Request) -> Wanted:
     names = [field.name for field in fields(Wanted)]
-    return Wanted(**{name: request.query_params.get(name, "")[:_MOST_TERMS] for name in names})
+    most = dict.fromkeys(names, _MOST_TERMS) | {"cursor": MAX_CURSOR}
+    return Wanted(**{name: request.query_params.get(name, "")[: most[name]] for name in names})
 
 
 def _cuts(policy: Policy) -> dict[str, float]:

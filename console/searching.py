@@ -6,6 +6,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,6 @@ from schemas.search import (
     SearchError,
     SearchRequest,
     SearchResponse,
-    SearchResult,
     Term,
     read_term,
 )
@@ -34,7 +34,10 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a person wrote beside an image: terms to add and take off, and which images may be results."""
+    """What a person wrote beside an image: terms to add and take off, which images may be results, and how.
+
+    `distinct` is any text for one of each group of copies; `cursor` that of the page before.
+    """
 
     plus: str = ""
     minus: str = ""
@@ -45,6 +48,9 @@ class Wanted:
     listing_ids: str = ""
     uploaded_from: str = ""
     uploaded_before: str = ""
+    distinct: str = ""
+    order_by: str = ""
+    cursor: str = ""
 
     @property
     def is_filtered(self) -> bool:
@@ -62,9 +68,11 @@ class Wanted:
             "plus": _terms(self.plus),
             "minus": _terms(self.minus),
             "exclude": _listed(self.exclude),
+            "distinct": bool(self.distinct),
         }
-        radius = {"radius": self.radius} if self.radius.strip() else {}
-        return fields | radius | ({"filter": where} if (where := self._filter()) else {})
+        texts = {name: getattr(self, name).strip() for name in ("radius", "order_by", "cursor")}
+        where = {"filter": self._filter()} if self.is_filtered else {}
+        return fields | where | {name: text for name, text in texts.items() if text}
 
     def _filter(self) -> dict[str, Any]:
         lists = {name: _listed(getattr(self, name)) for name in ("categories", "tags", "listing_ids")}
@@ -73,6 +81,14 @@ class Wanted:
             **{name: values for name, values in lists.items() if values},
             **{name: f"{day}T00:00:00Z" for name, day in days.items() if day},
         }
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the index says that terms may name, and what results may be ordered by."""
+
+    attributes: Sequence[str] = ()
+    preferences: Sequence[str] = ()
 
 
 class Searching:
@@ -85,26 +101,27 @@ class Searching:
         self._key_file = key_file
         self._url = None if url is None else url.rstrip("/")
         self._lock = threading.Lock()
-        self._known: tuple[float, list[str]] = (float("-inf"), [])
+        self._known: tuple[float, Known] = (float("-inf"), Known())
 
     @property
     def is_there(self) -> bool:
         """Whether there is somebody to ask."""
         return self._url is not None
 
-    def attributes(self) -> list[str]:
-        """What terms may name; none where the index does not answer. Asked for once a minute."""
+    def known(self) -> Known:
+        """What searches may name; nothing where the index does not answer. Asked for once a minute."""
         with self._lock:
-            at, names = self._known
+            at, known = self._known
             if self._url is not None and time.monotonic() - at > _KNOWN_SECONDS:
                 try:
-                    names = _read(IndexState, self._answer("/index")).attributes
+                    state = _read(IndexState, self._answer("/index"))
+                    known = Known(state.attributes, state.preferences)
                 except (ConfigurationError, StageError):
-                    names = []
-                self._known = (time.monotonic(), names)
-            return names
+                    known = Known()
+                self._known = (time.monotonic(), known)
+            return known
 
-    def by_id(self, image_id: str, wanted: Wanted, count: int) -> list[SearchResult]:
+    def by_id(self, image_id: str, wanted: Wanted, count: int) -> SearchResponse:
         """What is nearest to an image of the index.
 
         Raises:
@@ -114,12 +131,12 @@ class Searching:
         """
         return self._found({"image_id": image_id, "k": count, **wanted.fields()})
 
-    def by_image(self, data: bytes, wanted: Wanted, count: int) -> list[SearchResult]:
+    def by_image(self, data: bytes, wanted: Wanted, count: int) -> SearchResponse:
         """What is nearest to an encoded image. Raises as `by_id` does."""
         image = base64.b64encode(data).decode("ascii")
         return self._found({"image": image, "k": count, **wanted.fields()})
 
-    def _found(self, asked: dict[str, Any]) -> list[SearchResult]:
+    def _found(self, asked: dict[str, Any]) -> SearchResponse:
         try:
             request = SearchRequest.model_validate(asked)
         except ValidationError as error:
@@ -127,7 +144,7 @@ class Searching:
             where = ".".join(map(str, said["loc"]))
             raise ConfigurationError(f"this is no search: {where} {said['msg']}") from error
         body = request.model_dump_json(exclude_defaults=True).encode()
-        return _read(SearchResponse, self._answer("/search", body)).results
+        return _read(SearchResponse, self._answer("/search", body))
 
     def _answer(self, path: str, body: bytes | None = None) -> bytes:
         headers = {"content-type": "application/json", **read_search_key(self._key_file)}

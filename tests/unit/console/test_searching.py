@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from console.searching import Searching, Wanted
+from console.searching import Known, Searching, Wanted
 from schemas.search import SearchError, SearchErrorReason, SearchResponse, SearchResult
 from tests.unit.test_search import served
 from worker.errors import ConfigurationError, StageError
@@ -17,7 +17,7 @@ FOUND = SearchResponse(
 def test_terms_ids_and_a_radius_are_asked_for():
     wanted = Wanted(plus="red, image:shop 1/a.jpg=0.5", minus="blue", exclude="x,\n y z ,", radius="0.4")
     with served(200, FOUND) as (url, bodies):
-        (found,) = Searching(url).by_id("i", wanted, 24)
+        (found,) = Searching(url).by_id("i", wanted, 24).results
     assert found.image_id == "a"
     assert json.loads(bodies[0]) == {
         "image_id": "i",
@@ -65,6 +65,14 @@ def test_what_is_no_index_role_is_said(status, body):
         Searching(url).by_id("i", Wanted(), 24)
 
 
-def test_without_an_index_no_attributes_are_known():
-    assert Searching(None).attributes() == []
-    assert Searching("http://127.0.0.1:1").attributes() == []
+def test_order_copies_and_the_next_page_are_asked_for():
+    wanted = Wanted(distinct="1", order_by=" quality ", cursor="c1")
+    with served(200, FOUND) as (url, bodies):
+        Searching(url).by_id("i", wanted, 24)
+    sent = {"image_id": "i", "k": 24, "distinct": True, "order_by": "quality", "cursor": "c1"}
+    assert json.loads(bodies[0]) == sent
+
+
+def test_without_an_index_nothing_is_known_to_search_by():
+    assert Searching(None).known() == Known()
+    assert Searching("http://127.0.0.1:1").known() == Known()
