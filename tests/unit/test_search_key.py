@@ -44,7 +44,7 @@ def test_who_has_the_key_searches_and_others_are_told_what_is_missing(tmp_path):
     other.write_text("k-2")
     with index_with(keys) as url:
         assert ask(url, SearchRequest(image_id="a"), key_file=mine) == FOUND
-        assert Searching(url, mine).by_id("a", WANTED, 1) == FOUND.results
+        assert Searching(url, mine).by_id("a", WANTED, 1) == FOUND
         for file in (None, other):
             with pytest.raises(ConfigurationError, match=r"http\.keys_file"):
                 ask(url, SearchRequest(image_id="a"), key_file=file)
