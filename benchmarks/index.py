@@ -182,9 +182,11 @@ def beside_copy_vectors(flags: argparse.Namespace, folder: Path, draw: "Drawn") 
     """CPU of acknowledgements with copy vectors and without, in turn, in two indexes of the same images."""
     copies = Drawn(COPIES.dim, flags.copies)
     heads: dict[str, CopyHead | None] = {"with copy vectors": COPIES, "without": None}
-    indexes = {name: open_index(folder / name, flags.dim, head) for name, head in heads.items()}
     took = dict.fromkeys(heads, 0.0)
     metrics = {name: Metrics(CollectorRegistry()) for name in heads}
+    indexes = {
+        name: open_index(folder / name, flags.dim, metrics[name], head) for name, head in heads.items()
+    }
     for count in (flags.size, *[ROUND] * ROUNDS):
         first, rows, of_rows = len(draw.rows), draw.more(count), copies.more(count)
         for name, index in indexes.items():
@@ -200,10 +202,15 @@ def beside_copy_vectors(flags: argparse.Namespace, folder: Path, draw: "Drawn") 
     for name, index in indexes.items():
         yield f"{name}: CPU ms an acknowledgement", 1000 * took[name] / (ROUND * ROUNDS)
         yield f"{name}: a second of CPU", ROUND * ROUNDS / took[name]
-        near = metrics[name].registry.get_sample_value("mekiki_index_near_duplicates_total") or 0.0
-        yield f"{name}: share with a near-duplicate", near / len(draw.rows)
-        files = (file for file in (folder / name).rglob("*") if file.is_file())
-        yield f"{name}: disk, MB", sum(file.stat().st_size for file in files) / 1e6
+        told = metrics[name].registry.get_sample_value
+        yield (
+            f"{name}: share with a near-duplicate",
+            told("mekiki_index_near_duplicates_total") / len(draw.rows),
+        )
+        for kind in ("embedding", "copy"):
+            for where in ("memory", "disk"):
+                taken = told(f"mekiki_index_{where}_bytes", {"kind": kind})
+                yield f"{name}: {kind}, {where}, bytes an image", taken / len(draw.rows)
         index.close()
 
 
@@ -336,11 +343,12 @@ def settle(index: NgtIndex) -> None:
         time.sleep(0.05)
 
 
-def open_index(folder: Path, dim: int, copies: CopyHead | None = None) -> NgtIndex:
+def open_index(
+    folder: Path, dim: int, metrics: Metrics | None = None, copies: CopyHead | None = None
+) -> NgtIndex:
     settings = IndexSettings(directory=folder / "index")
-    return open_ngt_index(
-        settings, IndexIdentity(space="s", dim=dim, topic="t"), Metrics(CollectorRegistry()), copies
-    )
+    identity = IndexIdentity(space="s", dim=dim, topic="t")
+    return open_ngt_index(settings, identity, metrics or Metrics(CollectorRegistry()), copies)
 
 
 def record(key: str, value: bytes, offset: int) -> InputRecord:

@@ -1,6 +1,6 @@
 """A search result, and how results of several parts of the index become one list."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from heapq import nsmallest
 from typing import Any, NamedTuple
 
@@ -33,6 +33,16 @@ def cosine_distances(vectors: NDArray[np.float32], query: NDArray[np.float32]) -
     products = vectors.astype(np.float64) * query.astype(np.float64)
     distances: NDArray[np.float64] = np.clip(1.0 - products.sum(axis=1), 0.0, 2.0).round(_DECIMALS)
     return distances
+
+
+def ascending(distances: NDArray[np.floating[Any]], few: int) -> Iterator[int]:
+    """Places of `distances` from the smallest on; only the first `few` are cheap where there are many."""
+    if few >= len(distances):
+        yield from np.argsort(distances, kind="stable").tolist()
+        return
+    parted = np.argpartition(distances, few)
+    for places in (parted[:few], parted[few:]):
+        yield from places[np.argsort(distances[places], kind="stable")].tolist()
 
 
 def smallest(distances: NDArray[np.floating[Any]], count: int) -> NDArray[np.int64]:

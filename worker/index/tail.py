@@ -1,6 +1,7 @@
 """The changes that are in no segment yet: new vectors, searched exactly."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from worker.index.attributes import (
     GrowingAttributes,
     is_known,
 )
-from worker.index.neighbour import Neighbour, cosine_distances, nearest, smallest
+from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest, smallest
 
 _FIRST_CAPACITY = 256
 
@@ -127,21 +128,28 @@ class Tail:
         lengths: Sequence[int],
         changes: Sequence[int],
         held: NDArray[np.bool_] | None = None,
+        count: int = NEVER,
     ) -> list[list[Neighbour]]:
-        """For each query those within `radius` of it, of the first rows as of its own length and change.
+        """For each query the `count` nearest within `radius`, of the first rows as of its length and change.
 
         `queries` are float32 [n, dim]; one matrix product compares them all. Of rows that are `held`.
         """
-        return self._within(self.vectors(max(lengths, default=0)), queries, radius, lengths, changes, held)
+        vectors = self.vectors(max(lengths, default=0))
+        return self._within(vectors, queries, radius, lengths, changes, held, count)
 
     def copies_within(
-        self, queries: NDArray[np.float32], radius: float, lengths: Sequence[int], changes: Sequence[int]
+        self,
+        queries: NDArray[np.float32],
+        radius: float,
+        lengths: Sequence[int],
+        changes: Sequence[int],
+        count: int = NEVER,
     ) -> list[list[Neighbour]]:
         """As `within`, by copy vectors: `queries` are such, float32 [n, any dimension], of unit norm."""
         copies = self._attributes.columns(max(lengths, default=0)).copy_vectors
         if copies.shape[1] != queries.shape[1]:
             return [[] for _ in lengths]
-        return self._within(copies, queries, radius, lengths, changes)
+        return self._within(copies, queries, radius, lengths, changes, None, count)
 
     def lacks_copy_vector(self, length: int) -> NDArray[np.bool_]:
         """Which of the first `length` rows have none, bool [length]."""
@@ -154,7 +162,8 @@ class Tail:
         radius: float,
         lengths: Sequence[int],
         changes: Sequence[int],
-        held: NDArray[np.bool_] | None = None,
+        held: NDArray[np.bool_] | None,
+        count: int,
     ) -> list[list[Neighbour]]:
         """Those of `vectors` (float32 [rows, dim], NaN where there is none) that are near; as `within`."""
         found: list[list[Neighbour]] = [[] for _ in lengths]
@@ -164,8 +173,14 @@ class Tail:
         near = distances <= radius
         if held is not None:
             near &= held
-        for query, row in zip(*np.nonzero(near), strict=True):
-            if row < lengths[query] and self.died.get(int(row), NEVER) > changes[query]:
-                distance = max(0.0, float(distances[query, row]))
-                found[query].append(Neighbour(self.ids[row], distance))
+        near &= np.arange(len(vectors)) < np.asarray(lengths)[:, None]
+        for query in np.flatnonzero(near.any(axis=1)).tolist():
+            rows = np.flatnonzero(near[query])
+            apart = np.maximum(distances[query, rows], 0.0)
+            living = (
+                Neighbour(self.ids[rows[place]], float(apart[place]))
+                for place in ascending(apart, count)
+                if self.died.get(int(rows[place]), NEVER) > changes[query]
+            )
+            found[query] += islice(living, min(count, len(rows)))
         return found

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import unit_rows
-from worker.index.neighbour import Neighbour, cosine_distances, nearest, smallest
+from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest, smallest
 
 
 def test_the_nearest_of_all_come_first():
@@ -35,3 +35,11 @@ def test_the_smallest_and_what_rounding_cannot_tell_from_them():
     assert smallest(distances, 3).tolist() == [1, 2, 3, 4]
     assert smallest(distances, 2).tolist() == [1, 4]
     assert smallest(distances, 9).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("few", [1, 3, 7, 100, 2**63])
+def test_ascending_gives_every_place_once_in_order(few):
+    distances = np.float32([3, 1, 2, 1, 1, 0, 2, 5])
+    places = list(ascending(distances, few))
+    assert sorted(places) == list(range(8))
+    assert distances[places].tolist() == sorted(distances.tolist())

@@ -45,8 +45,8 @@ class Cells:
         vectors: Callable[[int, int], NDArray[np.float32]],
         queries: NDArray[np.float32],
         radius: float,
-    ) -> Iterator[tuple[int, int, float]]:
-        """Query, place and distance of each vector within cosine distance `radius` of a query.
+    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
+        """A query, and places and distances of vectors of one cell within cosine distance `radius` of it.
 
         `vectors` gives those from one place to another, cell after cell; `queries` are float32 [n, dim] of
         unit norm. Exact while the radius asks for few cells (MAX_PROBES), as nearly equal vectors do.
@@ -56,8 +56,10 @@ class Cells:
             who = np.flatnonzero(asked[:, cell])
             first, last = int(self.starts[cell]), int(self.starts[cell + 1])
             distances = 1.0 - queries[who] @ vectors(first, last).T
-            for asker, row in zip(*np.nonzero(distances <= radius), strict=True):
-                yield int(who[asker]), first + int(row), max(0.0, float(distances[asker, row]))
+            near = distances <= radius
+            for asker in np.flatnonzero(near.any(axis=1)):
+                rows = np.flatnonzero(near[asker])
+                yield int(who[asker]), first + rows, np.maximum(distances[asker, rows], 0.0)
 
 
 def group(vectors: NDArray[np.float32], seed: int = 0) -> tuple[Cells, NDArray[np.int64]]:

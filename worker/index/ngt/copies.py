@@ -38,16 +38,18 @@ class CopyVectors:
     positions: NDArray[np.int32]
     cells: Cells | None
 
-    def within(self, queries: NDArray[np.float32], radius: float) -> Iterator[tuple[int, int, float]]:
-        """Query, position and distance of each copy vector within `radius` of a query; see Cells."""
+    def within(
+        self, queries: NDArray[np.float32], radius: float
+    ) -> Iterator[tuple[int, NDArray[np.int32], NDArray[np.float32]]]:
+        """A query, and positions and distances of copy vectors within `radius` of it; see Cells."""
         if self.cells is None or self.vectors.shape[1] != queries.shape[1]:
             return
 
         def gathered(first: int, last: int) -> NDArray[np.float32]:
             return np.asarray(self.vectors[self.positions[first:last]])
 
-        for query, place, distance in self.cells.within(gathered, queries, radius):
-            yield query, int(self.positions[place]), distance
+        for query, places, distances in self.cells.within(gathered, queries, radius):
+            yield query, self.positions[places], distances
 
 
 def is_copy_file(path: str) -> bool:

@@ -150,8 +150,10 @@ class LiveIndex:
                 self.upsert(image_id, vector, attributes)
                 asked[number] = Asked(vector, attributes.copy_vector, self._view)
         found = [Near([], []) for _ in changes]
-        for number, all_near in zip(asked, near([*asked.values()], radius, copy_radius), strict=True):
-            found[number] = all_near.nearest(count, but=changes[number].image_id)
+        # one more: the image itself is among what is near to it
+        judged = near([*asked.values()], radius, copy_radius, count + 1)
+        for number, each in zip(asked, judged, strict=True):
+            found[number] = each.nearest(count, but=changes[number].image_id)
         return found
 
     def advance(self, partition: int, offset: int) -> None:

@@ -16,6 +16,7 @@ vectors would sink its graph (of 3,000 copies it finds 41): hence one object for
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,7 +29,7 @@ from schemas.search import SearchFilter
 from worker.errors import IndexDirectoryError
 from worker.index.attributes import AttributeColumns, Attributes, is_known, nothing_known, read_columns
 from worker.index.backend import IndexIdentity
-from worker.index.neighbour import Neighbour, cosine_distances, nearest, smallest
+from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest, smallest
 from worker.index.ngt.cells import Cells
 from worker.index.ngt.checksums import Damaged, FileDigest, check_files, digest_of
 from worker.index.ngt.copies import is_copy_file, read_copies
@@ -243,24 +244,36 @@ class Segment:
         radius: float,
         changes: Sequence[int],
         held: NDArray[np.bool_] | None = None,
+        count: int = NEVER,
     ) -> list[list[Neighbour]]:
         """For each query (float32 [n, dim], unit norm) the images within cosine distance `radius` of it.
 
-        As of its own change; of positions that are `held`. Exact as `Cells.within` is.
+        As of its own change; of positions that are `held`; the `count` nearest at least. Exact as
+        `Cells.within` is.
         """
         found: list[list[Neighbour]] = [[] for _ in changes]
-        for query, row, distance in self._cells.within(self._from_to, queries, radius):
-            found[query] += self._images(row, distance, changes[query], held=held)
+        for query, rows, distances in self._cells.within(self._from_to, queries, radius):
+            images: list[Neighbour] = []
+            for place in ascending(distances, count):
+                left = count - len(images)
+                images += self._images(int(rows[place]), float(distances[place]), changes[query], left, held)
+                if len(images) >= count:
+                    break
+            found[query] += images
         return found
 
     def copies_within(
-        self, queries: NDArray[np.float32], radius: float, changes: Sequence[int]
+        self, queries: NDArray[np.float32], radius: float, changes: Sequence[int], count: int = NEVER
     ) -> list[list[Neighbour]]:
         """As `within`, by copy vectors: `queries` are such, float32 [n, any dimension], of unit norm."""
         found: list[list[Neighbour]] = [[] for _ in changes]
-        for query, position, distance in self.copies.within(queries, radius):
-            if self.died.get(position, NEVER) > changes[query]:
-                found[query].append(Neighbour(self.ids[position], distance))
+        for query, positions, distances in self.copies.within(queries, radius):
+            living = (
+                Neighbour(self.ids[positions[place]], float(distances[place]))
+                for place in ascending(distances, count)
+                if self.died.get(int(positions[place]), NEVER) > changes[query]
+            )
+            found[query] += islice(living, min(count, len(positions)))
         return found
 
     def _from_to(self, first: int, last: int) -> NDArray[np.float32]:

@@ -128,7 +128,7 @@ class ValdIndex:
         queries = np.stack([each.vector for each in changes if each.vector is not None])
         views = [view for _, view in asked]
         below = self._stored.within(queries, radius, count + 1, views, self._settings.vald.retry_for)
-        above = views[-1].within(queries, radius, views)
+        above = views[-1].within(queries, radius, count + 1, views)
         for (number, _), far, near in zip(asked, below, above, strict=True):
             found[number] = Near([], [*near, *far]).nearest(count, but=changes[number].image_id)
         return found

@@ -56,9 +56,9 @@ class View(NamedTuple):
             yield from layer.tail.search(query, count, length, self.change, where)
 
     def within(
-        self, queries: NDArray[np.float32], radius: float, views: Sequence["View"]
+        self, queries: NDArray[np.float32], radius: float, count: int, views: Sequence["View"]
     ) -> list[list[Neighbour]]:
-        """For each query (float32 [n, dim]) what is within `radius` in the layers of its view. Exact.
+        """For each query (float32 [n, dim]) the `count` nearest at least in `radius` at its view. Exact.
 
         All views have the layers of this one.
         """
@@ -66,7 +66,7 @@ class View(NamedTuple):
         found: list[list[Neighbour]] = [[] for _ in views]
         for number, (layer, _) in enumerate(self.layers):
             lengths = [view.layers[number][1] for view in views]
-            of_layer = layer.tail.within(queries, radius, lengths, changes)
+            of_layer = layer.tail.within(queries, radius, lengths, changes, None, count)
             for together, near in zip(found, of_layer, strict=True):
                 together.extend(near)
         return found

@@ -25,7 +25,8 @@ def vectors(count=400):
 
 
 def pairs(copies, queries, radius=0.4):
-    return {(query, position) for query, position, _ in copies.within(queries, radius)}
+    found = copies.within(queries, radius)
+    return {(query, position) for query, positions, _ in found for position in positions.tolist()}
 
 
 def built(path, copy_space, rows):

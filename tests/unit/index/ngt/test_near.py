@@ -79,3 +79,18 @@ def test_the_nearest_of_each_kind_are_told(live):
     live.change_each([change(f"{n}", 0.0, n / 1000) for n in range(5)], 9, 0.01)
     (found,) = live.change_each([change("new", 0.0, 0.0)], 2, 0.01, 0.01)
     assert [each.image_id for each in found.copies] == ["0", "1"]
+
+
+def test_of_many_that_are_equal_as_many_as_are_asked_for_are_told(live, tmp_path):
+    """A picture that stands in for missing ones comes thousands of times, and is deleted now and then."""
+    alike = [change(f"copy {n:03}", 2.0, 2.0) for n in range(200)]
+    live.change_each(alike, 3, 0.01, 0.01)
+    if live.segments:
+        snapshot(live, open_directory(tmp_path))
+    live.change_each([each._replace(vector=None) for each in alike[:150]], 3, 0.01, 0.01)
+    live.change_each([change("nearer", 2.0, 2.05)], 3, 0.01, 0.01)
+    (copies,) = live.change_each([change("new", 0.0, 2.04)], 3, 0.01, 0.01)
+    assert copies.copies[0].image_id == "nearer"
+    assert set(ids(copies.copies)[:2]) < {f"copy {n:03}" for n in range(150, 200)}
+    (similar,) = live.change_each([change("old", 2.0)], 60, 0.01, 0.01)
+    assert ids(similar.similar) == [*(f"copy {n:03}" for n in range(150, 200)), "nearer"]
