@@ -27,6 +27,8 @@ def nearest(neighbours: Iterable[Neighbour], count: int) -> list[Neighbour]:
 def cosine_distances(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float64]:
     """Of `vectors` (float32 [n, dim], unit norm) to `query` (float32 [dim], unit norm): float64 [n], 0 to 2.
 
+    To one query, or to a query of its own each, float32 [n, dim].
+
     The same for the same two vectors, wherever they lie and whatever is compared beside them, so that the
     order of results never changes by itself. BLAS adds up in an order that depends on all of that.
     """

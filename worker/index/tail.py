@@ -101,13 +101,38 @@ class Tail:
 
         As of `change`, of those that `where` lets in. Exact: every vector is compared.
         """
+        return self.search_each(query[None], count, length, change, where)[0]
+
+    def search_each(
+        self,
+        queries: NDArray[np.float32],
+        count: int,
+        length: int,
+        change: int,
+        where: SearchFilter | None = None,
+    ) -> list[list[Neighbour]]:
+        """As `search`, of each of `queries` (float32 [n, dim]): one matrix product compares them all."""
         if length == 0:
-            return []
-        distances = 1.0 - self.vectors(length) @ query
+            return [[] for _ in queries]
+        distances = 1.0 - queries @ self.vectors(length).T
         rows = np.arange(length)
         if where is not None:
             rows = np.flatnonzero(self._attributes.columns(length).matching(where))
-            distances = distances[rows]
+            distances = distances[:, rows]
+        return [
+            self._nearest(rows, each, query, count, change)
+            for each, query in zip(distances, queries, strict=True)
+        ]
+
+    def _nearest(
+        self,
+        rows: NDArray[np.int64],
+        distances: NDArray[np.float32],
+        query: NDArray[np.float32],
+        count: int,
+        change: int,
+    ) -> list[Neighbour]:
+        """The `count` nearest to `query` of `rows`, whose distances are right but for rounding."""
         asked = count
         while True:
             chosen = rows[smallest(distances, asked)]

@@ -7,6 +7,7 @@ query than the nearest centroid is. NGT answers what is near at all; this answer
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,16 @@ class Cells:
     centroids: NDArray[np.float32]
     starts: NDArray[np.int64]
 
+    @cached_property
+    def _squares(self) -> NDArray[np.float32]:
+        return _squares_of(self.centroids)
+
     def near(self, queries: NDArray[np.float32], reach: float) -> NDArray[np.bool_]:
         """Which cells may hold a vector within L2 distance `reach` of each query, bool [queries, cells].
 
         `queries` are float32 [queries, dim] of unit norm.
         """
-        distances = _distances(queries, self.centroids)
+        distances = _distances(queries, self.centroids, self._squares)
         limit = distances.min(axis=1, keepdims=True) + 2 * reach + _ROUNDING
         if distances.shape[1] > MAX_PROBES:
             limit = np.minimum(
@@ -74,8 +79,9 @@ def group(vectors: NDArray[np.float32], seed: int = 0) -> tuple[Cells, NDArray[n
 
 
 def _assign(vectors: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.int64]:
+    squares = _squares_of(centroids)
     nearest = [
-        _distances(vectors[first : first + _CHUNK], centroids).argmin(axis=1)
+        _distances(vectors[first : first + _CHUNK], centroids, squares).argmin(axis=1)
         for first in range(0, len(vectors), _CHUNK)
     ]
     return np.concatenate(nearest)
@@ -91,8 +97,15 @@ def _means(
     return np.where(counts > 0, sums / np.maximum(counts, 1), centroids).astype(np.float32)
 
 
-def _distances(queries: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.float32]:
-    """L2 distances of unit vectors to centroids, float32 [queries, centroids]."""
-    squares = 1.0 + (centroids * centroids).sum(axis=1) - 2.0 * (queries @ centroids.T)
-    distances: NDArray[np.float32] = np.sqrt(np.maximum(squares, 0.0))
+def _squares_of(centroids: NDArray[np.float32]) -> NDArray[np.float32]:
+    squares: NDArray[np.float32] = (centroids * centroids).sum(axis=1)
+    return squares
+
+
+def _distances(
+    queries: NDArray[np.float32], centroids: NDArray[np.float32], squares: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """L2 distances of unit vectors to centroids of these squared norms, float32 [queries, centroids]."""
+    products = 1.0 + squares - 2.0 * (queries @ centroids.T)
+    distances: NDArray[np.float32] = np.sqrt(np.maximum(products, 0.0))
     return distances

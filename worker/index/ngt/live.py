@@ -8,6 +8,7 @@ change that they see, in one step and hold no lock: all that they read is of tha
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,6 +181,12 @@ class LiveIndex:
         view = view or self._view
         found = [segment.search(query, count, view.change, where) for segment in view.segments]
         return _joined(view, query, count, radius, where, found)
+
+    def search_each(self, queries: NDArray[np.float32], count: int, view: View) -> list[list[Neighbour]]:
+        """As `search` of `view`, of each of `queries` (float32 [n, dim], unit norm), side by side."""
+        parts = [tail.search_each(queries, count, length, view.change) for tail, length in view.tails]
+        parts += [segment.search_each(queries, count, view.change) for segment in view.segments]
+        return [nearest(chain.from_iterable(found), count) for found in zip(*parts, strict=True)]
 
     def search_exactly(
         self,

@@ -47,6 +47,7 @@ DISTANCE_TYPE = "L2"
 _FIRST_EPSILON = 0.1
 # NGT takes the number asked for as the breadth of its search: few would miss what is near.
 _BREADTH = 20
+_WIDER = 4  # times as many, each time that it found too few
 _HEADROOM = 8  # asked for beyond `count` where some count no more; more only if that was too few
 
 # What the graph's search costs for each result that it is asked for, in vectors compared one by one: of
@@ -151,12 +152,21 @@ class Segment:
         """
         if where is not None:
             return self._search_where(query, count, change, self._attributes.matching(where))
-        if self._ngt is not None:
-            size = max(count + min(len(self.died), _HEADROOM), _BREADTH)
-            found = self._around(query, size, count, change)
-            if found is not None:
-                return found
-        return self._exact(query, count, change)
+        return self.search_each(query[None], count, change)[0]
+
+    def search_each(self, queries: NDArray[np.float32], count: int, change: int) -> list[list[Neighbour]]:
+        """As `search`, of each of `queries` (float32 [n, dim], unit norm), side by side."""
+        size = max(count + min(len(self.died), _HEADROOM), _BREADTH)
+        if self._ngt is None or size > _WIDEST * self.manifest.vectors:
+            return [self._exact(query, count, change) for query in queries]
+        found = []
+        for query, (rows, distances) in zip(queries, self._near(queries, size, self.epsilon), strict=True):
+            near = self._first(rows, distances, count, change)
+            if len(near) < count:
+                wider = self._around(query, _WIDER * size, count, change)
+                near = self._exact(query, count, change) if wider is None else wider
+            found.append(near)
+        return found
 
     def search_exactly(
         self, query: NDArray[np.float32], count: int, change: int, where: SearchFilter | None = None
@@ -178,8 +188,8 @@ class Segment:
 
     def near_by_graph(self, query: NDArray[np.float32], count: int, epsilon: float) -> NDArray[np.float64]:
         """Distances of the `count` nearest vectors that a search with `epsilon` finds, in order."""
-        rows = np.union1d(self._own_cell(query), self._by_graph(query, max(count, _BREADTH), epsilon))
-        return np.sort(cosine_distances(self._vectors[rows], query))[:count]
+        ((_, distances),) = self._near(query[None], max(count, _BREADTH), epsilon)
+        return distances[:count]
 
     def _search_where(
         self, query: NDArray[np.float32], count: int, change: int, held: NDArray[np.bool_]
@@ -203,13 +213,12 @@ class Segment:
         held: NDArray[np.bool_] | None = None,
     ) -> list[Neighbour] | None:
         """`count` images by the graph, asked for `size` or more; None where to compare all costs less."""
-        own = self._own_cell(query)
         while size <= _WIDEST * self.manifest.vectors:
-            rows = np.union1d(own, self._by_graph(query, size, self.epsilon))
-            found = self._nearest(rows, query, count, change, held)
+            ((rows, distances),) = self._near(query[None], size, self.epsilon)
+            found = self._first(rows, distances, count, change, held)
             if len(found) >= count:
                 return found
-            size *= 4
+            size *= _WIDER
         return None
 
     def _exact(
@@ -285,17 +294,43 @@ class Segment:
         """Search once, alone: first searches of several threads at once can deadlock (NGT issue 174)."""
         self.search(self.vector(0), 1, 0)
 
-    def _own_cell(self, query: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The rows of the cells that `query` lies in."""
-        starts = self._cells.starts
-        cells = np.flatnonzero(self._cells.near(query[None], 0.0)[0])
-        return np.concatenate([np.arange(starts[cell], starts[cell + 1]) for cell in cells])
+    def _near(
+        self, queries: NDArray[np.float32], size: int, epsilon: float
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """About the `size` nearest vectors of each query, and its own cell: rows and distances, in order."""
+        own, by_graph = self._own_cells(queries), self._by_graph(queries, size, epsilon)
+        whose, rows = np.divmod(np.unique(np.concatenate([own, by_graph])), self.manifest.vectors)
+        distances = cosine_distances(self._vectors[rows], queries[whose])
+        order = np.lexsort((distances, whose))
+        ends = np.searchsorted(whose, np.arange(1, len(queries)))
+        return [*zip(np.split(rows[order], ends), np.split(distances[order], ends), strict=True)]
 
-    def _by_graph(self, query: NDArray[np.float32], size: int, epsilon: float) -> NDArray[np.int64]:
-        """The rows of about the `size` nearest vectors."""
+    def _own_cells(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The rows of the cells that each query lies in, as `_numbered`."""
+        whose, cells = np.nonzero(self._cells.near(queries, 0.0))
+        firsts = self._cells.starts[cells]
+        counts = self._cells.starts[cells + 1] - firsts
+        ends = counts.cumsum()
+        return self._numbered(
+            np.repeat(whose, counts), np.repeat(firsts - ends + counts, counts) + np.arange(ends[-1])
+        )
+
+    def _by_graph(self, queries: NDArray[np.float32], size: int, epsilon: float) -> NDArray[np.int64]:
+        """The rows of about the `size` nearest vectors of each query, as `_numbered`."""
         assert self._ngt is not None
-        objects: list[tuple[int, float]] = self._ngt.search(query, size, epsilon)
-        return self._row_of_object[[object_id for object_id, _ in objects]]
+        if len(queries) == 1:  # no threads have to be woken for it
+            objects = self._ngt.search(queries[0], size, epsilon, with_distance=False)
+            return self._row_of_object[objects]
+        self._ngt.set(epsilon=epsilon)
+        found = ngtpy.BatchResults()
+        self._ngt.batch_search(queries, found, size)
+        counts = np.diff(found.get_index().astype(np.int64))
+        whose = np.repeat(np.arange(len(queries)), counts)
+        return self._numbered(whose, self._row_of_object[found.get_indexed_ids()])
+
+    def _numbered(self, whose: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """One number for each query and row of it, in the order of both."""
+        return whose * self.manifest.vectors + rows
 
     def _nearest(
         self,
@@ -308,9 +343,20 @@ class Segment:
         """The `count` nearest of the images that have the vectors in `rows`."""
         distances = cosine_distances(self._vectors[rows], query)
         order = np.argsort(distances, kind="stable")
+        return self._first(rows[order], distances[order], count, change, held)
+
+    def _first(
+        self,
+        rows: NDArray[np.int64],
+        distances: NDArray[np.float64],
+        count: int,
+        change: int,
+        held: NDArray[np.bool_] | None = None,
+    ) -> list[Neighbour]:
+        """The `count` nearest of the images that have the vectors in `rows`, which are in order."""
         found: list[Neighbour] = []
         reached = float("inf")
-        for row, distance in zip(rows[order].tolist(), distances[order].tolist(), strict=True):
+        for row, distance in zip(rows.tolist(), distances.tolist(), strict=True):
             if len(found) >= count and distance > reached:
                 break
             found += self._images(row, distance, change, count, held)
