@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ngtpy
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
@@ -27,6 +26,7 @@ from schemas.vector import Vector
 from worker.index.acknowledge import Updates
 from worker.index.attributes import Attributes
 from worker.index.backend import IndexIdentity
+from worker.index.ngt.binding import ngtpy
 from worker.index.ngt.index import NgtIndex, open_ngt_index
 from worker.metrics import Metrics
 from worker.settings import IndexSettings, TopicSettings

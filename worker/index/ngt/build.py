@@ -11,13 +11,13 @@ import threading
 from pathlib import Path
 from typing import Annotated, Any
 
-import ngtpy
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.index.attributes import AttributeColumns, read_columns, together, write_columns
 from worker.index.backend import IndexIdentity
+from worker.index.ngt.binding import ngtpy
 from worker.index.ngt.cells import group
 from worker.index.ngt.checksums import list_files
 from worker.index.ngt.copies import group_copies, write_copies

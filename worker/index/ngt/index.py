@@ -18,9 +18,13 @@ from worker.index.ngt.directory import IndexDirectory
 from worker.index.ngt.live import LiveIndex
 from worker.index.ngt.recall import Recall, Sample
 from worker.index.ngt.snapshots import Snapshots
+from worker.index.ngt.together import Together
 from worker.index.owner import OwnerLock
 from worker.metrics import Metrics
 from worker.settings import IndexSettings
+
+# Searches for more results, and with a filter, take so long that others do not wait for them.
+_MOST_TOGETHER = 200
 
 
 class NgtIndex:
@@ -40,6 +44,7 @@ class NgtIndex:
     ) -> None:
         self._recall = recall
         self._live = live
+        self._together = Together(live)
         self._snapshots = snapshots
         self._directory = directory
         self._lock = lock
@@ -102,8 +107,13 @@ class NgtIndex:
         where: SearchFilter | None = None,
     ) -> list[Neighbour]:
         """See IndexBackend. Exact over the tail and where few are let in; approximate over the generation."""
-        view = self._live.view
-        found = self._live.search(query, count, radius, where, view)
+        if where is None and count <= _MOST_TOGETHER:
+            view, found = self._together.search(query, count)
+            if radius is not None:
+                found = [near for near in found if near.distance <= radius]
+        else:
+            view = self._live.view
+            found = self._live.search(query, count, radius, where, view)
         if self._recall is not None:
             self._recall.offer(Sample(view, query, count, radius, where, found))
         return found
@@ -126,6 +136,7 @@ class NgtIndex:
         """See IndexBackend."""
         if self._recall is not None:
             self._recall.stop()
+        self._together.close()
         self._snapshots.stop()
         self._lock.release()
 

@@ -16,11 +16,10 @@ vectors would sink its graph (of 3,000 copies it finds 41): hence one object for
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import ngtpy
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -30,6 +29,7 @@ from worker.errors import IndexDirectoryError
 from worker.index.attributes import AttributeColumns, Attributes, is_known, nothing_known, read_columns
 from worker.index.backend import IndexIdentity
 from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest, smallest
+from worker.index.ngt.binding import ngtpy
 from worker.index.ngt.cells import Cells
 from worker.index.ngt.checksums import Damaged, FileDigest, check_files, digest_of
 from worker.index.ngt.copies import is_copy_file, read_copies
@@ -299,38 +299,47 @@ class Segment:
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
         """About the `size` nearest vectors of each query, and its own cell: rows and distances, in order."""
         own, by_graph = self._own_cells(queries), self._by_graph(queries, size, epsilon)
-        whose, rows = np.divmod(np.unique(np.concatenate([own, by_graph])), self.manifest.vectors)
+        # One number for each query and row of it, so that one sort puts all in order and finds the equal.
+        numbers = np.sort(np.concatenate([own, by_graph]))
+        numbers = numbers[np.concatenate([[True], numbers[1:] != numbers[:-1]])]
+        if len(queries) == 1:
+            distances = cosine_distances(self._vectors[numbers], queries[0])
+            order = np.argsort(distances, kind="stable")
+            return [(numbers[order], distances[order])]
+        whose, rows = np.divmod(numbers, self.manifest.vectors)
         distances = cosine_distances(self._vectors[rows], queries[whose])
         order = np.lexsort((distances, whose))
-        ends = np.searchsorted(whose, np.arange(1, len(queries)))
-        return [*zip(np.split(rows[order], ends), np.split(distances[order], ends), strict=True)]
+        rows, distances = rows[order], distances[order]
+        ends = [0, *np.searchsorted(whose, np.arange(1, len(queries))).tolist(), len(rows)]
+        return [(rows[first:last], distances[first:last]) for first, last in pairwise(ends)]
 
     def _own_cells(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The rows of the cells that each query lies in, as `_numbered`."""
+        """The rows of the cells that each query lies in; those of query n are n * vectors and so much."""
         whose, cells = np.nonzero(self._cells.near(queries, 0.0))
-        firsts = self._cells.starts[cells]
-        counts = self._cells.starts[cells + 1] - firsts
-        ends = counts.cumsum()
-        return self._numbered(
-            np.repeat(whose, counts), np.repeat(firsts - ends + counts, counts) + np.arange(ends[-1])
+        starts, vectors = self._cells.starts, self.manifest.vectors
+        return np.concatenate(
+            [
+                np.arange(starts[cell], starts[cell + 1]) + number * vectors
+                for number, cell in zip(whose.tolist(), cells.tolist(), strict=True)
+            ]
         )
 
     def _by_graph(self, queries: NDArray[np.float32], size: int, epsilon: float) -> NDArray[np.int64]:
-        """The rows of about the `size` nearest vectors of each query, as `_numbered`."""
+        """The rows of about the `size` nearest vectors of each query, numbered as those of `_own_cells`."""
         assert self._ngt is not None
         if len(queries) == 1:  # no threads have to be woken for it
-            objects = self._ngt.search(queries[0], size, epsilon, with_distance=False)
-            return self._row_of_object[objects]
+            objects: NDArray[np.int32] = self._ngt.search(queries[0], size, epsilon, with_distance=False)
+            rows: NDArray[np.int64] = self._row_of_object[objects]
+            return rows
         self._ngt.set(epsilon=epsilon)
         found = ngtpy.BatchResults()
         self._ngt.batch_search(queries, found, size)
         counts = np.diff(found.get_index().astype(np.int64))
         whose = np.repeat(np.arange(len(queries)), counts)
-        return self._numbered(whose, self._row_of_object[found.get_indexed_ids()])
-
-    def _numbered(self, whose: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """One number for each query and row of it, in the order of both."""
-        return whose * self.manifest.vectors + rows
+        numbers: NDArray[np.int64] = (
+            whose * self.manifest.vectors + self._row_of_object[found.get_indexed_ids()]
+        )
+        return numbers
 
     def _nearest(
         self,
