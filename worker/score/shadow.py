@@ -138,11 +138,12 @@ class Shadow:
     def offer(self, batch: Sequence[Prepared], verdicts: Sequence[Verdict]) -> None:
         """Take what was judged, as far as it is of the share and there is room. Never blocks or raises."""
         try:
-            for image, verdict in zip(batch, verdicts, strict=True):
-                if not self._is_tried(image.event):
-                    continue
-                if (result := self._offered(image, verdict)) is not None:
-                    self._count(result)
+            with self._changed:  # what was judged together is tried together
+                for image, verdict in zip(batch, verdicts, strict=True):
+                    if not self._is_tried(image.event):
+                        continue
+                    if (result := self._offered(image, verdict)) is not None:
+                        self._count(result)
         except Exception:
             logger.exception("what was judged is not offered to the shadow")
 
@@ -156,11 +157,10 @@ class Shadow:
         known = None if image.known is None else self._repeats.find(image.image_sha256)
         if image.known is not None and known is None:
             return "repeated"  # it came without pixels, and what the shadow found is not known (yet)
-        with self._changed:
-            if len(self._waiting) >= self._limits.waiting:
-                return "behind"
-            self._waiting.append(_Offered(image, verdict, known))
-            self._changed.notify()
+        if len(self._waiting) >= self._limits.waiting:
+            return "behind"
+        self._waiting.append(_Offered(image, verdict, known))
+        self._changed.notify()
         return None
 
     def _run(self) -> None:
