@@ -148,6 +148,7 @@ def run_part(
     pixels: Pixels,
     measured: Mapping[Measure, NDArray[np.float32]] | None = None,
     batch_size: int = 32,
+    model: Model | None = None,
 ) -> NDArray[np.float32]:
     """What a Part's head gives of images, as the worker would run it: float32 [n] or [n, dim].
 
@@ -158,6 +159,7 @@ def run_part(
         pixels: uint8 [n, height, width, 3] for each of its manifest's `image_inputs`.
         measured: float32 [n] by measure; ones where a graph asks and none are given.
         batch_size: rows at a time.
+        model: its graphs, where they are loaded already.
 
     Raises:
         BundleError: a graph does not load or run.
@@ -165,7 +167,7 @@ def run_part(
 
     """
     manifest = found.part.manifest()
-    model = Model(manifest, found.path, Execution())
+    model = model or Model(manifest, found.path, Execution())
     return np.concatenate([
         output_of(model, manifest, [part[start : start + batch_size] for part in pixels], measured)
         for start in range(0, len(pixels[0]), batch_size)

@@ -5,6 +5,7 @@ A bundle is a directory: `manifest.json` (this model), ONNX graphs with preproce
 """
 
 import hashlib
+import itertools
 import operator
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args
@@ -18,10 +19,16 @@ from schemas.vector import Vector
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file name, no path")]
 OutputName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-Measure = Literal["width", "height", "bytes", "sharpness", "noise", "blockiness"]
+Measure = Literal[
+    "width", "height", "bytes", "sharpness", "noise", "blockiness",
+    "axis_difference_1", "axis_difference_2", "axis_difference_3", "axis_difference_4",
+    "diagonal_difference_1", "diagonal_difference_2", "mixed_difference",
+    "direction_cosine_1", "direction_cosine_2", "direction_cosine_4",
+    "direction_sine_1", "direction_sine_2", "direction_sine_4",
+]  # fmt: skip
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 # Those that take a decoding of their own.
-DETAIL_MEASURES: frozenset[Measure] = frozenset({"sharpness", "noise", "blockiness"})
+DETAIL_MEASURES: frozenset[Measure] = frozenset(MEASURES) - {"width", "height", "bytes"}
 
 
 # Bins of a reference.
@@ -76,7 +83,8 @@ class OutputInput(_Model):
 class MeasuredInput(_Model):
     """Numbers that the decoder measures, float32 [batch, measures]: sides in pixels, size of the file.
 
-    And of the full-size luminance sharpness, noise and blockiness, as `worker.model.detail` defines them.
+    And of the full-size luminance sharpness, noise and blockiness, as `worker.model.detail` defines them, and
+    differences and directions, as `worker.model.direction` does.
     """
 
     kind: Literal["measured"] = "measured"
@@ -254,13 +262,11 @@ class BundleManifest(_Model):
         inputs = [source for graph in self.graphs for source in graph.inputs.values()]
         return list(dict.fromkeys(source for source in inputs if isinstance(source, ImageInput)))
 
-    def asks_for_detail(self) -> bool:
-        """Whether a graph takes numbers of the full-size luminance."""
+    def detail_measures(self) -> frozenset[Measure]:
+        """The numbers of the full-size luminance that graphs take."""
         sources = (source for graph in self.graphs for source in graph.inputs.values())
-        return any(
-            isinstance(source, MeasuredInput) and not DETAIL_MEASURES.isdisjoint(source.measures)
-            for source in sources
-        )
+        asked = (source.measures for source in sources if isinstance(source, MeasuredInput))
+        return DETAIL_MEASURES.intersection(itertools.chain.from_iterable(asked))
 
     @model_validator(mode="after")
     def _refers_to_what_it_holds(self) -> Self:

@@ -185,13 +185,14 @@ def _scores(model: Model, dataset: Dataset) -> _Scored:
 
 
 def _batches(model: Model, dataset: Dataset) -> Iterator[tuple[Sequence[Example], list[DecodedImage | None]]]:
-    inputs = model.manifest.image_inputs()
+    inputs, measures = model.manifest.image_inputs(), model.manifest.detail_measures()
     for begin in range(0, len(dataset), _BATCH):
         examples = dataset.examples[begin : begin + _BATCH]
         images: list[DecodedImage | None] = []
         for example in examples:
             try:
-                images.append(decode_inputs(example.path.read_bytes(), inputs, ImageLimits()))
+                data = example.path.read_bytes()
+                images.append(decode_inputs(data, inputs, ImageLimits(), measures=measures))
             except (Rejection, OSError):
                 images.append(None)
         yield examples, images

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from export.bundle.take import MANIFEST_FILE, parts_of_bundle
 from export.errors import PartError
 from export.parts import PART_FILE, PARTS_FOLDER, PartFolder, read_part, run_part
 from schemas.bundle import EmbeddingHead, Graph, ImageInput
+from worker.model.infer import Model
+from worker.model.session import Execution
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,11 @@ class Encoder:
 
     def vectors(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The embedding of uint8 images [n, height, width, 3]: float32 [n, dim], as the worker gives it."""
-        return run_part(self.part, [images])
+        return run_part(self.part, [images], model=self._model)
+
+    @cached_property
+    def _model(self) -> Model:
+        return Model(self.part.part.manifest(), self.part.path, Execution())
 
     def copy_graphs(self, folder: Path) -> list[Graph]:
         """Copy its files to the folder of another head's Part; gives its graphs."""

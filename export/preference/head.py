@@ -4,6 +4,8 @@ Burges et al., "Learning to Rank using Gradient Descent" (ICML 2005). Of two ver
 the less degraded one is liked better. There are no ratings: this learns photo quality, not taste.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,16 +41,32 @@ class PreferenceHead(nn.Module):
         return torch.sigmoid((self.margin(quality) - self.scale[0]) / self.scale[1])
 
 
-def train_preference(quality: NDArray[np.float32], seed: int, epochs: int = 30) -> PreferenceHead:
-    """RankNet: `quality` is float32 [photos, LEVELS + 1, width], best version first."""
+def constant(_: float) -> float:
+    """The learning rate that stays, at any share of a training."""
+    return 2e-3
+
+
+def train_preference(
+    quality: NDArray[np.float32],
+    seed: int,
+    epochs: int = 30,
+    hidden: int = 48,
+    rate: Callable[[float], float] = constant,
+) -> PreferenceHead:
+    """RankNet: `quality` is float32 [photos, LEVELS + 1, width], best version first.
+
+    `rate` gives the learning rate at a share of the training.
+    """
     torch.manual_seed(seed)
     data = torch.from_numpy(quality)
-    head = PreferenceHead(width=quality.shape[2])
+    head = PreferenceHead(hidden, quality.shape[2])
     flat = data.flatten(0, 1)
     head.mean.copy_(flat.mean(dim=0))
     head.deviation.copy_(flat.std(dim=0).clamp_min(1e-3))
-    optimiser = torch.optim.AdamW(head.parameters(), 2e-3, weight_decay=0.05)
-    for _ in range(epochs * max(1, len(data) // 64)):
+    optimiser = torch.optim.AdamW(head.parameters(), rate(0.0), weight_decay=0.05)
+    steps = epochs * max(1, len(data) // 64)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = rate(step / steps)
         rows = data[torch.randint(len(data), (64,))]
         utility = head.margin(rows.flatten(0, 1)).view(64, -1)
         # Every pair of one photo's versions, and half as strong each photo's best against another's worst.

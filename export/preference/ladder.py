@@ -6,10 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
+from export.preference.turning import turned
+
 DEGRADATIONS = ("blur", "dark", "bright", "flat", "crop", "noise", "jpeg", "cast")
 # What the numbers of the full-size luminance can tell as well.
 QUALITY_DEGRADATIONS = (*DEGRADATIONS, "tilt")
 LEVELS = 3  # strengths of each degradation, mild to heavy
+TILTS = (3.0, 9.0, 15.0)  # degrees, by level
 
 
 def degrade(  # noqa: PLR0911 - one kind each
@@ -38,7 +41,7 @@ def degrade(  # noqa: PLR0911 - one kind each
         photo.save(out, "JPEG", quality=int(30 - 25 * amount))
         return Image.open(io.BytesIO(out.getvalue())).convert("RGB")
     if kind == "tilt":
-        return _tilted(rng, photo, 3 + 12 * (level - 1) / max(1, LEVELS - 1))
+        return turned(rng, photo, TILTS[level - 1])
     pixels = np.asarray(photo, dtype=np.float64)
     if kind == "noise":
         pixels = pixels + rng.normal(0, 45 * amount, pixels.shape)
@@ -47,22 +50,6 @@ def degrade(  # noqa: PLR0911 - one kind each
         gains[int(rng.integers(3))] = 1 - 0.6 * amount
         pixels = pixels * gains
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-
-
-def _tilted(rng: np.random.Generator, photo: Image.Image, degrees: float) -> Image.Image:
-    """Turned either way; what comes into view is black, white or grey, or cut off."""
-    turn = degrees * float(rng.choice([-1, 1]))
-    smooth = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)[int(rng.integers(2))]
-    ground = int(rng.choice([0, 128, 255, -1]))
-    if ground >= 0:
-        return photo.rotate(turn, smooth, fillcolor=(ground,) * 3)
-    across, along = photo.size
-    tall = max(across / along, along / across)
-    share = 1 / (np.cos(np.radians(degrees)) + np.sin(np.radians(degrees)) * tall)
-    left, top = across * (1 - share) / 2, along * (1 - share) / 2
-    return photo.rotate(turn, smooth).crop(
-        (int(left) + 1, int(top) + 1, int(across - left), int(along - top))
-    )
 
 
 def ladder(rng: np.random.Generator, photo: Image.Image, side: int) -> NDArray[np.uint8]:

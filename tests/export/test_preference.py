@@ -40,6 +40,7 @@ from export.preference.ranking import grades, ndcg, pairs_right
 from export.preference.ranknet import ranknet_cost
 from export.preference.ratings import rated_pairs, read_ratings
 from export.preference.simulation import shop
+from export.preference.turning import kept_level, turned, turned_elsewhere
 from tests import images
 from worker.settings import STARTER_BUNDLE
 
@@ -357,7 +358,7 @@ def test_every_kind_of_degradation_counts_alike():
 
 
 def test_numbers_of_the_full_size_luminance_are_finite_features_and_a_tilt_has_a_strength():
-    extreme = torch.tensor([[0.0, 0.0, 1.0], [1e6, 200.0, 60.0]])
+    extreme = torch.tensor([[0.0, 0.0, 1.0, *[0.0] * 13], [1e6, 200.0, 60.0, *[255.0] * 7, *[-1.0] * 6]])
     found = detail_features(extreme)
     assert found.shape == (2, DETAIL_WIDTH)
     assert torch.isfinite(found).all()
@@ -369,3 +370,18 @@ def test_numbers_of_the_full_size_luminance_are_finite_features_and_a_tilt_has_a
         apart = [np.abs(np.asarray(turned.resize(photo.size), float) - np.asarray(photo)).mean()
                  for turned in (mild, strong)]  # fmt: skip
         assert 0 < apart[0] < apart[1]
+
+
+def test_a_photo_without_corners_shows_none_and_one_that_is_kept_level_is_not_turned():
+    rng = np.random.default_rng(1)
+    white, stripes = Image.new("RGB", (120, 90), "white"), np.zeros((90, 120, 3), np.uint8)
+    stripes[::2] = 255
+    for turn in (turned, turned_elsewhere):
+        made = [turn(rng, Image.new("RGB", (120, 90), (9, 99, 199)), 15.0) for _ in range(24)]
+        cut = [np.asarray(one) for one in made if one.size != white.size]
+        assert 0 < len(cut) < len(made)
+        assert all(np.abs(one[2:-2, 2:-2] - np.array([9, 99, 199])).max() <= 2 for one in cut)
+    for _ in range(8):
+        level = np.asarray(kept_level(rng, Image.fromarray(stripes), (3.0, 15.0)), float)[4:-4, 4:-4, 0]
+        assert np.ptp(level, axis=1).max() <= 2
+    assert kept_level(rng, Image.new("RGB", (1, 1)), (15.0,)).size == (1, 1)

@@ -200,7 +200,7 @@ def test_a_shadow_that_is_not_signed_is_refused_by_the_worker_and_by_its_process
     key.write_bytes(public_pem(new_key()))
     tried = ShadowSettings(bundle=STARTER_BUNDLE)
     with pytest.raises(BundleError, match="is not signed"):
-        start_candidate(Settings(model=ModelSettings(signature_key=key)), tried, [], with_detail=False)
+        start_candidate(Settings(model=ModelSettings(signature_key=key)), tried, [], measures=frozenset())
     with pytest.raises(BundleError, match="is not signed"):
         load(Start(STARTER_BUNDLE, "cpu", 1, 0, 10**9, os.getpid(), key))
 

@@ -52,7 +52,7 @@ class Reader:
             manifest.image_inputs(),
             self.limits,
             luminance_side=SIDE,
-            with_detail=manifest.asks_for_detail(),
+            measures=manifest.detail_measures(),
         )
         assert decoded.luminance is not None
         return decoded, self.features.describe(decoded.luminance)

@@ -21,6 +21,8 @@ from worker.model.avif import read_avif
 from worker.model.bmp import read_bmp
 from worker.model.colour import PLAIN, Colours
 from worker.model.detail import detail, middle, reduction
+from worker.model.direction import DIFFERENCES, DIRECTIONS, differences, directions
+from worker.model.direction import SIDE as DIRECTIONS_SIDE
 from worker.model.fit import REDUCING_GAP, fit, least_scale
 from worker.model.gif import read_gif
 from worker.model.jpeg import read_jpeg
@@ -79,15 +81,15 @@ def decode_inputs(
     room: PixelBudget | None = None,
     luminance_side: int | None = None,
     *,
-    with_detail: bool = False,
+    measures: frozenset[Measure] = frozenset(),
 ) -> DecodedImage:
     """Decode, turn upright (EXIF), lay over white, and make the pixels of every input.
 
     The pixels of an input are the same whatever other inputs there are, since training saw each alone.
 
     With `luminance_side` the luminance too, its longer side at most so long, and never under three
-    quarters of that unless the image is; the pixels are the same with and without it. `with_detail` also
-    measures the full-size luminance (`worker.model.detail`), for which the image is decoded once more. Of an
+    quarters of that unless the image is; the pixels are the same with and without it. `measures` are numbers
+    of the full-size luminance (`worker.model.detail`), for which the image is decoded once more. Of an
     animation the frame that a browser shows first is used. Thread-safe; Pillow releases the GIL in its
     decoders. Where there is `room`, it is taken while full-size pixels are held.
 
@@ -109,8 +111,8 @@ def decode_inputs(
             measured: dict[Measure, float] = {
                 "width": original_width, "height": original_height, "bytes": len(data)
             }  # fmt: skip
-            if with_detail:
-                measured |= _detail(still, room)
+            if measures:
+                measured |= _detail(still, measures, room)
         except (MemoryError, Rejection):
             raise
         except Exception as error:
@@ -265,7 +267,7 @@ def _luminance_of_jpeg(still: Still, fitted: tuple[int, int], room: PixelBudget 
             return _luminance(loaded(image, still), fitted)
 
 
-def _detail(still: Still, room: PixelBudget | None) -> dict[Measure, float]:
+def _detail(still: Still, measures: frozenset[Measure], room: PixelBudget | None) -> dict[Measure, float]:
     """The numbers of the full-size luminance, of a decoding of its own: pixels stay as they are."""
     with open_image(still.data) as image:
         size = image.size
@@ -275,6 +277,19 @@ def _detail(still: Still, room: PixelBudget | None) -> dict[Measure, float]:
             decoded = loaded(image, still)
             left = by if decoded.size == (still.canvas or size) else 1
             part = decoded.crop(middle(decoded.size, left))
-            plain = part.mode == "L" and not part.has_transparency_data
-            grey = part if plain else to_opaque(part, part.size, PLAIN)[0].convert("L")
-            return detail(np.asarray(grey.reduce(left) if left > 1 else grey), by)
+            whole = _luminance(part, part.size)
+            grey = np.asarray(whole.reduce(left) if left > 1 else whole)
+            found = detail(grey, by)
+            if not DIFFERENCES.isdisjoint(measures):
+                found |= differences(grey)
+            if not DIRECTIONS.isdisjoint(measures):
+                found |= directions(np.asarray(_small_luminance(decoded)))
+    return {name: found[name] for name in measures}
+
+
+def _small_luminance(image: Image.Image) -> Image.Image:
+    """The luminance of the whole picture, its longer side at most that which directions are taken of."""
+    fitted = _fitted(image.size, DIRECTIONS_SIDE)
+    if image.mode in {"L", "RGB"} and not image.has_transparency_data:
+        image = image.resize(fitted, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
+    return _luminance(image, fitted)

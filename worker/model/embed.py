@@ -23,7 +23,7 @@ def embed(
 
     """
     manifest = bundle.manifest
-    decoded = decode(data, manifest.image_inputs(), limits, with_detail=manifest.asks_for_detail())
+    decoded = decode(data, manifest.image_inputs(), limits, measures=manifest.detail_measures())
     batch = ImageBatch(
         [pixels[np.newaxis] for pixels in decoded.sizes],
         {name: np.array([value], np.float32) for name, value in decoded.measured.items()},

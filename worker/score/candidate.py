@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from schemas.bundle import ImageInput
+from schemas.bundle import ImageInput, Measure
 from schemas.policy import Policy
 from worker.errors import BundleError
 from worker.model.bundle import read_manifest, trial_policy
@@ -36,10 +36,10 @@ def start_candidate(
     settings: Settings,
     shadow: ShadowSettings,
     inputs: Sequence[ImageInput],
-    with_detail: bool,
+    measures: frozenset[Measure],
     function: str = LOAD,
 ) -> RunningCandidate:
-    """Load the bundle of `shadow`; `inputs` are the sizes that images are decoded to.
+    """Load the bundle of `shadow`; `inputs` and `measures` are what images are decoded to.
 
     Raises:
         BundleError: it is missing, damaged, not signed as asked for, does not run, or needs what images are
@@ -51,7 +51,7 @@ def start_candidate(
     manifest, identifier = read_manifest(shadow.bundle, settings.model.signature_key)
     policy = trial_policy(settings, shadow.policy_file, manifest)
     wanted = manifest.image_inputs()
-    if not set(wanted) <= set(inputs) or (manifest.asks_for_detail() and not with_detail):
+    if not set(wanted) <= set(inputs) or not manifest.detail_measures() <= measures:
         raise BundleError(
             f"{identifier} came to model.shadow.bundle while the worker ran, and needs sizes or measures "
             "that images are not decoded to: restart the worker"

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from schemas.bundle import BundleManifest, ImageInput
+from schemas.bundle import BundleManifest, ImageInput, Measure
 from schemas.policy import Policy
 from worker.errors import ConfigurationError, MekikiError
 from worker.fetch.fetch import Fetcher
@@ -38,19 +38,19 @@ Ticket = TypeVar("Ticket")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What images are decoded to: sizes, those of the serving bundle first, and whether with detail."""
+    """What images are decoded to: sizes, those of the serving bundle first, and measures."""
 
     inputs: Sequence[ImageInput]
-    with_detail: bool
+    measures: frozenset[Measure]
 
 
 def wanted(bundle: Bundle, others: Sequence[BundleManifest] = ()) -> Wanted:
     """What the serving bundle takes, and behind it what only others do."""
-    inputs, detail = list(bundle.manifest.image_inputs()), bundle.manifest.asks_for_detail()
+    inputs, measures = list(bundle.manifest.image_inputs()), bundle.manifest.detail_measures()
     for manifest in others:
         inputs += [each for each in manifest.image_inputs() if each not in inputs]
-        detail = detail or manifest.asks_for_detail()
-    return Wanted(inputs, detail)
+        measures |= manifest.detail_measures()
+    return Wanted(inputs, measures)
 
 
 def tried_manifests(settings: ModelSettings) -> Iterator[BundleManifest]:
@@ -122,7 +122,7 @@ def build_pipeline(
         read_codes,
         fetcher.look,
         fetcher.host,
-        with_detail=decoded.with_detail,
+        measures=decoded.measures,
         repeats=repeats,
         file_key=partial(file_key, canary),
         spans=spans,
@@ -180,9 +180,7 @@ def build_shadow(
     stack.callback(best_effort.close)
     return stack.enter_context(
         Shadow(
-            lambda: start_candidate(
-                settings, shadow, decoded.inputs, decoded.with_detail, shadow_process.LOAD
-            ),
+            lambda: start_candidate(settings, shadow, decoded.inputs, decoded.measures, shadow_process.LOAD),
             ShadowPublisher(settings.topics.shadowed, best_effort),
             ShadowLimits(shadow.share, shadow.waiting, settings.model.batch_size),
             metrics,
@@ -203,7 +201,7 @@ def build_canary(settings: Settings, bundle: Bundle, decoded: Wanted, metrics: M
     if canary is None:
         return None
     other = load_bundle(settings.model.model_copy(update={"bundle": canary.bundle}))
-    refuse_unlike(bundle, other, decoded.with_detail, settings.model.tags is not None)
+    refuse_unlike(bundle, other, decoded.measures, settings.model.tags is not None)
     policy = trial_policy(settings, canary.policy_file, other.manifest)
     metrics.canary_info.labels(other.id).set(1)
     return Canary(served(other, policy, decoded.inputs), canary.share)
@@ -219,7 +217,7 @@ def build_watched(
 
     def load(directory: Path) -> Served:
         other = load_bundle(settings.model.model_copy(update={"bundle": directory}))
-        refuse_unlike(bundle, other, decoded.with_detail, settings.model.tags is not None)
+        refuse_unlike(bundle, other, decoded.measures, settings.model.tags is not None)
         return served(other, load_policy(settings, other.manifest), decoded.inputs)
 
     def taken(other: Bundle) -> None:

@@ -92,7 +92,7 @@ Step = Ready | ToFetch | ToDecode
 class Preparer:
     """The stages before the model. Called from many threads at once. Without `read_codes` none are read.
 
-    `with_detail` measures the full-size luminance for graphs that ask for it.
+    `measures` are those of the full-size luminance that graphs ask for.
     `look` gives the header of the answer at a URL; without it no bucket notification can be taken in.
     `host` says whom an image is asked of, None where the event holds it.
     `decode` is `worker.model.decode.decode_inputs`, or what takes its place in other processes: it may give
@@ -108,7 +108,7 @@ class Preparer:
     read_codes: CodeReader | None = None
     look: Callable[[str], Mapping[str, str]] | None = None
     host: Callable[[ImageReference], str | None] = lambda _: None
-    with_detail: bool = False
+    measures: frozenset[Measure] = frozenset()
     repeats: Repeats = field(default_factory=lambda: Repeats(0))
     file_key: Callable[[str, str], str] = lambda _, image_sha256: image_sha256
     spans: Spans = field(default_factory=Spans)
@@ -180,7 +180,7 @@ class Preparer:
         more = {"room": room} if room else {}
         with self._stage("decode"):
             decoded = self.decode(
-                data, self.inputs, self.limits, luminance_side=side, with_detail=self.with_detail, **more
+                data, self.inputs, self.limits, luminance_side=side, measures=self.measures, **more
             )
         if isinstance(decoded, int):
             if decoded <= room:

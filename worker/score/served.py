@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.bundle import ImageInput
+from schemas.bundle import ImageInput, Measure
 from schemas.policy import Policy
 from worker.errors import BundleError
 from worker.model.bundle import Bundle
@@ -75,13 +75,13 @@ def served(bundle: Bundle, policy: Policy, decoded: Sequence[ImageInput] | None 
     return Served(bundle, policy, attribution(bundle, policy), [sizes.index(each) for each in inputs])
 
 
-def refuse_unlike(now: Bundle, other: Bundle, with_detail: bool, own_tags: bool) -> None:
+def refuse_unlike(now: Bundle, other: Bundle, measures: frozenset[Measure], own_tags: bool) -> None:
     """Refuse a bundle that cannot take the place of another between two batches.
 
     Args:
         now: the one that serves.
         other: the one that is to.
-        with_detail: whether images are measured in full size.
+        measures: of the full-size luminance, those that images have.
         own_tags: whether `model.tags` takes the place of the bundle's tags.
 
     Raises:
@@ -96,7 +96,7 @@ def refuse_unlike(now: Bundle, other: Bundle, with_detail: bool, own_tags: bool)
                 f"{other.id} has another {name} than {now.id}: its vectors need an index of their own, so "
                 "that it is rolled out by a restart (docs/operations.md)"
             )
-    if after.asks_for_detail() and not with_detail:
+    if not after.detail_measures() <= measures:
         raise BundleError(f"{other.id} asks for measures that images do not have: restart the worker")
     if own_tags and (before.tags and before.tags.output) != (after.tags and after.tags.output):
         raise BundleError(f"{other.id} gives other vectors to model.tags: restart the worker")

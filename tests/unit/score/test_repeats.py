@@ -52,7 +52,7 @@ class Stages:
         self._judge = Judge(lambda: serving, self.metrics, repeats=self.repeats)
         self._prepare = Preparer(
             lambda _: self.data, bundle.manifest.image_inputs(), ImageLimits(), self.metrics, self._decode,
-            with_detail=bundle.manifest.asks_for_detail(), repeats=self.repeats,
+            measures=bundle.manifest.detail_measures(), repeats=self.repeats,
         )  # fmt: skip
 
     def _decode(self, *arguments, **named):

@@ -62,11 +62,11 @@ def test_it_takes_its_pixels_from_those_that_there_are():
 )
 def test_what_others_rest_on_stays(heads, told):
     with pytest.raises(BundleError, match=told):
-        refuse_unlike(bundle(), bundle("next", heads), with_detail=False, own_tags=True)
+        refuse_unlike(bundle(), bundle("next", heads), measures=frozenset(), own_tags=True)
 
 
 def test_one_of_the_same_space_is_taken():
-    assert refuse_unlike(bundle(), bundle("next"), with_detail=False, own_tags=True) is None
+    assert refuse_unlike(bundle(), bundle("next"), measures=frozenset(), own_tags=True) is None
 
 
 def test_a_canary_decides_about_its_share_and_knows_files_by_itself():
