@@ -184,8 +184,8 @@ def _add_train_embedding(models: "argparse._SubParsersAction[argparse.ArgumentPa
         help="an image encoder of one's own (SigLIP, DINO, CLIP, any ONNX), or heads trained over one",
         description="--encoder FILE.onnx: wrap an image encoder with its preprocessing, and reduce its "
         "vectors if asked. --weights, or --encoder RUN: train deep, shallow and deep + shallow heads over a "
-        "trained net by labels, and measure all three beside it and beside a histogram of colours. Leaves a "
-        "Part. Sources as of `mekiki train alocc`.",
+        "trained net by labels, with --weights its last blocks too, and measure all three beside it as it "
+        "was and beside a histogram of colours. Leaves a Part. Sources as of `mekiki train alocc`.",
     )
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +47,7 @@ def decode_dataset(
         DatasetError: more than `max_broken_share` of the images do not decode.
 
     """
-    shape = (len(dataset), wanted.height, wanted.width, 3)
-    if int(np.prod(shape)) > _IN_MEMORY_BYTES:
-        storage.parent.mkdir(parents=True, exist_ok=True)
-        images: NDArray[np.uint8] = np.lib.format.open_memmap(storage, "w+", np.uint8, shape)
-    else:
-        images = np.empty(shape, np.uint8)
+    images = room_for((len(dataset), wanted.height, wanted.width, 3), np.dtype(np.uint8), storage)
     kept: list[Example] = []
     broken: list[Skipped] = []
     for example, pixels in _decoded(dataset, wanted, limits or ImageLimits(), workers):
@@ -62,6 +58,14 @@ def decode_dataset(
         kept.append(example)
     _judge_broken(dataset, broken, max_broken_share)
     return DecodedSet(Dataset(tuple(kept), dataset.skipped + tuple(broken)), images[: len(kept)])
+
+
+def room_for(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Path) -> NDArray[Any]:
+    """An array to fill: in memory, or over 4 GiB in the file `storage` (mapped, not read)."""
+    if int(np.prod(shape)) * dtype.itemsize <= _IN_MEMORY_BYTES:
+        return np.empty(shape, dtype)
+    storage.parent.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(storage, "w+", dtype, shape)
 
 
 def _decoded(

@@ -14,6 +14,7 @@ SIDE = 224
 # Blocks of torchvision's mobilenet_v2 (Sandler et al., 2018): 24 to 96 maps each.
 LEVELS = (3, 6, 10, 13)
 _BASE = (13, 18)
+FROZEN = 14  # of the 19 blocks; those after them are what a training may change
 
 
 class LevelEncoder(nn.Module):
@@ -38,12 +39,34 @@ class LevelEncoder(nn.Module):
             maps = layer(maps)
             if block in LEVELS or block in _BASE:
                 read[block] = maps.mean(dim=(2, 3))
-        joined = [F.normalize(F.relu(read[block]), dim=1) for block in _BASE]
-        return torch.cat(joined, dim=1), torch.cat([read[block] for block in LEVELS], dim=1)
+        return _joined([read[block] for block in _BASE]), torch.cat([read[block] for block in LEVELS], dim=1)
 
 
-def write_level_encoder(weights: str, preprocess: Preprocess, target: Path) -> ImageInput:
-    """Write the graph with the outputs `vector` and `levels`; gives the pixels that it takes.
+class UpperBlocks(nn.Module):
+    """The blocks that a training may change: maps of block 13 [n, 96, h, w] to the `vector` of an encoder.
+
+    They are those of a LevelEncoder: what is trained here is written there. Batch statistics stay.
+    """
+
+    def __init__(self, network: LevelEncoder) -> None:
+        super().__init__()
+        self.blocks = network.features[FROZEN:].requires_grad_(True)
+
+    def train(self, mode: bool = True) -> "UpperBlocks":  # noqa: ARG002
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """See the class."""
+        return _joined([maps.mean(dim=(2, 3)), self.blocks(maps).mean(dim=(2, 3))])
+
+
+def _joined(pooled: list[Tensor]) -> Tensor:
+    return torch.cat([F.normalize(F.relu(level), dim=1) for level in pooled], dim=1)
+
+
+def level_encoder(weights: str, preprocess: Preprocess) -> LevelEncoder:
+    """The network with these weights.
 
     Raises:
         WeightsError: the weights are missing or of another network.
@@ -51,6 +74,11 @@ def write_level_encoder(weights: str, preprocess: Preprocess, target: Path) -> I
     """
     network = LevelEncoder(preprocess)
     load_trunk_weights(network, weights)
+    return network
+
+
+def write_level_encoder(network: LevelEncoder, target: Path) -> ImageInput:
+    """Write the graph with the outputs `vector` and `levels`; gives the pixels that it takes."""
     network.eval()
     export_onnx(network, torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8), target, ("vector", "levels"))
     return ImageInput(height=SIDE, width=SIDE)

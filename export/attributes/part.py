@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from export.alocc.trunks import Preprocess
 from export.attributes.fit import attribute_vectors, fit_sub_space, write_join
-from export.attributes.levels import write_level_encoder
+from export.attributes.levels import LevelEncoder, level_encoder, write_level_encoder
 from export.embedding.duplicates import copy_distances, distance_between, nearest_other
 from export.embedding.part import Encoder
 from export.graphs import run_onnx
@@ -40,7 +40,12 @@ def level_base(weights: str, preprocess: str, folder: Path) -> Base:
 
     """
     asked: Preprocess = "torchvision" if preprocess == "torchvision" else "tensorflow"
-    image = write_level_encoder(weights, asked, folder / ENCODER_FILE)
+    return network_base(level_encoder(weights, asked), folder)
+
+
+def network_base(network: LevelEncoder, folder: Path) -> Base:
+    """This MobileNetV2, written to `folder`."""
+    image = write_level_encoder(network, folder / ENCODER_FILE)
     outputs = {"vector": "vector", "levels": "levels"}
     return Base((Graph(file=ENCODER_FILE, inputs={"images": image}, outputs=outputs),), image, *outputs)
 

@@ -95,6 +95,19 @@ def colour(images: Tensor) -> Tensor:
     return x.clamp_(0, 1).mul_(2).sub_(1)
 
 
+def mild(images: Tensor) -> Tensor:
+    """A little of another exposure, white balance and contrast: colours stay; [n, 3, h, w] in [-1, 1]."""
+    n, device = len(images), images.device
+
+    def drawn(low: float, high: float, channels: int = 1) -> Tensor:
+        return torch.empty(n, channels, 1, 1, device=device).uniform_(low, high)
+
+    light = images * 0.5 + 0.5
+    middle = light.mean(dim=(1, 2, 3), keepdim=True)
+    light = ((light - middle) * drawn(0.8, 1.2) + middle) * drawn(0.88, 1.12) * drawn(0.95, 1.05, 3)
+    return light.clamp(0, 1) * 2 - 1
+
+
 def spoil(images: Tensor) -> Tensor:
     """Blur some, add noise to some, hide a rectangle of some; [n, 3, h, w]. Works in place."""
     n, _, height, width = images.shape
@@ -133,3 +146,15 @@ def augment(images: Tensor, mirrored: Tensor, strong: bool = False) -> Tensor:
     if len(laid):
         moved[laid] = lay(images[laid], 25, 0.55)
     return spoil(colour(moved))
+
+
+def view(images: Tensor, number: int) -> Tensor:
+    """View `number` of images [n, 3, h, w] in [-1, 1], in which their colours move little.
+
+    Every second one is spoilt, every fourth laid on a ground.
+    """
+    images = warp(images, 0.3, 10, torch.rand(len(images), device=images.device) < 0.5)
+    if number % 4 == 3:
+        images = lay(images, 10, 0.6)
+    images = mild(images)
+    return spoil(images) if number % 2 else images

@@ -12,6 +12,7 @@ from export.data import Columns, Dataset, parse_source, read_sources
 from export.retrieval import retrieval
 from export.training_split import shown
 
+AGAINST = ", against those trained on"
 FROZEN, HISTOGRAM = "frozen encoder", "histogram of colours"
 FIGURES = ("R@1", "R@5", "nDCG@5", "mAP")
 Table = dict[str, JsonValue]
@@ -59,4 +60,25 @@ def side_by_side(
         for name, vectors in spaces.items():
             own = vectors[rows]
             table[f"{source}: {name}"] = retrieval(own, labels[rows], own, labels[rows], same)
+    return table
+
+
+def against_others(
+    spaces: Mapping[str, NDArray[np.float32]],
+    dataset: Dataset,
+    sources: NDArray[np.str_],
+    others: Mapping[str, NDArray[np.float32]],
+    labels: NDArray[np.str_],
+) -> Table:
+    """The same figures where images ask for those of their label among all of `labels` [m], whose vectors
+    are `others` [m, dim] by space: those that were trained on.
+    """
+    asked = np.array([example.label for example in dataset.examples])
+    table: Table = {}
+    for source in dict.fromkeys(sources.tolist()):
+        rows = (sources == source) & (asked != "")
+        for name, vectors in spaces.items():
+            figures = retrieval(vectors[rows], asked[rows], others[name], labels)
+            if figures["queries"]:
+                table[f"{source}{AGAINST}: {name}"] = figures
     return table

@@ -16,7 +16,7 @@ DEEP_DIM, SHALLOW_DIM = 96, 32
 COPY_DIM = 64
 # Of the joined vector's length: of 0.5, 0.58, 0.65 and 0.72 the best on calibration photos of three seeds.
 DEEP_SHARE = 0.6
-_BINS_A_CHANNEL = 4
+_LEVELS_A_CHANNEL = 4
 _SHARPNESS = 12.0
 
 
@@ -55,27 +55,46 @@ def shares_of(exponents: Tensor) -> Tensor:
     return powers / powers.sum(dim=1, keepdim=True)
 
 
+def principal_directions(vectors: Tensor, count: int) -> Tensor:
+    """Where `vectors` [n, width] are largest, [count, width]: cosines stay nearly the same."""
+    directions: Tensor = torch.linalg.eigh(vectors.T @ vectors).eigenvectors
+    return directions[:, -count:].T
+
+
 class Shallow(nn.Module):
     """A soft histogram of colours, and the strongest answers of a strided convolution: [n, dim]."""
 
-    def __init__(self, dim: int = SHALLOW_DIM) -> None:
+    def __init__(
+        self, dim: int = SHALLOW_DIM, levels: int = _LEVELS_A_CHANNEL, sharpness: float = _SHARPNESS
+    ) -> None:
         super().__init__()
-        side = torch.linspace(-0.75, 0.75, _BINS_A_CHANNEL)
+        side = torch.linspace(-1 + 1 / levels, 1 - 1 / levels, levels)
         centres = torch.cartesian_prod(side, side, side)
         # softmax(2 k c.x - k |c|^2) is that of -k |x - c|^2: each pixel's share of each centre.
         self.bins = nn.Conv2d(3, len(centres), 1)
         with torch.no_grad():
-            self.bins.weight.copy_((2 * _SHARPNESS * centres)[:, :, None, None])
-            self.bins.bias.copy_(-_SHARPNESS * centres.square().sum(dim=1))  # type: ignore[union-attr]
+            self.bins.weight.copy_((2 * sharpness * centres)[:, :, None, None])
+            self.bins.bias.copy_(-sharpness * centres.square().sum(dim=1))  # type: ignore[union-attr]
         self.strided = nn.Conv2d(3, 32, 4, stride=4)
         self.project = nn.Linear(len(centres) + 2 * 32, dim)
 
+    def histogram(self, small: Tensor) -> Tensor:
+        """Square roots of the shares of each colour [n, colours], of [n, 3, SMALL, SMALL] in [-1, 1]."""
+        return (shares_of(self.bins(small)).mean(dim=(2, 3)) + 1e-4).sqrt()
+
+    @torch.no_grad()
+    def start_from(self, small: Tensor) -> None:
+        """Make it the histogram alone, in the directions in which those of `small` are largest."""
+        shares = self.histogram(small)
+        self.project.weight.zero_()
+        self.project.bias.zero_()
+        self.project.weight[:, : shares.shape[1]] = principal_directions(shares, len(self.project.weight))
+
     def forward(self, small: Tensor) -> Tensor:
         """Of [n, 3, SMALL, SMALL] in [-1, 1]; of length 1."""
-        shares = shares_of(self.bins(small)).mean(dim=(2, 3))
         strided = F.relu(self.strided(small))
-        seen = torch.cat([(shares + 1e-4).sqrt(), strided.mean(dim=(2, 3)), strided.amax(dim=(2, 3))], dim=1)
-        return F.normalize(self.project(seen), dim=1)
+        seen = [self.histogram(small), strided.mean(dim=(2, 3)), strided.amax(dim=(2, 3))]
+        return F.normalize(self.project(torch.cat(seen, dim=1)), dim=1)
 
 
 class EmbeddingHead(nn.Module):

@@ -8,23 +8,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
+from torch import nn
 
-from export.attributes.part import Base, base_vectors, encoder_base, level_base, with_distance
+from export.alocc.trunks import Preprocess
+from export.attributes.levels import LevelEncoder, UpperBlocks, level_encoder
+from export.attributes.part import Base, base_vectors, encoder_base, network_base, with_distance
 from export.copies.together import keep_copies_together
 from export.data import Columns, Dataset, parse_source, read_sources
-from export.embedding.comparison import FIGURES, FROZEN, HISTOGRAM, Table, side_by_side, sources_of
+from export.embedding.comparison import (
+    FIGURES,
+    FROZEN,
+    HISTOGRAM,
+    Table,
+    against_others,
+    side_by_side,
+    sources_of,
+)
 from export.embedding.deep_ranking import (
-    ARCHITECTURES,
     IMAGES,
     VECTORS,
     Architecture,
     RankingHead,
     RankingSettings,
     ranked,
-    shrunk,
-    train_ranking_head,
+    train_ranking_heads,
 )
 from export.embedding.part import read_encoder
+from export.embedding.ranking_views import COUNT, encoder_views, frozen_blocks, small_of, views_of
 from export.errors import DatasetError
 from export.graphs import export_graph
 from export.parts import PARTS_FOLDER, Examples, Part, PartFolder, describe_file, run_part, write_part
@@ -35,10 +45,10 @@ from export.run import RunFolder
 from export.training_split import data_sources, decode_split, open_training, read_split
 from schemas.bundle import EmbeddingHead, Graph, GraphInput, OutputInput
 
+Seen = tuple[NDArray[np.float32], NDArray[np.uint8]]
 RANKING_FILE, OUTPUT = "ranking.onnx", "ranking.embedding"
 _EXAMPLES = 8
 _PHOTOS_OF_DISTANCE = 500  # that the near-duplicate distance is set on: each is edited and run again
-_BATCH = 64
 
 
 def train_ranking(arguments: argparse.Namespace) -> int:
@@ -56,16 +66,16 @@ def train_ranking(arguments: argparse.Namespace) -> int:
     run = open_training(arguments, split)
     folder = run.path / PARTS_FOLDER / "embedding"
     folder.mkdir(parents=True)
-    base = _base(arguments, folder)
-    decoded = decode_split(split, base.image, run, arguments.max_broken)
-    seen = {name: _seen(base, folder, held) for name, held in decoded.items()}
     settings = RankingSettings(loss=arguments.loss, mining=arguments.mining, steps=arguments.steps)
-    labels = np.array([example.label for example in decoded["train"].dataset.examples])
-    heads = {
-        name: train_ranking_head(name, *seen["train"], labels, settings, arguments.seed)
-        for name in ARCHITECTURES
-    }
-    table = _table(heads, seen["test"], decoded["test"], arguments)
+    network = _network(arguments)
+    base = _base(network, arguments, folder)
+    decoded = decode_split(split, base.image, run, arguments.max_broken)
+    before = seen = {name: _seen(base, folder, held) for name, held in decoded.items()}
+    heads = _heads(network, before["train"], run, decoded["train"], settings, arguments.seed)
+    if network:
+        network_base(network, folder)  # again, as it is now
+        seen = {name: _seen(base, folder, held) for name, held in decoded.items()}
+    table = _table(heads, seen, before, decoded, arguments)
     served: Architecture = arguments.architecture
     part = _write(heads[served], base, folder, run, decoded, seen, table, settings, arguments)
     _report(run, part, table, served, decoded)
@@ -76,11 +86,33 @@ def train_ranking(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _base(arguments: argparse.Namespace, folder: Path) -> Base:
+def _network(arguments: argparse.Namespace) -> LevelEncoder | None:
     if arguments.weights is None:
+        return None
+    usual: Preprocess = "torchvision" if arguments.weights == "torchvision" else "tensorflow"
+    return level_encoder(arguments.weights, arguments.preprocess or usual)
+
+
+def _base(network: LevelEncoder | None, arguments: argparse.Namespace, folder: Path) -> Base:
+    if network is None:
         return encoder_base(read_encoder(Path(arguments.encoder)), folder)
-    usual = "torchvision" if arguments.weights == "torchvision" else "tensorflow"
-    return level_base(arguments.weights, arguments.preprocess or usual, folder)
+    return network_base(network, folder)
+
+
+def _heads(
+    network: LevelEncoder | None,
+    seen: Seen,
+    run: RunFolder,
+    held: DecodedSet,
+    settings: RankingSettings,
+    seed: int,
+) -> dict[Architecture, RankingHead]:
+    """The three architectures; the upper blocks of a `network` are trained with them, in place."""
+    labels = np.array([example.label for example in held.dataset.examples])
+    if network is None:
+        return train_ranking_heads(nn.Identity(), encoder_views(*seen), labels, settings, seed)
+    views = views_of(held.images, frozen_blocks(network), COUNT, seed, run.path / "pixels" / "views")
+    return train_ranking_heads(UpperBlocks(network), views, labels, settings, seed)
 
 
 def _labelled(arguments: argparse.Namespace) -> dict[str, Dataset]:
@@ -123,29 +155,35 @@ def _columns(arguments: argparse.Namespace) -> Columns:
     return Columns(arguments.path_column, arguments.label_column, arguments.group_column)
 
 
-Seen = tuple[NDArray[np.float32], NDArray[np.float32]]
-
-
 def _seen(base: Base, folder: Path, held: DecodedSet) -> Seen:
-    """What heads are trained on: the encoder's vectors [n, width] and averaged images [n, 3, side, side]."""
-    vectors = base_vectors(base, folder, held.images)[base.vector]
-    rows = range(0, len(held), _BATCH)
-    small = [shrunk(torch.from_numpy(np.ascontiguousarray(held.images[at : at + _BATCH]))) for at in rows]
-    return vectors, torch.cat(small).numpy()
+    """What heads take: the net's vectors [n, width] and averaged images [n, 3, side, side]."""
+    return base_vectors(base, folder, held.images)[base.vector], small_of(held.images)
 
 
 def _table(
-    heads: dict[Architecture, RankingHead], seen: Seen, held: DecodedSet, arguments: argparse.Namespace
+    heads: dict[Architecture, RankingHead],
+    seen: dict[str, Seen],
+    before: dict[str, Seen],
+    decoded: dict[str, DecodedSet],
+    arguments: argparse.Namespace,
 ) -> Table:
-    frozen = seen[0] / np.linalg.norm(seen[0], axis=1, keepdims=True).clip(1e-9)
     spaces = {
-        **{str(name): ranked(head, *seen) for name, head in heads.items()},
-        FROZEN: frozen,
-        HISTOGRAM: colour_histogram(held.images),
+        name: {
+            **{str(architecture): ranked(head, *seen[name]) for architecture, head in heads.items()},
+            FROZEN: before[name][0] / np.linalg.norm(before[name][0], axis=1, keepdims=True).clip(1e-9),
+            HISTOGRAM: colour_histogram(held.images),
+        }
+        for name, held in decoded.items()
     }
-    asked = arguments.test_images or arguments.images
-    sources = sources_of(held.dataset, asked, _columns(arguments), arguments.encoding)
-    return side_by_side(spaces, held.dataset, sources)
+    held = decoded["test"].dataset
+    sources = sources_of(
+        held, arguments.test_images or arguments.images, _columns(arguments), arguments.encoding
+    )
+    others = np.array([example.label for example in decoded["train"].dataset.examples])
+    return {
+        **side_by_side(spaces["test"], held, sources),
+        **against_others(spaces["test"], held, sources, spaces["train"], others),
+    }
 
 
 def _write(
@@ -159,8 +197,8 @@ def _write(
     settings: RankingSettings,
     arguments: argparse.Namespace,
 ) -> PartFolder:
-    images = decoded["train"].images[:_EXAMPLES]
-    given = {VECTORS: torch.from_numpy(seen["train"][0][:2]), IMAGES: torch.from_numpy(images[:2])}
+    images, (vectors, small) = decoded["train"].images[:_EXAMPLES], seen["train"]
+    given = {VECTORS: torch.from_numpy(vectors[:2]), IMAGES: torch.from_numpy(images[:2])}
     export_graph(head, {name: given[name] for name in head.inputs()}, folder / RANKING_FILE, ["embedding"])
     inputs: dict[str, GraphInput] = {VECTORS: OutputInput(output=base.vector), IMAGES: base.image}
     own = Graph(
@@ -173,7 +211,7 @@ def _write(
     config = run.config()
     part = Part(
         head=EmbeddingHead(
-            output=OUTPUT, dim=ranked(head, *(rows[:1] for rows in seen["train"])).shape[1],
+            output=OUTPUT, dim=ranked(head, vectors[:1], small[:1]).shape[1],
             space=f"{arguments.name}-{files[-1].sha256[:12]}", near_duplicate_distance=0,
         ),
         graphs=graphs,
@@ -189,8 +227,8 @@ def _write(
     paths = [example.path for example in decoded["train"].dataset.examples][:_PHOTOS_OF_DISTANCE]
     found = with_distance(PartFolder(folder, part, str(run.path)), paths, served)
     figures: dict[str, JsonValue] = {
-        "architecture": head.architecture,
-        "training": f"{settings.steps} steps over a frozen encoder, {_how(settings)}",
+        "architecture": arguments.architecture,
+        "training": _training(arguments.weights, settings),
         "images trained on": len(decoded["train"]),
         **table,
     }
@@ -198,10 +236,11 @@ def _write(
     return write_part(folder, with_figures, Examples([images], served[:_EXAMPLES]))
 
 
-def _how(settings: RankingSettings) -> str:
-    if settings.loss == "contrast":
-        return "supervised contrast"
-    return f"triplets ({settings.mining}), margin {settings.margin:g}"
+def _training(weights: str | None, settings: RankingSettings) -> str:
+    over = "the last five blocks of a MobileNetV2, and heads" if weights else "heads over a frozen encoder"
+    triplets = f"triplets ({settings.mining}), margin {settings.margin:g}"
+    pairs = "contrast" if settings.loss == "contrast" else triplets
+    return f"{settings.steps} steps of {over}, by classes and {pairs}"
 
 
 def _report(

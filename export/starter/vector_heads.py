@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.embedding.augment import lay, spoil, warp
+from export.embedding.augment import view
 from export.embedding.edits import EDITS
 from export.embedding.heads import CopyHead, EmbeddingHead, averaged
 from export.embedding.metric_training import (
@@ -73,30 +73,13 @@ def train_vector_heads(
 def _view(
     trunk: Trunk, photos: NDArray[np.uint8], number: int
 ) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
-    """One view of every photo; colours move little, or they would be unlearnt."""
+    """One view of every photo."""
     parts = []
     device = next(trunk.parameters()).device
     for start in range(0, len(photos), _BATCH):
         images = to_input(torch.from_numpy(photos[start : start + _BATCH]).to(device))
-        images = warp(images, 0.3, 10, torch.rand(len(images), device=device) < 0.5)
-        if number % 4 == 3:
-            images = lay(images, 10, 0.6)
-        images = _mild(images)
-        parts.append(pooled(trunk, spoil(images) if number % 2 else images))
+        parts.append(pooled(trunk, view(images, number)))
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-
-
-def _mild(images: Tensor) -> Tensor:
-    """A little of another exposure, white balance and contrast."""
-    n, device = len(images), images.device
-
-    def drawn(low: float, high: float, channels: int = 1) -> Tensor:
-        return torch.empty(n, channels, 1, 1, device=device).uniform_(low, high)
-
-    light = images * 0.5 + 0.5
-    middle = light.mean(dim=(1, 2, 3), keepdim=True)
-    light = ((light - middle) * drawn(0.8, 1.2) + middle) * drawn(0.88, 1.12) * drawn(0.95, 1.05, 3)
-    return light.clamp(0, 1) * 2 - 1
 
 
 @torch.no_grad()

@@ -7,18 +7,22 @@ import pytest
 import torch
 from PIL import Image
 
+from export.attributes.levels import LevelEncoder, UpperBlocks, level_encoder
 from export.bundle.assemble import assemble
 from export.bundle.take import take
 from export.cli import main
 from export.data import Columns, Dataset, Example
-from export.embedding.comparison import side_by_side, sources_of
+from export.embedding.comparison import AGAINST, side_by_side, sources_of
 from export.embedding.deep_ranking import (
     ARCHITECTURES,
-    RankingHead,
+    Deep,
     RankingSettings,
     ranked,
-    train_ranking_head,
+    train_ranking_heads,
 )
+from export.embedding.ranking_views import encoder_views, frozen_blocks
+from export.embedding.trunk import to_input
+from export.graphs import run_onnx
 from export.parts import read_part
 from worker.settings import STARTER_BUNDLE
 
@@ -31,9 +35,14 @@ def scenes(count=96, seed=0):
     rng = np.random.default_rng(seed)
     shape, colour = rng.integers(0, 2, count), rng.integers(0, 2, count)
     vectors = (np.where(shape[:, None], 1.0, -1.0) + rng.normal(0, 1.5, (count, 16))).astype(np.float32)
-    small = np.full((count, 3, 32, 32), -0.5, np.float32)
-    small[np.arange(count), colour] = 0.5
+    small = np.full((count, 3, 28, 28), 64, np.uint8)
+    small[np.arange(count), colour] = 192
     return vectors, small, np.array([f"{s}{c}" for s, c in zip(shape, colour, strict=True)])
+
+
+def trained(settings, seed):
+    vectors, small, labels = scenes()
+    return train_ranking_heads(torch.nn.Identity(), encoder_views(vectors, small), labels, settings, seed)
 
 
 def nearest_is_alike(vectors, labels):
@@ -49,8 +58,7 @@ def test_only_both_parts_together_tell_what_shape_and_colour_say_together(loss, 
     settings = RankingSettings(loss=loss, mining=mining, steps=60, classes=4, each=4)
     held = scenes(seed=1)
     alike = {}
-    for name in ARCHITECTURES:
-        head = train_ranking_head(name, *scenes(), settings, seed=0)
+    for name, head in trained(settings, seed=0).items():
         found = ranked(head, *held[:2])
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
         alike[name] = nearest_is_alike(found, held[2])
@@ -61,15 +69,15 @@ def test_only_both_parts_together_tell_what_shape_and_colour_say_together(loss, 
 def test_the_deep_part_starts_as_the_encoders_own_vector():
     """In as many dimensions as it has: the cosines are the same."""
     vectors = torch.randn(40, 12, generator=torch.Generator().manual_seed(0))
-    head = RankingHead("deep", 12).eval()
-    head.start_from(vectors)
+    deep = Deep(12).eval()
+    deep.start_from(vectors)
     own = torch.nn.functional.normalize(vectors, dim=1)
-    found = head.join(vectors, None)
+    found = deep(vectors)
     torch.testing.assert_close(found @ found.T, own @ own.T, atol=1e-5, rtol=0)
 
 
 def test_the_same_seed_gives_the_same_head():
-    first, second = (train_ranking_head("deep + shallow", *scenes(), QUICK, seed=3) for _ in range(2))
+    first, second = (trained(QUICK, seed=3)["deep + shallow"] for _ in range(2))
     for name, value in first.state_dict().items():
         torch.testing.assert_close(value, second.state_dict()[name], atol=0, rtol=0)
 
@@ -113,7 +121,8 @@ def test_the_command_leaves_the_table_and_a_part_that_serves(photos, tmp_path, a
     found = read_part(tmp_path / "run" / "parts" / "embedding")
     rows = [row for row in found.part.figures if ": " in row]
     spaces = [*ARCHITECTURES, "frozen encoder", "histogram of colours"]
-    assert set(rows) <= {f"{name}/labels.csv: {space}" for name in ("shirts", "mugs") for space in spaces}
+    sets = [f"{name}/labels.csv{against}" for name in ("shirts", "mugs") for against in ("", AGAINST)]
+    assert set(rows) <= {f"{one}: {space}" for one in sets for space in spaces}
     assert len(rows) % len(spaces) == 0
     assert set(found.part.figures[rows[0]]) == {"queries", "R@1", "R@5", "nDCG@5", "mAP"}
     report = (tmp_path / "run" / "report.html").read_text()
@@ -124,6 +133,38 @@ def test_the_command_leaves_the_table_and_a_part_that_serves(photos, tmp_path, a
     assert "histogram of colours" in card
     assert manifest.embedding.dim == {"shallow": 64, "deep + shallow": 192}[architecture]
     assert "report.html" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A MobileNetV2's file of weights, as they are drawn."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "net.pth"
+    torch.save(LevelEncoder("tensorflow").state_dict(), path)
+    return path
+
+
+def test_frozen_and_upper_blocks_together_are_the_net(weights):
+    network = level_encoder(str(weights), "torchvision").eval()
+    images = torch.randint(0, 256, (2, 160, 160, 3), dtype=torch.uint8)
+    maps = torch.from_numpy(frozen_blocks(network)(to_input(images)))
+    torch.testing.assert_close(UpperBlocks(network)(maps), network(images)[0], atol=1e-4, rtol=0)
+
+
+def test_over_weights_the_upper_blocks_are_trained_and_served(photos, weights, tmp_path):
+    source = str(photos / "shirts" / "labels.csv")
+    command = ["train", "embedding", "--weights", str(weights), "--images", source, "--steps", "2"]
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    found = read_part(tmp_path / "run" / "parts" / "embedding")
+    assert found.part.head.dim == 192 + 64
+    rows = {row.rpartition(": ")[0] for row in found.part.figures if ": " in row}
+    assert "labels.csv, against those trained on" in rows
+    network = level_encoder(str(weights), "tensorflow").eval()
+    image = np.full((2, 224, 224, 3), 90, np.uint8)
+    served = run_onnx(found.path / "encoder.onnx", image)
+    before = network(torch.from_numpy(image))
+    assert np.abs(served["levels"] - before[1].numpy()).max() < 1e-3  # of the blocks below
+    assert np.abs(served["vector"] - before[0].numpy()).max() > 1e-4
 
 
 @pytest.mark.parametrize(
