@@ -119,6 +119,7 @@ def train_ranking_heads(
     deep, shallow = Deep(vectors.shape[1]), Shallow(_SHALLOW_DIM, _LEVELS_A_CHANNEL, _SHARPNESS)
     deep.start_from(vectors)
     shallow.start_from(small)
+    shallow.bins.requires_grad_(False)  # half of a step's time, for nothing that shows
     tuned = nn.ModuleList([blocks, deep])
     before = deepcopy(tuned.state_dict())
     apart = [_Apart(part, truth, settings) for part in (deep(vectors), shallow(small))]

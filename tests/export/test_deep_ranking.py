@@ -20,6 +20,7 @@ from export.embedding.deep_ranking import (
     ranked,
     train_ranking_heads,
 )
+from export.embedding.heads import Shallow
 from export.embedding.ranking_views import encoder_views, frozen_blocks
 from export.embedding.trunk import to_input
 from export.graphs import run_onnx
@@ -74,6 +75,16 @@ def test_the_deep_part_starts_as_the_encoders_own_vector():
     own = torch.nn.functional.normalize(vectors, dim=1)
     found = deep(vectors)
     torch.testing.assert_close(found @ found.T, own @ own.T, atol=1e-5, rtol=0)
+
+
+def test_the_shallow_part_starts_as_the_histogram_of_colours():
+    small = torch.rand(40, 3, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    small = small * torch.linspace(0, 1, 40)[:, None, None, None]
+    shallow = Shallow(64, levels=6, sharpness=60.0)
+    shallow.start_from(small)
+    own = torch.nn.functional.normalize(shallow.histogram(small), dim=1)
+    found = shallow(small)
+    torch.testing.assert_close(found @ found.T, own @ own.T, atol=1e-4, rtol=0)
 
 
 def test_the_same_seed_gives_the_same_head():
