@@ -124,7 +124,8 @@ def train_ranking_heads(
     before = deepcopy(tuned.state_dict())
     apart = [_Apart(part, truth, settings) for part in (deep(vectors), shallow(small))]
     optimiser = _optimiser(blocks, [deep, shallow, *apart], settings)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(settings.steps, 1))
+    rates = [group["lr"] for group in optimiser.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, settings.steps + 1, pct_start=0.15)
     for _ in told(settings.steps, "deep and shallow"):
         rows = _drawn(truth, settings)
         taken = torch.randint(len(views.seen), rows.shape).numpy(), rows.numpy()
@@ -132,6 +133,7 @@ def train_ranking_heads(
         value = apart[0](deep(blocks(seen)), truth[rows]) + apart[1](shallow(small), truth[rows])
         optimiser.zero_grad()
         value.backward()
+        nn.utils.clip_grad_norm_(list(blocks.parameters()), 2.0)
         optimiser.step()
         schedule.step()
     _average(tuned, before, settings.kept)

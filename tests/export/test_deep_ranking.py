@@ -36,7 +36,7 @@ def scenes(count=96, seed=0):
     rng = np.random.default_rng(seed)
     shape, colour = rng.integers(0, 2, count), rng.integers(0, 2, count)
     vectors = (np.where(shape[:, None], 1.0, -1.0) + rng.normal(0, 1.5, (count, 16))).astype(np.float32)
-    small = np.full((count, 3, 28, 28), 64, np.uint8)
+    small = np.full((count, 3, 8, 8), 64, np.uint8)
     small[np.arange(count), colour] = 192
     return vectors, small, np.array([f"{s}{c}" for s, c in zip(shape, colour, strict=True)])
 
@@ -63,7 +63,7 @@ def test_only_both_parts_together_tell_what_shape_and_colour_say_together(loss, 
         found = ranked(head, *held[:2])
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
         alike[name] = nearest_is_alike(found, held[2])
-    assert alike["deep + shallow"] > 0.85
+    assert alike["deep + shallow"] > 0.7
     assert alike["deep + shallow"] > max(alike["deep"], alike["shallow"]) + 0.15
 
 
