@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from export.bundle.assemble import assemble
+from export.bundle.calibrate import calibrate
 from export.bundle.take import take
 from export.cli import main
 from export.data import Dataset, Example
@@ -25,7 +26,7 @@ from export.preference import benchmark
 from export.preference import feedback as feedback_module
 from export.preference.click_pairs import pairs_by_inverse, pairs_by_order, pairs_by_rates
 from export.preference.clicks import ClickLog, Counts, Rows, read_clicks
-from export.preference.detail import DETAIL_WIDTH, detail_features
+from export.preference.detail import DETAIL, DETAIL_WIDTH, detail_features
 from export.preference.feedback import from_clicks
 from export.preference.ladder import LEVELS, degrade
 from export.preference.near_identical import grouped, near_identical, thumbnails
@@ -41,6 +42,7 @@ from export.preference.ranknet import ranknet_cost
 from export.preference.ratings import rated_pairs, read_ratings
 from export.preference.simulation import shop
 from export.preference.turning import kept_level, turned, turned_elsewhere
+from schemas.bundle import DETAIL_MEASURES
 from tests import images
 from worker.settings import STARTER_BUNDLE
 
@@ -322,6 +324,26 @@ def test_ratings_and_clicks_become_heads_of_one_bundle(tmp_path, capsys, few_pai
     )
     assert joint == 2
     assert "name one with --encoder" in capsys.readouterr().err
+
+
+def test_photo_quality_takes_numbers_of_the_decoder_and_is_calibrated_beside_filters(tmp_path):
+    for label in ("accept", "block"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for number in range(12):
+            photo = images.photo(number, 96, 72)
+            photo.save(tmp_path / "images" / label / f"{label}{number}.png")
+    assert mekiki(
+        "train", "preference", "--images", tmp_path / "images", "--encoder", STARTER_BUNDLE,
+        "--name", "quality", "--epochs", 1, "--out", tmp_path / "quality",
+    ) == 0  # fmt: skip
+    part = read_part(tmp_path / "quality" / "parts" / "quality").part
+    assert part.manifest().detail_measures() == set(DETAIL) == DETAIL_MEASURES
+    right = part.figures["pairs of held photos ranked right"]
+    assert {"all", "tilt, mild", "tilt by OpenCV", "tilt of a resampled photo"} <= set(right)
+    parts = [*take(f"{STARTER_BUNDLE}:embedding,text,qr"), *take(str(tmp_path / "quality"))]
+    assemble(parts, "good", "1", tmp_path / "bundle")
+    found = calibrate(tmp_path / "bundle", str(tmp_path / "images"), 0.5)
+    assert "quality" in found.reference
 
 
 def test_a_hidden_utility_is_looked_for_in_ratings_and_in_the_clicks_of_three_models(tmp_path, few_pairs):
