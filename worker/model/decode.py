@@ -20,7 +20,7 @@ from worker.errors import Rejection
 from worker.model.avif import read_avif
 from worker.model.bmp import read_bmp
 from worker.model.colour import PLAIN, Colours
-from worker.model.detail import detail, middle, reduction
+from worker.model.detail import DETAIL, detail, middle, reduction
 from worker.model.direction import DIFFERENCES, DIRECTIONS, differences, directions
 from worker.model.direction import SIDE as DIRECTIONS_SIDE
 from worker.model.fit import REDUCING_GAP, fit, least_scale
@@ -279,7 +279,9 @@ def _detail(still: Still, measures: frozenset[Measure], room: PixelBudget | None
             part = decoded.crop(middle(decoded.size, left))
             whole = _luminance(part, part.size)
             grey = np.asarray(whole.reduce(left) if left > 1 else whole)
-            found = detail(grey, by)
+            found: dict[Measure, float] = {}
+            if not DETAIL.isdisjoint(measures):
+                found |= detail(grey, by)
             if not DIFFERENCES.isdisjoint(measures):
                 found |= differences(grey)
             if not DIRECTIONS.isdisjoint(measures):

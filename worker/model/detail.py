@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from schemas.bundle import Measure
 
+DETAIL: frozenset[Measure] = frozenset({"sharpness", "noise", "blockiness"})
 # The middle that is looked at, in pixels, a multiple of JPEG's blocks; and what is measured at full size.
 SIDE = 256
 MAX_PIXELS = 2_000_000

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from schemas.bundle import DETAIL_MEASURES, ImageInput, Measure
+from schemas.bundle import DETAIL_MEASURES, ImageInput
 from tests import odd_images
 from worker.model.decode import ImageLimits, decode, decode_inputs
-from worker.model.detail import SIDE, detail, middle, reduction
+from worker.model.detail import DETAIL, SIDE, detail, middle, reduction
 
 # Enlarged: as drawn it has steps of its own where blocks end.
-DETAIL: frozenset[Measure] = frozenset({"sharpness", "noise", "blockiness"})
 PHOTO = odd_images.photo(640, 480).resize((700, 525), Image.Resampling.BICUBIC)
 
 
