@@ -55,7 +55,7 @@ def write(file: Path, key: str, secret: str | None = None) -> None:
 
 
 def built(server: SigningStore, credentials: Path | None, **more: Any) -> Fetcher:
-    ca = more.pop("ca_file", None)
+    ca, first_byte = more.pop("ca_file", None), more.pop("first_byte_timeout", 20.0)
     store = {
         "endpoint": server.endpoint("store.test"),
         "buckets": ["ok", "4*", "5*", "redirect", "never", "huge"],
@@ -65,8 +65,8 @@ def built(server: SigningStore, credentials: Path | None, **more: Any) -> Fetche
     settings = FetchSettings(
         max_bytes=1000,
         retries=0,
-        timeout=0.6,
-        first_byte_timeout=0.5,
+        timeout=20.0,
+        first_byte_timeout=first_byte,
         object_stores={"shop": store},
         ca_file=ca,
     )
@@ -178,7 +178,7 @@ def test_what_the_object_is_to_blame_for(server, credentials, bucket, key, reaso
 @pytest.mark.parametrize("bucket", ["503", "429", "never"])
 def test_a_store_that_fails_is_told_by_its_name_in_the_settings(server, credentials, bucket):
     with pytest.raises(StoreFailed) as caught:
-        fetched(built(server, credentials), bucket)
+        fetched(built(server, credentials, first_byte_timeout=0.5), bucket)
     assert (caught.value.host, caught.value.is_ours) == ("shop", False)
 
 

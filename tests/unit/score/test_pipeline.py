@@ -225,7 +225,7 @@ def test_leaving_does_not_wait_for_what_is_inside():
     with pipeline(prepare=lambda read: (time.sleep(0.3), prepare(read))[1], threads=1) as running:
         for number in range(50):
             running.submit(number, lambda number=number: upload(number))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def prepared(number):
@@ -237,12 +237,12 @@ def test_what_waits_for_a_store_or_for_memory_holds_up_nobody():
     release, dead = threading.Event(), []
 
     def costly(number):
-        release.wait(5)
+        release.wait(20)
         return prepared(number)
 
     def silent(number, take_room):
         dead.append(number)
-        release.wait(5)
+        release.wait(20)
         raise StoreFailed(RejectionReason.FETCH_TIMEOUT, "late", f"dead{number}.test")
 
     def prepare(read):
@@ -270,7 +270,7 @@ def test_what_waits_for_a_store_or_for_memory_holds_up_nobody():
             running.submit(number, lambda number=number: upload(number))
         began = time.monotonic()
         assert set(outcomes_of(running, 40)) == set(range(80, 120))
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         assert 0 < len(dead) <= 16
         release.set()
         assert len(outcomes_of(running, 80)) == 80

@@ -94,4 +94,4 @@ def test_many_that_fail_together_wait_once_and_not_each():
     calls, requests = Calls("vald:8081", 1.0, Metrics(CollectorRegistry())), [*range(500)]
     began = time.monotonic()
     assert calls.call_all("search", Futures(500, 3), requests, Patience(5.0)) == requests
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4

@@ -81,7 +81,7 @@ def odd(server):
 
 @pytest.fixture
 def cluster(server):
-    settings = ValdSettings(address=server[1], timeout=1, retry_for=0.1)
+    settings = ValdSettings(address=server[1], timeout=20, retry_for=0.1)
     cluster = Cluster(settings, Metrics(CollectorRegistry()))
     yield cluster
     cluster.close()
@@ -125,13 +125,13 @@ def test_what_failed_is_sent_again_alone(odd, cluster):
 
 def test_a_search_is_made_again_while_as_many_agents_index_as_hold_an_object(odd, cluster):
     odd.indexing = [1, 2]  # the last first
-    assert cluster.search(axis(0)[None], 5, 2.0) == [["x"]]
+    assert cluster.search(axis(0)[None], 5, 20.0) == [["x"]]
     assert odd.asked == 2
 
 
 def test_nothing_found_is_an_answer(odd, cluster):
     odd.found = []
-    assert cluster.search(np.stack([axis(0), axis(1)]), 5, 2.0) == [[], []]
+    assert cluster.search(np.stack([axis(0), axis(1)]), 5, 20.0) == [[], []]
 
 
 def test_the_state_adds_up_what_agents_say(odd, cluster):
@@ -143,7 +143,7 @@ def test_the_state_adds_up_what_agents_say(odd, cluster):
 
 def test_an_agent_that_is_away_holds_up_no_index(odd, server):
     odd.uncommitted = 5
-    settings = ValdSettings(address=server[1], agents=["127.0.0.1:1", server[1]], build_timeout=5)
+    settings = ValdSettings(address=server[1], agents=["127.0.0.1:1", server[1]], build_timeout=30)
     cluster = Cluster(settings, Metrics(CollectorRegistry()))
     assert cluster.make_searchable().is_settled
     cluster.close()
