@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.workload import write_photos
-from tests.kafka.server import KafkaServer
+from tests.kafka.server import SERVES, KafkaServer
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("results")
@@ -26,6 +26,7 @@ class Bench:
     """What all ways share: the broker, the folder of photos, and how many events."""
 
     bootstrap: str
+    broker: int  # its process
     folder: Path
     events: int
     environments: Path
@@ -49,10 +50,12 @@ def bench(flags: argparse.Namespace) -> Iterator[Bench]:
             (home / name).mkdir()
         write_distinct(write_photos(home / "photos", flags.side), home / "images", flags.events)
         before = checked_out(flags.before, home / "before") if flags.before else None
-        server = KafkaServer(home / "kafka")
+        server = KafkaServer(home / "kafka", SERVES)
         server.start()
         try:
-            yield Bench(server.bootstrap, home / "images", flags.events, flags.environments, before)
+            yield Bench(
+                server.bootstrap, server.pid, home / "images", flags.events, flags.environments, before
+            )
         finally:
             server.stop()
 

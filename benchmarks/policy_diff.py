@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 
 from schemas.events import MODERATED
 from tests.kafka.client import Broker
-from tests.kafka.server import KafkaServer
+from tests.kafka.server import SERVES, KafkaServer
 
 _POLICY = {
     "thresholds": {"text": {"block": 0.6, "review": 0.4}, "qr": {"block": 0.7}},
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--verdicts", type=int, default=1_000_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        server = KafkaServer(Path(home))
+        server = KafkaServer(Path(home), SERVES)
         server.start()
         try:
             Broker(server.bootstrap).create_topics([MODERATED], 4)

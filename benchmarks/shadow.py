@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.workload import create, publish, rate_of, settings_of, write_photos
-from tests.kafka.server import KafkaServer, free_ports
+from tests.kafka.server import SERVES, KafkaServer, free_ports
 from worker.settings import STARTER_BUNDLE, Settings
 
 
@@ -55,7 +55,7 @@ def main() -> None:
         folder.mkdir()
         home.mkdir()
         paths = write_photos(folder, 1200)
-        server = KafkaServer(home)
+        server = KafkaServer(home, SERVES)
         server.start()
         falls = []
         try:

@@ -27,7 +27,7 @@ from benchmarks.workload import create, publish, settings_of, write_photos
 from schemas.bundle import BundleManifest
 from schemas.events import EMBEDDED, ImageEmbedded, InputPosition
 from schemas.vector import Vector
-from tests.kafka.server import KafkaServer, free_ports
+from tests.kafka.server import SERVES, KafkaServer, free_ports
 from worker.model.bundle import load_bundle
 from worker.settings import Settings
 
@@ -165,7 +165,7 @@ def main() -> None:
         home, photos, directory = Path(scratch, "kafka"), Path(scratch, "photos"), Path(scratch, "index")
         for folder in (home, photos):
             folder.mkdir()
-        server = KafkaServer(home)
+        server = KafkaServer(home, SERVES)
         server.start()
         try:
             measure_score(server.bootstrap, photos, given.images, given.side)

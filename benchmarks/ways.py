@@ -21,7 +21,10 @@ from worker.settings import STARTER_BUNDLE
 
 @dataclass(frozen=True)
 class Measured:
-    """One way in one round. CPU in milliseconds an image, by `decode` (children) and `all`; memory in MB."""
+    """One way in one round. CPU in milliseconds an image; memory in MB.
+
+    `cpu` is that of the way (`all`), of its children that decode (`decode`), and of the broker beside it.
+    """
 
     rate: float
     cpu: dict[str, float]
@@ -113,7 +116,7 @@ def watched(
 ) -> Measured:
     """Start `command` so many times, and measure from verdict number `begin` until the last is read."""
     started = [subprocess.Popen(command, env={**os.environ, **environment}, cwd=tree) for _ in range(count)]
-    processes = [psutil.Process(one.pid) for one in started]
+    processes, broker = [psutil.Process(one.pid) for one in started], psutil.Process(place.broker)
     consumer = Consumer(
         {
             "bootstrap.servers": place.bootstrap,
@@ -128,14 +131,14 @@ def watched(
         while done < place.events:
             done += sum(message.error() is None for message in consumer.consume(500, 0.1))
             if began is None and done >= begin:
-                began = (done, time.perf_counter(), cpu_seconds(processes))
+                began = (done, time.perf_counter(), cpu_seconds(processes, broker))
             if ended := next((one for one in started if one.poll() is not None), None):
                 raise RuntimeError(f"{command[:4]} ended with {ended.returncode}")
         assert began is not None
         images, seconds = done - began[0], time.perf_counter() - began[1]
         if images == 0:
             raise RuntimeError(f"all {place.events} events came at once: measure more")
-        used = cpu_seconds(processes)
+        used = cpu_seconds(processes, broker)
         cpu = {name: (value - began[2][name]) / images * 1e3 for name, value in used.items()}
         memory = sum(one.memory_info().rss for one in (*processes, *children_of(processes))) / 1e6
         return Measured(images / seconds, cpu, memory)
@@ -155,12 +158,12 @@ def children_of(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
     return [child for process in processes for child in process.children(recursive=True)]
 
 
-def cpu_seconds(processes: Sequence[psutil.Process]) -> dict[str, float]:
-    """CPU that processes (`all`) and their children (`decode`, where there are any) have used."""
+def cpu_seconds(processes: Sequence[psutil.Process], broker: psutil.Process) -> dict[str, float]:
+    """CPU that processes (`all`), their children (`decode`, where there are any) and the broker have used."""
 
     def used(some: Sequence[psutil.Process]) -> float:
         times = [one.cpu_times() for one in some]
         return float(sum(each.user + each.system for each in times))
 
     children = used(children_of(processes))
-    return {"all": used(processes) + children, "decode": children}
+    return {"all": used(processes) + children, "decode": children, "broker": used([broker])}

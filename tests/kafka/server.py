@@ -21,6 +21,14 @@ from tests.processes import Process
 
 POM = Path(__file__).with_name("pom.xml")
 
+# A node that starts soon and takes little memory, for tests.
+STARTS_SOON = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+# One that serves: what Kafka's own kafka-server-start.sh and kafka-run-class.sh give the JVM.
+SERVES = (
+    "-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent",
+)  # fmt: skip
+
 HOW_TO_GET_ONE = (
     "These tests need a real Apache Kafka. Either install a JDK (17 or later) and Maven, such as Debian's "
     "packages openjdk-17-jre-headless and maven, or start a Kafka 4 yourself and name it: "
@@ -91,15 +99,16 @@ def free_ports(count: int) -> list[int]:
 class KafkaServer:
     """One node, broker and controller in one; its data and its port stay through `kill` and `start`.
 
-    `home` is an empty folder of its own. Not started on construction.
+    `home` is an empty folder of its own; `options` are those of its JVM. Not started on construction.
 
     Raises:
         KafkaUnavailable: see `jars`.
 
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, options: Sequence[str] = STARTS_SOON) -> None:
         self._jars = jars()
+        self._options = options
         self._home = home
         self._port, self._controller_port = free_ports(2)
         self._process: Process | None = None
@@ -125,7 +134,7 @@ class KafkaServer:
         """Start the node."""
         assert self._process is None, "already started"
         self._process = Process(
-            self._java("512m", "kafka.Kafka", str(self._properties)), self._home / "server.log"
+            self._java(self._options, "kafka.Kafka", str(self._properties)), self._home / "server.log"
         )
 
     def wait_until_listening(self, timeout: float = 60) -> None:
@@ -176,15 +185,15 @@ class KafkaServer:
 
     def _format(self) -> None:
         subprocess.run(
-            self._java("256m", "kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster()}",
+            self._java(STARTS_SOON, "kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster()}",
                        "--config", str(self._properties)),
             check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def _java(self, heap: str, main: str, *arguments: str) -> Sequence[str]:
+    def _java(self, options: Sequence[str], main: str, *arguments: str) -> Sequence[str]:
         return [
-            "java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{self._jars}/*", main, *arguments,
+            "java", *options, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{self._jars}/*", main,
+            *arguments,
         ]  # fmt: skip
 
     def _configuration(self) -> str:
