@@ -42,11 +42,18 @@ class Patience:
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._next = _FIRST_PAUSE
+        self._reason = ""
 
     def left(self, most: float | None = None) -> float:
         """Seconds that are left, at most `most`."""
         left = max(0.001, self._end - time.monotonic())
         return left if most is None else min(left, most)
+
+    def reason(self, told: str, *, is_late: bool = False) -> str:
+        """What to say of a failure: a repeat that came late, in what time was left, hides no other."""
+        if not (is_late and self._reason):
+            self._reason = told
+        return self._reason
 
     def pause(self) -> bool:
         """Wait a little; False at once where no time is left."""
@@ -143,9 +150,10 @@ class Calls:
 
     def after(self, kind: str, error: grpc.RpcError, patience: Patience, began: float) -> None:
         """Wait before a call that failed is made again, or raise as `call` does."""
-        told = self._tell(kind, error, began)
+        told = f"the Vald cluster does not answer: {self._tell(kind, error, began)}"
+        reason = patience.reason(told, is_late=error.code() is grpc.StatusCode.DEADLINE_EXCEEDED)
         if not patience.pause():
-            raise IndexUnavailable(f"the Vald cluster does not answer: {told}") from error
+            raise IndexUnavailable(reason) from error
 
     def _tell(self, kind: str, error: grpc.RpcError, began: float) -> str:
         """Count a failure that may pass, and put it into words; any other raises ConfigurationError."""

@@ -211,11 +211,12 @@ class Cluster:
             self._calls.count(kind, "ok", began)
         else:
             self._calls.count(kind, "failed", began)
+            reason = patience.reason(
+                f"{self._calls.address} does not take {len(left) - expected} objects ({kind}): {why}. "
+                "`mekiki check` tells whether its dimension is that of the bundle's embedding"
+            )
             if not patience.pause():
-                raise IndexUnavailable(
-                    f"{self._calls.address} does not take {len(left) - expected} objects ({kind}): {why}. "
-                    "`mekiki check` tells whether its dimension is that of the bundle's embedding"
-                )
+                raise IndexUnavailable(reason)
         return copies
 
 

@@ -53,6 +53,14 @@ def test_what_may_pass_is_asked_for_again():
     assert call(answering(*passing)) == ("asked", {"ok": 1, "failed": 3})
 
 
+def test_a_repeat_that_comes_late_does_not_hide_why_the_first_failed():
+    late = [STATUS.DEADLINE_EXCEEDED] * 1000
+    with pytest.raises(IndexUnavailable, match="UNAVAILABLE: as it is"):
+        call(answering(STATUS.DEADLINE_EXCEEDED, STATUS.UNAVAILABLE, *late), seconds=0.05)
+    with pytest.raises(IndexUnavailable, match="DEADLINE_EXCEEDED"):
+        call(answering(*late), seconds=0.05)
+
+
 def test_patience_ends():
     with pytest.raises(IndexUnavailable, match=r"vald:8081 \(state\): UNAVAILABLE: as it is"):
         call(answering(*[STATUS.UNAVAILABLE] * 1000), seconds=0.05)

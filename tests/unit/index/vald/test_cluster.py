@@ -1,5 +1,6 @@
 """The odd answers of agents and gateways, by a server of them on loopback. tests/vald has the real ones."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -81,8 +82,9 @@ def odd(server):
 
 @pytest.fixture
 def cluster(server):
-    settings = ValdSettings(address=server[1], timeout=20, retry_for=0.1)
+    settings = ValdSettings(address=server[1], timeout=20, retry_for=1.0)
     cluster = Cluster(settings, Metrics(CollectorRegistry()))
+    cluster.state()  # connected
     yield cluster
     cluster.close()
 
@@ -103,6 +105,16 @@ def test_copies_are_counted_and_what_is_there_already_is_fine(odd, cluster):
 def test_an_empty_location_is_no_confirmation(odd, cluster):
     """A gateway says so where no agent took the vector, since its dimension is another."""
     odd.inserted = lambda request: Answer(location=LOCATION())
+    with pytest.raises(IndexUnavailable, match=r"does not take 1 objects \(insert\).*dimension"):
+        cluster.insert(objects("a"))
+
+
+def test_a_repeat_that_comes_late_does_not_hide_why_the_first_failed(odd, cluster):
+    def inserted(request):
+        time.sleep(0.0 if odd.asked == 1 else 1.5)  # longer than `retry_for`
+        return Answer(location=LOCATION())
+
+    odd.inserted = inserted
     with pytest.raises(IndexUnavailable, match=r"does not take 1 objects \(insert\).*dimension"):
         cluster.insert(objects("a"))
 
