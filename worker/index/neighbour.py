@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Products of float32 vectors of unit norm are right to about 1e-7, and differ with what is multiplied beside.
-_ROUNDING = 1e-6
 _DECIMALS = 7
 
 
@@ -45,11 +43,3 @@ def ascending(distances: NDArray[np.floating[Any]], few: int) -> Iterator[int]:
     parted = np.argpartition(distances, few)
     for places in (parted[:few], parted[few:]):
         yield from places[np.argsort(distances[places], kind="stable")].tolist()
-
-
-def smallest(distances: NDArray[np.floating[Any]], count: int) -> NDArray[np.int64]:
-    """Where the `count` smallest of `distances` stand, in order of place, and what rounding may hide."""
-    if count >= len(distances):
-        return np.arange(len(distances))
-    limit = np.partition(distances, count - 1)[count - 1] + _ROUNDING
-    return np.flatnonzero(distances <= limit)

@@ -15,16 +15,14 @@ from worker.index.attributes import (
     GrowingAttributes,
     is_known,
 )
-from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest, smallest
+from worker.index.candidates import NEVER, Limits, Part, compared, counting_of, distances_to
+from worker.index.neighbour import Neighbour, ascending
 
 _FIRST_CAPACITY = 256
 
 Kind = Literal["embedding", "copy"]
 EMBEDDING: Kind = "embedding"
 COPY: Kind = "copy"
-
-# Of a change that has not happened: later than any.
-NEVER = 2**63
 
 
 class Tail:
@@ -79,7 +77,7 @@ class Tail:
         """Columns that hold the attributes of `rows`, and where in them."""
         return self._attributes.columns(len(self)), np.asarray(rows, np.int64)
 
-    def vectors_of(self, rows: Sequence[int]) -> NDArray[np.float32]:
+    def vectors_of(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors in `rows`, float32 [len(rows), dim]."""
         found: NDArray[np.float32] = self._matrix[np.asarray(rows, np.int64)]
         return found
@@ -89,62 +87,26 @@ class Tail:
         died = self.died
         return [row for row in range(length) if died.get(row, NEVER) > change]
 
-    def search(
-        self,
-        query: NDArray[np.float32],
-        count: int,
-        length: int,
-        change: int,
-        where: SearchFilter | None = None,
-    ) -> list[Neighbour]:
-        """The `count` nearest to `query` (float32 [dim], unit norm) of the first `length` rows.
-
-        As of `change`, of those that `where` lets in. Exact: every vector is compared.
-        """
-        return self.search_each(query[None], count, length, change, where)[0]
-
-    def search_each(
+    def look(
         self,
         queries: NDArray[np.float32],
         count: int,
         length: int,
         change: int,
+        limits: Limits,
         where: SearchFilter | None = None,
-    ) -> list[list[Neighbour]]:
-        """As `search`, of each of `queries` (float32 [n, dim]): one matrix product compares them all."""
-        if length == 0:
-            return [[] for _ in queries]
-        distances = 1.0 - queries @ self.vectors(length).T
-        rows = np.arange(length)
+    ) -> Part:
+        """What the first `length` rows have within `limits`, or the `count` nearest to each of `queries`.
+
+        They are float32 [n, dim] of unit norm. As of `change`, of rows that `where` lets in. Exact: every
+        vector is compared.
+        """
+        distances, rows = distances_to(self.vectors(length), queries), np.arange(length)
         if where is not None:
             rows = np.flatnonzero(self._attributes.columns(length).matching(where))
             distances = distances[:, rows]
-        return [
-            self._nearest(rows, each, query, count, change)
-            for each, query in zip(distances, queries, strict=True)
-        ]
-
-    def _nearest(
-        self,
-        rows: NDArray[np.int64],
-        distances: NDArray[np.float32],
-        query: NDArray[np.float32],
-        count: int,
-        change: int,
-    ) -> list[Neighbour]:
-        """The `count` nearest to `query` of `rows`, whose distances are right but for rounding."""
-        asked = count
-        while True:
-            chosen = rows[smallest(distances, asked)]
-            exact = cosine_distances(self._matrix[chosen], query)
-            found = [
-                Neighbour(self.ids[row], distance)
-                for row, distance in zip(chosen.tolist(), exact.tolist(), strict=True)
-                if self.died.get(row, NEVER) > change
-            ]
-            if len(found) >= count or len(chosen) == len(rows):
-                return nearest(found, count)
-            asked *= 4
+        found = compared(distances, rows, count, limits, lambda rows: counting_of(self.died, rows, change))
+        return Part(found, self.vectors_of, lambda row, _: (self.ids[row],))
 
     def within(
         self,

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from schemas.vector import Vector
 from tests.unit.records import record
 from worker.index.backend import IndexIdentity
+from worker.index.candidates import nearest_among
 from worker.index.ngt.build import BUILT, BuildRequest, build, write_request
 from worker.index.ngt.directory import IndexDirectory
 from worker.index.ngt.generation import GenerationManifest, SegmentEntry
@@ -82,6 +83,12 @@ def build_here(directory, batch):
     write_request(work, request, batch.vectors(), batch.attributes())
     build(work)
     return open_segment(work / BUILT, IDENTITY)
+
+
+def searched(part, query, count, *moment, **among):
+    """The `count` nearest to `query` in a Segment or a Tail alone; the rest is as its `look` has it."""
+    queries = query[None]
+    return nearest_among([part.look(queries, count, *moment, **among)], queries, count)[0]
 
 
 def snapshot(live, directory):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import unit_rows
-from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest, smallest
+from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest
 
 
 def test_the_nearest_of_all_come_first():
@@ -28,13 +28,6 @@ def test_distances_are_those_of_each_vector_alone():
     assert cosine_distances(rows, rows[0]).tolist() == each
     assert each == pytest.approx((1 - rows @ rows[0]).tolist(), abs=1e-6)
     assert (each[0], cosine_distances(-rows[:1], rows[0])[0]) == (0, 2)
-
-
-def test_the_smallest_and_what_rounding_cannot_tell_from_them():
-    distances = np.float32([0.5, 0.1, 0.3, 0.3 + 3e-8, 0.2])
-    assert smallest(distances, 3).tolist() == [1, 2, 3, 4]
-    assert smallest(distances, 2).tolist() == [1, 4]
-    assert smallest(distances, 9).tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("few", [1, 3, 7, 100, 2**63])

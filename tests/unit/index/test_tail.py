@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
-from tests.unit.index.indexing import DIM, axis, turned, unit_rows
-from worker.index.tail import NEVER, Tail
+from tests.unit.index.indexing import DIM, axis, searched, turned, unit_rows
+from worker.index.candidates import NEVER
+from worker.index.tail import Tail
+
+NO_LIMIT = np.full(1, np.inf, np.float32)
 
 
 def ids(found):
@@ -16,7 +19,7 @@ def test_search_is_exact_beyond_the_first_capacity():
         tail.append(str(number), row)
     query = rows[650]
     expected = np.argsort(1 - rows @ query)[:20]
-    found = tail.search(query, 20, 700, 0)
+    found = searched(tail, query, 20, 700, 0, NO_LIMIT)
     assert ids(found) == [str(number) for number in expected]
     assert found[0].distance == pytest.approx(0, abs=1e-6)
     assert found[1].distance == pytest.approx(1 - rows[expected[1]] @ query, abs=1e-6)
@@ -27,9 +30,9 @@ def test_a_reader_sees_its_own_length_and_change():
     for number in range(3):
         tail.append(str(number), axis(number))
     tail.died[1] = 7
-    assert sorted(ids(tail.search(axis(0), 5, 3, 6))) == ["0", "1", "2"]
-    assert sorted(ids(tail.search(axis(0), 5, 3, 7))) == ["0", "2"]
-    assert ids(tail.search(axis(0), 5, 1, 7)) == ["0"]
+    assert sorted(ids(searched(tail, axis(0), 5, 3, 6, NO_LIMIT))) == ["0", "1", "2"]
+    assert sorted(ids(searched(tail, axis(0), 5, 3, 7, NO_LIMIT))) == ["0", "2"]
+    assert ids(searched(tail, axis(0), 5, 1, 7, NO_LIMIT)) == ["0"]
     assert tail.living(3, 7) == [0, 2]
     assert tail.living(2, NEVER - 1) == [0]
 
@@ -39,7 +42,7 @@ def test_rows_that_count_no_more_do_not_cost_results():
     for number in range(50):
         tail.append(f"{number:02}", turned(axis(0), axis(1), 0.01 * number))
     tail.died.update(dict.fromkeys(range(40), 1))
-    assert ids(tail.search(axis(0), 3, 50, 1)) == ["40", "41", "42"]
+    assert ids(searched(tail, axis(0), 3, 50, 1, NO_LIMIT)) == ["40", "41", "42"]
 
 
 def test_within_answers_each_query_as_of_its_own_moment():

@@ -45,6 +45,10 @@ class Cells:
         near: NDArray[np.bool_] = distances <= limit
         return near
 
+    def of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The cell of the vector at each of `places`."""
+        return np.searchsorted(self.starts, places, side="right") - 1
+
     def within(
         self,
         vectors: Callable[[int, int], NDArray[np.float32]],
@@ -106,6 +110,6 @@ def _distances(
     queries: NDArray[np.float32], centroids: NDArray[np.float32], squares: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """L2 distances of unit vectors to centroids of these squared norms, float32 [queries, centroids]."""
-    products = 1.0 + squares - 2.0 * (queries @ centroids.T)
+    products = 1.0 + squares - 2.0 * (centroids @ queries.T).T
     distances: NDArray[np.float32] = np.sqrt(np.maximum(products, 0.0))
     return distances

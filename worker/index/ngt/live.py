@@ -8,7 +8,6 @@ change that they see, in one step and hold no lock: all that they read is of tha
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,14 @@ from numpy.typing import NDArray
 from schemas.search import SearchFilter
 from worker.index.attributes import NOTHING_KNOWN, AttributeColumns, Attributes, together
 from worker.index.backend import Change, IndexIdentity, IndexSize, Near
-from worker.index.neighbour import Neighbour, nearest
+from worker.index.candidates import NEVER, limits_among, nearest_among
+from worker.index.neighbour import Neighbour
 from worker.index.ngt.directory import Generation
 from worker.index.ngt.generation import GenerationManifest
 from worker.index.ngt.near import Asked, near
 from worker.index.ngt.segment import Segment
 from worker.index.ngt.view import View
-from worker.index.tail import NEVER, Tail
+from worker.index.tail import Tail
 
 
 @dataclass(frozen=True)
@@ -178,15 +178,27 @@ class LiveIndex:
         None is farther than `radius`, a cosine distance; of those alone that `where` lets in. Exact over the
         tail, approximate over segments. Of what there was in `view`, where one is given.
         """
-        view = view or self._view
-        found = [segment.search(query, count, view.change, where) for segment in view.segments]
-        return _joined(view, query, count, radius, where, found)
+        (found,) = self.search_each(query[None], count, view or self._view, where)
+        return _within(radius, found)
 
-    def search_each(self, queries: NDArray[np.float32], count: int, view: View) -> list[list[Neighbour]]:
-        """As `search` of `view`, of each of `queries` (float32 [n, dim], unit norm), side by side."""
-        parts = [tail.search_each(queries, count, length, view.change) for tail, length in view.tails]
-        parts += [segment.search_each(queries, count, view.change) for segment in view.segments]
-        return [nearest(chain.from_iterable(found), count) for found in zip(*parts, strict=True)]
+    def search_each(
+        self,
+        queries: NDArray[np.float32],
+        count: int,
+        view: View,
+        where: SearchFilter | None = None,
+        *,
+        exactly: bool = False,
+    ) -> list[list[Neighbour]]:
+        """As `search` of `view`, of each of `queries` (float32 [n, dim], unit norm), side by side.
+
+        `exactly`: with every vector compared.
+        """
+        change = view.change
+        parts = [each.look(queries, count, change, where, exactly=exactly) for each in view.segments]
+        limits = limits_among(parts, len(queries), count)
+        parts += [tail.look(queries, count, length, change, limits, where) for tail, length in view.tails]
+        return nearest_among(parts, queries, count)
 
     def search_exactly(
         self,
@@ -197,8 +209,8 @@ class LiveIndex:
         where: SearchFilter | None = None,
     ) -> list[Neighbour]:
         """As `search` of `view`, with every vector compared."""
-        found = [segment.search_exactly(query, count, view.change, where) for segment in view.segments]
-        return _joined(view, query, count, radius, where, found)
+        (found,) = self.search_each(query[None], count, view, where, exactly=True)
+        return _within(radius, found)
 
     def vector(self, image_id: str) -> NDArray[np.float32] | None:
         """The vector that `image_id` is found by, float32 [dim] of unit norm; None if it is not there."""
@@ -306,16 +318,6 @@ def carry_deaths(batch: Batch, segment: Segment) -> None:
                 segment.died[segment.positions[part.ids[position]]] = change
 
 
-def _joined(
-    view: View,
-    query: NDArray[np.float32],
-    count: int,
-    radius: float | None,
-    where: SearchFilter | None,
-    of_segments: Sequence[list[Neighbour]],
-) -> list[Neighbour]:
-    """What was found in the segments of `view`, with what its tails have."""
-    of_tails = [tail.search(query, count, length, view.change, where) for tail, length in view.tails]
-    limit = np.inf if radius is None else radius
-    found = (near for part in (*of_tails, *of_segments) for near in part if near.distance <= limit)
-    return nearest(found, count)
+def _within(radius: float | None, found: list[Neighbour]) -> list[Neighbour]:
+    """Those that are no farther than `radius`; without one all."""
+    return found if radius is None else [near for near in found if near.distance <= radius]

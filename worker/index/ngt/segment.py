@@ -15,8 +15,9 @@ NGT loads a truncated graph file without an error and then returns wrong neighbo
 vectors would sink its graph (of 3,000 copies it finds 41): hence one object for all of them.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import islice, pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,12 +29,13 @@ from schemas.search import SearchFilter
 from worker.errors import IndexDirectoryError
 from worker.index.attributes import AttributeColumns, Attributes, is_known, nothing_known, read_columns
 from worker.index.backend import IndexIdentity
-from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest, smallest
+from worker.index.candidates import NEVER, Candidates, Limits, Part, compared, distances_to, joined
+from worker.index.neighbour import Neighbour, ascending
 from worker.index.ngt.binding import ngtpy
 from worker.index.ngt.cells import Cells
 from worker.index.ngt.checksums import Damaged, FileDigest, check_files, digest_of
 from worker.index.ngt.copies import is_copy_file, read_copies
-from worker.index.tail import COPY, EMBEDDING, NEVER
+from worker.index.tail import COPY, EMBEDDING
 
 MANIFEST_FILE = "manifest.json"
 IDS_FILE = "ids.json"
@@ -57,6 +59,7 @@ _GRAPH_COST = 100
 _FILTER_HEADROOM = 2
 # Vectors gathered at once: more would be copied through fresh memory each time.
 _CHUNK = 1024
+_AT_ONCE = 1 << 20  # distances that are held
 # A graph that is asked for more than this share of its vectors costs more than comparing all.
 _WIDEST = 1 / 8
 
@@ -92,7 +95,9 @@ class Segment:
         members = load_array(path, "members")
         self._members: list[int] = members.tolist()
         self._rows = np.repeat(np.arange(len(members) - 1), np.diff(members))
-        self._vectors: NDArray[np.float32] = np.load(path / "vectors.npy", mmap_mode="r")
+        # not as numpy's memmap, each slice of which costs far more
+        self._vectors: NDArray[np.float32] = np.asarray(np.load(path / "vectors.npy", mmap_mode="r"))
+        self._every_row = np.arange(len(self._vectors))
         self._cells = Cells(load_array(path, "centroids"), load_array(path, "starts"))
         objects = load_array(path, "objects")
         self._row_of_object = np.zeros(int(objects.max()) + 1, np.int64)
@@ -141,41 +146,27 @@ class Segment:
         """Positions that count no more as of `change`, in order."""
         return sorted(position for position, then in list(self.died.items()) if then <= change)
 
-    def search(
-        self, query: NDArray[np.float32], count: int, change: int, where: SearchFilter | None = None
-    ) -> list[Neighbour]:
-        """About the `count` nearest images to `query` (float32 [dim], unit norm) as of `change`.
+    def look(
+        self,
+        queries: NDArray[np.float32],
+        count: int,
+        change: int,
+        where: SearchFilter | None = None,
+        *,
+        exactly: bool = False,
+    ) -> Part:
+        """About the `count` nearest to each of `queries` (float32 [n, dim], unit norm) as of `change`.
 
         NGT's approximate graph search (Iwasaki and Miyazaki, 2018), and every vector of the query's own
-        cell, so that a stored vector always finds itself. Exact among the images that `where` lets in while
-        they are so few that comparing each costs less.
+        cell, so that a stored vector always finds itself. Exact where that is asked for, and among the images
+        that `where` lets in while they are so few that comparing each costs less.
         """
-        if where is not None:
-            return self._search_where(query, count, change, self._attributes.matching(where))
-        return self.search_each(query[None], count, change)[0]
-
-    def search_each(self, queries: NDArray[np.float32], count: int, change: int) -> list[list[Neighbour]]:
-        """As `search`, of each of `queries` (float32 [n, dim], unit norm), side by side."""
-        size = max(count + min(len(self.died), _HEADROOM), _BREADTH)
-        if self._ngt is None or size > _WIDEST * self.manifest.vectors:
-            return [self._exact(query, count, change) for query in queries]
-        found = []
-        for query, (rows, distances) in zip(queries, self._near(queries, size, self.epsilon), strict=True):
-            near = self._first(rows, distances, count, change)
-            if len(near) < count:
-                wider = self._around(query, _WIDER * size, count, change)
-                near = self._exact(query, count, change) if wider is None else wider
-            found.append(near)
-        return found
-
-    def search_exactly(
-        self, query: NDArray[np.float32], count: int, change: int, where: SearchFilter | None = None
-    ) -> list[Neighbour]:
-        """As `search`, with every vector compared."""
-        if where is None:
-            return self._exact(query, count, change)
-        held = self._attributes.matching(where)
-        return self._exact(query, count, change, np.unique(self._rows[np.flatnonzero(held)]), held)
+        held = None if where is None else self._attributes.matching(where)
+        rows = self._every_row if held is None else np.unique(self._rows[np.flatnonzero(held)])
+        counting = partial(self._counting, change=change, held=held)
+        size = len(self._every_row) if exactly else self._size(count, len(rows))
+        found = self._candidates(queries, count, size, rows, counting)
+        return Part(found, self._vectors.__getitem__, partial(self._images, change=change, held=held))
 
     def farthest_of(self, queries: NDArray[np.float32], count: int) -> NDArray[np.float64]:
         """How far the `count`-th nearest vector of each query is, exactly: float64 [queries]."""
@@ -188,64 +179,60 @@ class Segment:
 
     def near_by_graph(self, query: NDArray[np.float32], count: int, epsilon: float) -> NDArray[np.float64]:
         """Distances of the `count` nearest vectors that a search with `epsilon` finds, in order."""
-        ((_, distances),) = self._near(query[None], max(count, _BREADTH), epsilon)
-        return distances[:count]
+        found = self._by_graph(query[None], max(count, _BREADTH), epsilon)
+        return np.sort(found.distances)[:count]
 
-    def _search_where(
-        self, query: NDArray[np.float32], count: int, change: int, held: NDArray[np.bool_]
-    ) -> list[Neighbour]:
-        """As `search`, of the images at positions that are `held`."""
-        rows = np.unique(self._rows[np.flatnonzero(held)])
-        total, matching = self.manifest.vectors, len(rows)
-        if self._ngt is not None and costs_less_by_graph(matching, total, count):
-            size = max(_FILTER_HEADROOM * count * total // matching, _BREADTH)
-            found = self._around(query, size, count, change, held)
-            if found is not None:
-                return found
-        return self._exact(query, count, change, rows, held)
+    def _size(self, count: int, rows: int) -> int:
+        """How many the graph is asked for, for `count` that count of so many rows."""
+        total = len(self._every_row)
+        if rows == total:
+            return max(count + min(len(self.died), _HEADROOM), _BREADTH)
+        if not costs_less_by_graph(rows, total, count):
+            return total
+        return max(_FILTER_HEADROOM * count * total // rows, _BREADTH)
 
-    def _around(
+    def _candidates(
         self,
-        query: NDArray[np.float32],
+        queries: NDArray[np.float32],
+        count: int,
         size: int,
-        count: int,
-        change: int,
-        held: NDArray[np.bool_] | None = None,
-    ) -> list[Neighbour] | None:
-        """`count` images by the graph, asked for `size` or more; None where to compare all costs less."""
-        while size <= _WIDEST * self.manifest.vectors:
-            ((rows, distances),) = self._near(query[None], size, self.epsilon)
-            found = self._first(rows, distances, count, change, held)
-            if len(found) >= count:
-                return found
-            size *= _WIDER
-        return None
+        rows: NDArray[np.int64],
+        counting: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
+    ) -> Candidates:
+        """By the graph, asked for `size` or more; of all `rows` where to compare these costs less."""
+        if self._ngt is None or size > _WIDEST * len(self._every_row):
+            return self._compared(queries, count, rows, counting)
+        found = self._by_graph(queries, size, self.epsilon)
+        found = found.only(counting(found.rows))
+        few = np.flatnonzero(found.counts(len(queries)) < count)
+        if not len(few):
+            return found
+        wider = self._candidates(queries[few], count, _WIDER * size, rows, counting)
+        enough = found.only(~np.isin(found.whose, few))
+        return joined([enough, wider._replace(whose=few[wider.whose])])
 
-    def _exact(
+    def _compared(
         self,
-        query: NDArray[np.float32],
+        queries: NDArray[np.float32],
         count: int,
-        change: int,
-        rows: NDArray[np.int64] | None = None,
-        held: NDArray[np.bool_] | None = None,
-    ) -> list[Neighbour]:
-        """Every vector compared, or those in `rows`."""
-        if rows is None:
-            products = [self._vectors @ query]
-            rows = np.arange(len(self._vectors))
-        else:
-            parts = [rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK)]
-            products = [self._vectors[part] @ query for part in parts]
-        if not len(rows):
-            return []
-        distances = 1.0 - np.concatenate(products)
-        asked = count
-        while True:
-            chosen = smallest(distances, asked)
-            found = self._nearest(rows[chosen], query, count, change, held)
-            if len(found) >= count or len(chosen) == len(rows):
-                return found
-            asked *= 4
+        rows: NDArray[np.int64],
+        counting: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
+    ) -> Candidates:
+        """Every vector of `rows` compared."""
+        step, limit = max(1, _AT_ONCE // max(1, len(rows))), np.full(len(queries), np.inf, np.float32)
+        found = []
+        for first in range(0, len(queries), step):
+            few = slice(first, first + step)
+            some = compared(self._distances(queries[few], rows), rows, count, limit[few], counting)
+            found.append(some._replace(whose=some.whose + first))
+        return joined(found)
+
+    def _distances(self, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Distances to the vectors of `rows`, right but for rounding: float32 [queries, rows]."""
+        if rows is self._every_row:
+            return distances_to(self._vectors, queries)
+        parts = [rows[first : first + _CHUNK] for first in range(0, max(1, len(rows)), _CHUNK)]
+        return np.concatenate([distances_to(self._vectors[part], queries) for part in parts], axis=1)
 
     def within(
         self,
@@ -265,7 +252,8 @@ class Segment:
             images: list[Neighbour] = []
             for place in ascending(distances, count):
                 left = count - len(images)
-                images += self._images(int(rows[place]), float(distances[place]), changes[query], left, held)
+                near = self._images(int(rows[place]), left, changes[query], held)
+                images += [Neighbour(image_id, float(distances[place])) for image_id in near]
                 if len(images) >= count:
                     break
             found[query] += images
@@ -292,101 +280,55 @@ class Segment:
 
     def warm_up(self) -> None:
         """Search once, alone: first searches of several threads at once can deadlock (NGT issue 174)."""
-        self.search(self.vector(0), 1, 0)
+        self.look(self.vector(0)[None], 1, 0)
 
-    def _near(
-        self, queries: NDArray[np.float32], size: int, epsilon: float
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """About the `size` nearest vectors of each query, and its own cell: rows and distances, in order."""
-        own, by_graph = self._own_cells(queries), self._by_graph(queries, size, epsilon)
-        # One number for each query and row of it, so that one sort puts all in order and finds the equal.
-        numbers = np.sort(np.concatenate([own, by_graph]))
-        numbers = numbers[np.concatenate([[True], numbers[1:] != numbers[:-1]])]
-        if len(queries) == 1:
-            distances = cosine_distances(self._vectors[numbers], queries[0])
-            order = np.argsort(distances, kind="stable")
-            return [(numbers[order], distances[order])]
-        whose, rows = np.divmod(numbers, self.manifest.vectors)
-        distances = cosine_distances(self._vectors[rows], queries[whose])
-        order = np.lexsort((distances, whose))
-        rows, distances = rows[order], distances[order]
-        ends = [0, *np.searchsorted(whose, np.arange(1, len(queries))).tolist(), len(rows)]
-        return [(rows[first:last], distances[first:last]) for first, last in pairwise(ends)]
+    def _by_graph(self, queries: NDArray[np.float32], size: int, epsilon: float) -> Candidates:
+        """About the `size` nearest vectors of each query, and what is as near in its own cell."""
+        near = self._cells.near(queries, 0.0)
+        found = self._of_graph(queries, size, epsilon)
+        own = self._of_cells(queries, near, found.limits(len(queries), size))
+        return joined([found.only(~near[found.whose, self._cells.of(found.rows)]), *own])
 
-    def _own_cells(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The rows of the cells that each query lies in; those of query n are n * vectors and so much."""
-        whose, cells = np.nonzero(self._cells.near(queries, 0.0))
-        starts, vectors = self._cells.starts, self.manifest.vectors
-        return np.concatenate(
-            [
-                np.arange(starts[cell], starts[cell + 1]) + number * vectors
-                for number, cell in zip(whose.tolist(), cells.tolist(), strict=True)
-            ]
-        )
+    def _of_cells(
+        self, queries: NDArray[np.float32], cells: NDArray[np.bool_], limits: Limits
+    ) -> Iterator[Candidates]:
+        """What is within its limit of each query in its `cells`, bool [queries, cells]."""
+        starts = self._cells.starts
+        for place in np.flatnonzero(cells).tolist():
+            query, cell = divmod(place, cells.shape[1])
+            first, last = int(starts[cell]), int(starts[cell + 1])
+            distances = np.float32(1.0) - self._vectors[first:last] @ queries[query]
+            near = np.flatnonzero(distances <= limits[query])
+            yield Candidates(np.full(len(near), query), first + near, distances[near])
 
-    def _by_graph(self, queries: NDArray[np.float32], size: int, epsilon: float) -> NDArray[np.int64]:
-        """The rows of about the `size` nearest vectors of each query, numbered as those of `_own_cells`."""
+    def _of_graph(self, queries: NDArray[np.float32], size: int, epsilon: float) -> Candidates:
+        """What NGT finds: about the `size` nearest vectors of each query."""
         assert self._ngt is not None
         if len(queries) == 1:  # no threads have to be woken for it
-            objects: NDArray[np.int32] = self._ngt.search(queries[0], size, epsilon, with_distance=False)
-            rows: NDArray[np.int64] = self._row_of_object[objects]
-            return rows
-        self._ngt.set(epsilon=epsilon)
-        found = ngtpy.BatchResults()
-        self._ngt.batch_search(queries, found, size)
-        counts = np.diff(found.get_index().astype(np.int64))
-        whose = np.repeat(np.arange(len(queries)), counts)
-        numbers: NDArray[np.int64] = (
-            whose * self.manifest.vectors + self._row_of_object[found.get_indexed_ids()]
-        )
-        return numbers
+            each = np.array(self._ngt.search(queries[0], size, epsilon)).reshape(-1, 2)
+            whose, objects, lengths = np.zeros(len(each), np.int64), each[:, 0].astype(np.int64), each[:, 1]
+        else:
+            self._ngt.set(epsilon=epsilon)
+            found = ngtpy.BatchResults()
+            self._ngt.batch_search(queries, found, size)
+            whose = np.repeat(np.arange(len(queries)), np.diff(found.get_index().astype(np.int64)))
+            objects, lengths = found.get_indexed_ids(), found.get_indexed_distances()
+        return Candidates(whose, self._row_of_object[objects], lengths * lengths / 2)
 
-    def _nearest(
-        self,
-        rows: NDArray[np.int64],
-        query: NDArray[np.float32],
-        count: int,
-        change: int,
-        held: NDArray[np.bool_] | None = None,
-    ) -> list[Neighbour]:
-        """The `count` nearest of the images that have the vectors in `rows`."""
-        distances = cosine_distances(self._vectors[rows], query)
-        order = np.argsort(distances, kind="stable")
-        return self._first(rows[order], distances[order], count, change, held)
+    def _counting(
+        self, rows: NDArray[np.int64], change: int, held: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_]:
+        """Of which of `rows` some image counts as of `change` and is `held`."""
+        if held is None and not self.died:
+            return np.ones(len(rows), np.bool_)
+        return np.array([bool(self._images(row, 1, change, held)) for row in rows.tolist()], np.bool_)
 
-    def _first(
-        self,
-        rows: NDArray[np.int64],
-        distances: NDArray[np.float64],
-        count: int,
-        change: int,
-        held: NDArray[np.bool_] | None = None,
-    ) -> list[Neighbour]:
-        """The `count` nearest of the images that have the vectors in `rows`, which are in order."""
-        found: list[Neighbour] = []
-        reached = float("inf")
-        for row, distance in zip(rows.tolist(), distances.tolist(), strict=True):
-            if len(found) >= count and distance > reached:
-                break
-            found += self._images(row, distance, change, count, held)
-            reached = distance
-        return nearest(found, count)
-
-    def _images(
-        self,
-        row: int,
-        distance: float,
-        change: int,
-        count: int = NEVER,
-        held: NDArray[np.bool_] | None = None,
-    ) -> list[Neighbour]:
+    def _images(self, row: int, count: int, change: int, held: NDArray[np.bool_] | None) -> list[str]:
         """The images that have the vector of `row`, at most `count`, as of `change`; of those `held`."""
-        found: list[Neighbour] = []
+        found: list[str] = []
         for position in range(self._members[row], self._members[row + 1]):
-            if held is not None and not held[position]:
-                continue
-            if self.died.get(position, NEVER) > change:
-                found.append(Neighbour(self.ids[position], distance))
+            if self.died.get(position, NEVER) > change and (held is None or held[position]):
+                found.append(self.ids[position])
                 if len(found) >= count:
                     break
         return found

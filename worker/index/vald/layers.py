@@ -5,7 +5,7 @@ What a layer tells of an image counts, and what lies below counts for that image
 view, which names the layers and the last change that they see, in one step and hold no lock.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from schemas.search import SearchFilter
 from worker.index.attributes import Attributes
 from worker.index.backend import Change
+from worker.index.candidates import NEVER, limits_among, nearest_among
 from worker.index.neighbour import Neighbour
-from worker.index.tail import NEVER, Tail
+from worker.index.tail import Tail
 
 
 class Layer:
@@ -48,12 +49,14 @@ class View(NamedTuple):
         """Whether what lies below the layers counts for the image."""
         return all(layer.since.get(image_id, NEVER) > self.change for layer, _ in self.layers)
 
-    def search(
-        self, query: NDArray[np.float32], count: int, where: SearchFilter | None
-    ) -> Iterator[Neighbour]:
-        """The `count` nearest of each layer that `where` lets in. Exact."""
-        for layer, length in self.layers:
-            yield from layer.tail.search(query, count, length, self.change, where)
+    def search(self, query: NDArray[np.float32], count: int, where: SearchFilter | None) -> list[Neighbour]:
+        """The `count` nearest of all layers that `where` lets in. Exact."""
+        queries, limits = query[None], limits_among((), 1, count)
+        parts = [
+            layer.tail.look(queries, count, length, self.change, limits, where)
+            for layer, length in self.layers
+        ]
+        return nearest_among(parts, queries, count)[0]
 
     def within(
         self, queries: NDArray[np.float32], radius: float, count: int, views: Sequence["View"]

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from tests.unit.index.indexing import IDENTITY, axis, filled, open_directory, snapshot
+from tests.unit.index.indexing import IDENTITY, axis, filled, open_directory, searched, snapshot
 from worker.index.attributes import nothing_known
 from worker.index.ngt import build as build_module
 from worker.index.ngt.build import BuildRequest, build, write_request
@@ -15,7 +15,7 @@ def test_equal_vectors_are_stored_once_and_negative_zero_is_zero(tmp_path):
         live.upsert(image_id, axis(0) * (-1.0 if image_id == "y" else 1.0) ** 2 + np.float32(-0.0))
     segment = snapshot(live, open_directory(tmp_path))
     assert (segment.manifest.images, segment.manifest.vectors) == (6, 4)
-    assert [near.image_id for near in segment.search(axis(0), 3, 99)] == ["x", "y", "z"]
+    assert [near.image_id for near in searched(segment, axis(0), 3, 99)] == ["x", "y", "z"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.search import SearchFilter
-from tests.unit.index.indexing import IDENTITY, axis, filled, open_directory, snapshot, unit_rows
+from tests.unit.index.indexing import IDENTITY, axis, filled, open_directory, searched, snapshot, unit_rows
 from worker.errors import IndexDirectoryError
 from worker.index.attributes import NOTHING_KNOWN, Attributes, nothing_known, together, write_columns
 from worker.index.backend import IndexIdentity
@@ -33,7 +33,7 @@ def test_a_segment_comes_back_as_it_was_written(tmp_path, small_graphs):
     assert len(segment) == segment.living == 300
     for image_id, vector in vectors.items():
         assert np.array_equal(segment.vector(segment.positions[image_id]), vector)
-        near = segment.search(vector, 1, 0)[0]
+        near = searched(segment, vector, 1, 0)[0]
         assert (near.image_id, near.distance) == (image_id, pytest.approx(0, abs=1e-6))
 
 
@@ -41,7 +41,7 @@ def test_distances_are_cosine_distances(tmp_path, small_graphs):
     live, vectors = filled(50)
     segment = snapshot(live, open_directory(tmp_path))
     query = unit_rows(np.random.default_rng(5), 1)[0]
-    found = segment.search(query, 50, 0)
+    found = searched(segment, query, 50, 0)
     assert len(found) == 50
     for near in found:
         assert near.distance == pytest.approx(1 - float(vectors[near.image_id] @ query), abs=1e-6)
@@ -53,8 +53,8 @@ def test_what_counts_no_more_does_not_cost_results(tmp_path, small_graphs):
     query = vectors["i0"]
     order = sorted(vectors, key=lambda image_id: -float(vectors[image_id] @ query))
     segment.died.update({segment.positions[image_id]: 5 for image_id in order[:200]})
-    assert [near.image_id for near in segment.search(query, 10, 5)] == order[200:210]
-    assert [near.image_id for near in segment.search(query, 10, 4)] == order[:10]
+    assert [near.image_id for near in searched(segment, query, 10, 5)] == order[200:210]
+    assert [near.image_id for near in searched(segment, query, 10, 4)] == order[:10]
     assert segment.dead(4) == []
     assert len(segment.dead(5)) == 200 == 400 - segment.living
 
@@ -96,7 +96,7 @@ def test_a_filter_of_any_selectivity_finds_the_nearest(filtered, share, kind):
     wanted = found = 0
     for query in rows[:20]:
         nearest = np.sort(1 - rows[held] @ query)[:10]
-        answer = segment.search(query, 10, 0, where)
+        answer = searched(segment, query, 10, 0, where=where)
         assert all(held[int(near.image_id[1:])] for near in answer)
         assert len(answer) == len(nearest)
         wanted += len(nearest)
@@ -125,8 +125,8 @@ def test_a_segment_of_an_earlier_release_has_no_attributes(tmp_path):
     segment = open_segment(path, IDENTITY)
     assert not segment.has_attributes
     assert attributes_of(segment, 0) == NOTHING_KNOWN
-    assert segment.search(vectors["i0"], 5, 0, SearchFilter(categories=["hats"])) == []
-    assert len(segment.search(vectors["i0"], 5, 0)) == 5
+    assert searched(segment, vectors["i0"], 5, 0, where=SearchFilter(categories=["hats"])) == []
+    assert len(searched(segment, vectors["i0"], 5, 0)) == 5
 
 
 def test_attributes_that_do_not_fit_are_damage(tmp_path):
