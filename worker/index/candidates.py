@@ -101,15 +101,6 @@ def joined(candidates: Sequence[Candidates]) -> Candidates:
     return Candidates(*(np.concatenate(columns) for columns in zip(*candidates, strict=True)))
 
 
-def distances_to(vectors: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine distances of queries (float32 [n, dim]) to `vectors`, float32 [n, vectors].
-
-    They are right but for rounding. The few stand on the right: BLAS is twice as slow the other way round.
-    """
-    distances: NDArray[np.float32] = np.subtract(np.float32(1.0), (vectors @ queries.T).T, order="C")
-    return distances
-
-
 def compared(
     distances: NDArray[np.float32],
     rows: NDArray[np.int64],

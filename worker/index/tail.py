@@ -15,8 +15,8 @@ from worker.index.attributes import (
     GrowingAttributes,
     is_known,
 )
-from worker.index.candidates import NEVER, Limits, Part, compared, counting_of, distances_to
-from worker.index.neighbour import Neighbour, ascending
+from worker.index.candidates import NEVER, Limits, Part, compared, counting_of
+from worker.index.neighbour import Neighbour, ascending, products
 
 _FIRST_CAPACITY = 256
 
@@ -101,7 +101,7 @@ class Tail:
         They are float32 [n, dim] of unit norm. As of `change`, of rows that `where` lets in. Exact: every
         vector is compared.
         """
-        distances, rows = distances_to(self.vectors(length), queries), np.arange(length)
+        distances, rows = 1.0 - products(queries, self.vectors(length)), np.arange(length)
         if where is not None:
             rows = np.flatnonzero(self._attributes.columns(length).matching(where))
             distances = distances[:, rows]
@@ -156,7 +156,7 @@ class Tail:
         found: list[list[Neighbour]] = [[] for _ in lengths]
         if not len(vectors):
             return found
-        distances = 1.0 - queries @ vectors.T
+        distances = 1.0 - products(queries, vectors)
         near = distances <= radius
         if held is not None:
             near &= held

@@ -9,12 +9,11 @@ from worker.index.candidates import (
     Part,
     compared,
     counting_of,
-    distances_to,
     joined,
     limits_among,
     nearest_among,
 )
-from worker.index.neighbour import Neighbour
+from worker.index.neighbour import Neighbour, products
 
 UNLIMITED = np.full(2, np.inf, np.float32)
 
@@ -45,7 +44,7 @@ def test_what_rounding_cannot_tell_from_the_nearest_is_among_them():
 
 
 def test_what_counts_no_more_does_not_cost_results():
-    distances = distances_to(unit_rows(np.random.default_rng(1), 100), np.stack([axis(0), axis(1)]))
+    distances = 1 - products(np.stack([axis(0), axis(1)]), unit_rows(np.random.default_rng(1), 100))
     died = dict.fromkeys(np.argsort(distances[0])[:40].tolist(), 5)
     rows = np.arange(100)
     found = compared(distances, rows, 3, UNLIMITED, lambda rows: counting_of(died, rows, 5))
@@ -63,7 +62,7 @@ def test_the_nearest_of_all_parts_are_in_the_order_of_their_ids_where_they_are_e
     queries = np.stack([near, axis(2), -axis(2)])
     parts = [
         Part(
-            compared(distances_to(rows, queries), np.arange(2), 9, np.full(3, np.inf), everything),
+            compared(1 - products(queries, rows), np.arange(2), 9, np.full(3, np.inf), everything),
             rows.__getitem__,
             lambda row, most, ids=ids: ids[row][:most],
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.index.indexing import unit_rows
-from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest
+from worker.index.neighbour import Neighbour, ascending, cosine_distances, nearest, products
 
 
 def test_the_nearest_of_all_come_first():
@@ -28,6 +28,15 @@ def test_distances_are_those_of_each_vector_alone():
     assert cosine_distances(rows, rows[0]).tolist() == each
     assert each == pytest.approx((1 - rows @ rows[0]).tolist(), abs=1e-6)
     assert (each[0], cosine_distances(-rows[:1], rows[0])[0]) == (0, 2)
+
+
+@pytest.mark.parametrize("number", [0, 1, 4, 40])
+def test_products_are_those_of_all_with_all(number):
+    queries, vectors = (unit_rows(np.random.default_rng(seed), size) for seed, size in ((1, number), (2, 70)))
+    found = products(queries, vectors)
+    assert found.shape == (number, 70)
+    assert found.flags.c_contiguous
+    assert found == pytest.approx(np.einsum("nd,md->nm", queries, vectors), abs=1e-6)
 
 
 @pytest.mark.parametrize("few", [1, 3, 7, 100, 2**63])

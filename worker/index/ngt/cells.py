@@ -12,6 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.index.neighbour import products
+
 # Beyond these, a wide radius would compare nearly everything: the answer is approximate then.
 MAX_PROBES = 32
 # Rounding of distances between unit vectors in float32.
@@ -37,12 +39,9 @@ class Cells:
         `queries` are float32 [queries, dim] of unit norm.
         """
         distances = _distances(queries, self.centroids, self._squares)
-        limit = distances.min(axis=1, keepdims=True) + 2 * reach + _ROUNDING
-        if distances.shape[1] > MAX_PROBES:
-            limit = np.minimum(
-                limit, np.partition(distances, MAX_PROBES - 1, axis=1)[:, MAX_PROBES - 1 :][:, :1]
-            )
-        near: NDArray[np.bool_] = distances <= limit
+        near: NDArray[np.bool_] = distances <= distances.min(axis=1, keepdims=True) + (2 * reach + _ROUNDING)
+        if np.count_nonzero(near) > MAX_PROBES < distances.shape[1]:  # in all: of one query perhaps
+            near &= distances <= np.partition(distances, MAX_PROBES - 1, axis=1)[:, MAX_PROBES - 1, None]
         return near
 
     def of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -64,7 +63,7 @@ class Cells:
         for cell in np.flatnonzero(asked.any(axis=0)):
             who = np.flatnonzero(asked[:, cell])
             first, last = int(self.starts[cell]), int(self.starts[cell + 1])
-            distances = 1.0 - queries[who] @ vectors(first, last).T
+            distances = 1.0 - products(queries[who], vectors(first, last))
             near = distances <= radius
             for asker in np.flatnonzero(near.any(axis=1)):
                 rows = np.flatnonzero(near[asker])
@@ -110,6 +109,6 @@ def _distances(
     queries: NDArray[np.float32], centroids: NDArray[np.float32], squares: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """L2 distances of unit vectors to centroids of these squared norms, float32 [queries, centroids]."""
-    products = 1.0 + squares - 2.0 * (centroids @ queries.T).T
-    distances: NDArray[np.float32] = np.sqrt(np.maximum(products, 0.0))
+    squared = 1.0 + squares - 2.0 * products(queries, centroids)
+    distances: NDArray[np.float32] = np.sqrt(np.maximum(squared, 0.0))
     return distances

@@ -29,8 +29,8 @@ from schemas.search import SearchFilter
 from worker.errors import IndexDirectoryError
 from worker.index.attributes import AttributeColumns, Attributes, is_known, nothing_known, read_columns
 from worker.index.backend import IndexIdentity
-from worker.index.candidates import NEVER, Candidates, Limits, Part, compared, distances_to, joined
-from worker.index.neighbour import Neighbour, ascending
+from worker.index.candidates import NEVER, Candidates, Limits, Part, compared, joined
+from worker.index.neighbour import Neighbour, ascending, products
 from worker.index.ngt.binding import ngtpy
 from worker.index.ngt.cells import Cells
 from worker.index.ngt.checksums import Damaged, FileDigest, check_files, digest_of
@@ -230,9 +230,10 @@ class Segment:
     def _distances(self, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Distances to the vectors of `rows`, right but for rounding: float32 [queries, rows]."""
         if rows is self._every_row:
-            return distances_to(self._vectors, queries)
+            return 1.0 - products(queries, self._vectors)
         parts = [rows[first : first + _CHUNK] for first in range(0, max(1, len(rows)), _CHUNK)]
-        return np.concatenate([distances_to(self._vectors[part], queries) for part in parts], axis=1)
+        found = np.concatenate([products(queries, self._vectors[part]) for part in parts], axis=1)
+        return np.float32(1.0) - found
 
     def within(
         self,
