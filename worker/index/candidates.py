@@ -4,7 +4,7 @@ Each part says which of its vectors may be among the nearest, and how far these 
 choice is made once, over all parts and queries; exact distances and names are of what is chosen alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,9 +82,8 @@ def nearest_among(parts: Sequence[Part], queries: NDArray[np.float32], count: in
     distances = cosine_distances(vectors, queries[whose])
     numbers = np.repeat(np.arange(len(parts)), [len(each.rows) for each in chosen])
     found: list[list[tuple[float, str]]] = [[] for _ in queries]
-    for number, query, row, distance in zip(
-        *(x.tolist() for x in (numbers, whose, rows, distances)), strict=True
-    ):
+    columns = (column.tolist() for column in (numbers, whose, rows, distances))
+    for number, query, row, distance in zip(*columns, strict=True):
         found[query] += [(distance, image_id) for image_id in parts[number].ids(row, count)]
     return [[Neighbour(image_id, distance) for distance, image_id in sorted(each)[:count]] for each in found]
 
@@ -123,14 +122,6 @@ def compared(
         if is_all or (np.isfinite(limits) | (found.counts(len(distances)) >= count)).all():
             return found
         asked *= _WIDER
-
-
-def counting_of(died: Mapping[int, int], positions: NDArray[np.int64], change: int) -> NDArray[np.bool_]:
-    """Which of `positions` count as of `change`, by the change from which on each counts no more."""
-    listed = positions.tolist()
-    if died.keys().isdisjoint(listed):
-        return np.ones(len(listed), np.bool_)
-    return np.array([died.get(position, NEVER) > change for position in listed])
 
 
 def _smallest(distances: NDArray[np.float32], count: int) -> Limits:

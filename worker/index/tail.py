@@ -1,6 +1,7 @@
 """The changes that are in no segment yet: new vectors, searched exactly."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from typing import Literal
 
@@ -15,7 +16,7 @@ from worker.index.attributes import (
     GrowingAttributes,
     is_known,
 )
-from worker.index.candidates import NEVER, Limits, Part, compared, counting_of
+from worker.index.candidates import NEVER, Limits, Part, compared
 from worker.index.neighbour import Neighbour, ascending, products
 
 _FIRST_CAPACITY = 256
@@ -105,8 +106,15 @@ class Tail:
         if where is not None:
             rows = np.flatnonzero(self._attributes.columns(length).matching(where))
             distances = distances[:, rows]
-        found = compared(distances, rows, count, limits, lambda rows: counting_of(self.died, rows, change))
+        found = compared(distances, rows, count, limits, partial(self._counting, change))
         return Part(found, self.vectors_of, lambda row, _: (self.ids[row],))
+
+    def _counting(self, change: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of `rows` count as of `change`."""
+        listed = rows.tolist()
+        if self.died.keys().isdisjoint(listed):
+            return np.ones(len(listed), np.bool_)
+        return np.array([self.died.get(row, NEVER) > change for row in listed])
 
     def within(
         self,

@@ -8,7 +8,6 @@ from worker.index.candidates import (
     Candidates,
     Part,
     compared,
-    counting_of,
     joined,
     limits_among,
     nearest_among,
@@ -45,13 +44,12 @@ def test_what_rounding_cannot_tell_from_the_nearest_is_among_them():
 
 def test_what_counts_no_more_does_not_cost_results():
     distances = 1 - products(np.stack([axis(0), axis(1)]), unit_rows(np.random.default_rng(1), 100))
-    died = dict.fromkeys(np.argsort(distances[0])[:40].tolist(), 5)
-    rows = np.arange(100)
-    found = compared(distances, rows, 3, UNLIMITED, lambda rows: counting_of(died, rows, 5))
+    rows, dead = np.arange(100), np.argsort(distances[0])[:40]
+    found = compared(distances, rows, 3, UNLIMITED, lambda rows: ~np.isin(rows, dead))
     assert (found.counts(2) >= 3).all()
-    assert not {*died} & {*found.rows.tolist()}
+    assert not np.isin(found.rows, dead).any()
     limits = np.float32([distances[0].max(), distances[1].min()])
-    found = compared(distances, rows, 3, limits, lambda rows: counting_of(died, rows, 4))
+    found = compared(distances, rows, 3, limits, everything)
     assert found.counts(2).tolist() == [100, 1], "all that is within the limits, and no more"
 
 

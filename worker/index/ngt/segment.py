@@ -16,6 +16,7 @@ vectors would sink its graph (of 3,000 copies it finds 41): hence one object for
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -50,7 +51,7 @@ _FIRST_EPSILON = 0.1
 # NGT takes the number asked for as the breadth of its search: few would miss what is near.
 _BREADTH = 20
 _WIDER = 4  # times as many, each time that it found too few
-_HEADROOM = 8  # asked for beyond `count` where some count no more; more only if that was too few
+_HEADROOM = 8  # asked for beyond that share where some count no more; more only if it was too few
 
 # What the graph's search costs for each result that it is asked for, in vectors compared one by one: of
 # 50,000 with 128 dimensions comparing 5,026 took 1.9 ms of CPU and the graph 2.6, 14,948 4.5 and 3.0.
@@ -163,9 +164,9 @@ class Segment:
         """
         held = None if where is None else self._attributes.matching(where)
         rows = self._every_row if held is None else np.unique(self._rows[np.flatnonzero(held)])
-        counting = partial(self._counting, change=change, held=held)
+        wanted = _Wanted(count, rows, partial(self._counting, change=change, held=held))
         size = len(self._every_row) if exactly else self._size(count, len(rows))
-        found = self._candidates(queries, count, size, rows, counting)
+        found = self._candidates(queries, wanted, size)
         return Part(found, self._vectors.__getitem__, partial(self._images, change=change, held=held))
 
     def farthest_of(self, queries: NDArray[np.float32], count: int) -> NDArray[np.float64]:
@@ -186,44 +187,34 @@ class Segment:
         """How many the graph is asked for, for `count` that count of so many rows."""
         total = len(self._every_row)
         if rows == total:
-            return max(count + min(len(self.died), _HEADROOM), _BREADTH)
+            share = len(self) / max(1, self.living)  # of all to those that count
+            return max(int(count * share) + min(len(self.died), _HEADROOM), _BREADTH)
         if not costs_less_by_graph(rows, total, count):
             return total
         return max(_FILTER_HEADROOM * count * total // rows, _BREADTH)
 
-    def _candidates(
-        self,
-        queries: NDArray[np.float32],
-        count: int,
-        size: int,
-        rows: NDArray[np.int64],
-        counting: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
-    ) -> Candidates:
-        """By the graph, asked for `size` or more; of all `rows` where to compare these costs less."""
+    def _candidates(self, queries: NDArray[np.float32], wanted: "_Wanted", size: int) -> Candidates:
+        """By the graph, asked for `size` or more; by comparing where that costs less."""
         if self._ngt is None or size > _WIDEST * len(self._every_row):
-            return self._compared(queries, count, rows, counting)
+            return self._compared(queries, wanted)
         found = self._by_graph(queries, size, self.epsilon)
-        found = found.only(counting(found.rows))
-        few = np.flatnonzero(found.counts(len(queries)) < count)
+        found = found.only(wanted.counting(found.rows))
+        few = np.flatnonzero(found.counts(len(queries)) < wanted.count)
         if not len(few):
             return found
-        wider = self._candidates(queries[few], count, _WIDER * size, rows, counting)
+        wider = self._candidates(queries[few], wanted, _WIDER * size)
         enough = found.only(~np.isin(found.whose, few))
         return joined([enough, wider._replace(whose=few[wider.whose])])
 
-    def _compared(
-        self,
-        queries: NDArray[np.float32],
-        count: int,
-        rows: NDArray[np.int64],
-        counting: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
-    ) -> Candidates:
-        """Every vector of `rows` compared."""
-        step, limit = max(1, _AT_ONCE // max(1, len(rows))), np.full(len(queries), np.inf, np.float32)
+    def _compared(self, queries: NDArray[np.float32], wanted: "_Wanted") -> Candidates:
+        """Of every vector compared."""
+        limits = np.full(len(queries), np.inf, np.float32)
+        step = max(1, _AT_ONCE // max(1, len(wanted.rows)))
         found = []
         for first in range(0, len(queries), step):
             few = slice(first, first + step)
-            some = compared(self._distances(queries[few], rows), rows, count, limit[few], counting)
+            distances = self._distances(queries[few], wanted.rows)
+            some = compared(distances, wanted.rows, wanted.count, limits[few], wanted.counting)
             found.append(some._replace(whose=some.whose + first))
         return joined(found)
 
@@ -333,6 +324,15 @@ class Segment:
                 if len(found) >= count:
                     break
         return found
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """At least `count` of `rows` for each query; `counting` says which of rows count."""
+
+    count: int
+    rows: NDArray[np.int64]
+    counting: Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
 
 def costs_less_by_graph(matching: int, total: int, count: int) -> bool:

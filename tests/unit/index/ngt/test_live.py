@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pytest
 
 from tests.unit.index.indexing import (
     IDENTITY,
@@ -15,6 +16,7 @@ from tests.unit.index.indexing import (
     unit_rows,
 )
 from worker.index.backend import Change
+from worker.index.neighbour import cosine_distances
 from worker.index.ngt.live import LiveIndex
 
 
@@ -80,6 +82,49 @@ def test_near_duplicates_are_those_of_the_moment_of_each_change(tmp_path):
     found = live.change_each([Change("e", axis(0)), Change("d", None), Change("f", axis(0))], 5, 0.01)
     assert [ids(each.similar) for each in found] == [["c", "d"], [], ["c", "e"]]
     assert live.change_each([], 5, 0.01) == []
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """A live index of every kind of part, in all of which images count no more, and its vectors by id."""
+    directory = open_directory(tmp_path)
+    live, vectors = filled(1300)
+    rows, random = unit_rows(np.random.default_rng(8), 300), np.random.default_rng(9)
+
+    def put(image_id, row):
+        live.upsert(image_id, row)
+        vectors[image_id] = row
+
+    snapshot(live, directory)
+    for number in range(60):  # a segment that is compared whole, with equal vectors
+        put(f"more{number:02}", rows[number // 3])
+    snapshot(live, directory)
+    for first in (0, 100):
+        for number in range(40):
+            put(f"new{first + number}", rows[60 + first + number])
+            put(f"i{random.integers(1300)}", rows[number])
+        if first == 0:
+            live.freeze()
+    gone = sorted(vectors, key=lambda image_id: -float(vectors[image_id] @ axis(1)))[:120]
+    for image_id in [*gone, *random.choice(sorted(vectors), 100)]:
+        live.delete(image_id)
+        vectors.pop(image_id, None)
+    return live, vectors
+
+
+def test_searches_made_together_find_what_each_finds_alone(changed):
+    live, vectors = changed
+    names, rows = [*vectors], np.stack([*vectors.values()])
+    queries = np.concatenate([[axis(1)], unit_rows(np.random.default_rng(2), 9), rows[::90]])
+    for count in (1, 10, 150):
+        found = live.search_each(queries, count, live.view)
+        assert found == [live.search(query, count) for query in queries]
+        exact = live.search_each(queries, count, live.view, exactly=True)
+        for query, each in zip(queries, exact, strict=True):
+            distances = zip(cosine_distances(rows, query).tolist(), names, strict=True)
+            assert [(near.distance, near.image_id) for near in each] == sorted(distances)[:count]
+        hits = sum(len({*near} & {*each}) for near, each in zip(found, exact, strict=True))
+        assert hits >= 0.99 * count * len(queries)
 
 
 def test_equal_vectors_are_all_found(tmp_path):
