@@ -98,7 +98,6 @@ class Segment:
         self._rows = np.repeat(np.arange(len(members) - 1), np.diff(members))
         # not as numpy's memmap, each slice of which costs far more
         self._vectors: NDArray[np.float32] = np.asarray(np.load(path / "vectors.npy", mmap_mode="r"))
-        self._every_row = np.arange(len(self._vectors))
         self._cells = Cells(load_array(path, "centroids"), load_array(path, "starts"))
         objects = load_array(path, "objects")
         self._row_of_object = np.zeros(int(objects.max()) + 1, np.int64)
@@ -163,10 +162,9 @@ class Segment:
         that `where` lets in while they are so few that comparing each costs less.
         """
         held = None if where is None else self._attributes.matching(where)
-        rows = self._every_row if held is None else np.unique(self._rows[np.flatnonzero(held)])
+        rows = None if held is None else np.unique(self._rows[np.flatnonzero(held)])
         wanted = _Wanted(count, rows, partial(self._counting, change=change, held=held))
-        size = len(self._every_row) if exactly else self._size(count, len(rows))
-        found = self._candidates(queries, wanted, size)
+        found = self._compared(queries, wanted) if exactly else self._approximately(queries, wanted)
         return Part(found, self._vectors.__getitem__, partial(self._images, change=change, held=held))
 
     def farthest_of(self, queries: NDArray[np.float32], count: int) -> NDArray[np.float64]:
@@ -183,44 +181,46 @@ class Segment:
         found = self._by_graph(query[None], max(count, _BREADTH), epsilon)
         return np.sort(found.distances)[:count]
 
-    def _size(self, count: int, rows: int) -> int:
-        """How many the graph is asked for, for `count` that count of so many rows."""
-        total = len(self._every_row)
-        if rows == total:
+    def _approximately(self, queries: NDArray[np.float32], wanted: "_Wanted") -> Candidates:
+        total, matching = self.manifest.vectors, wanted.rows
+        if matching is None:
             share = len(self) / max(1, self.living)  # of all to those that count
-            return max(int(count * share) + min(len(self.died), _HEADROOM), _BREADTH)
-        if not costs_less_by_graph(rows, total, count):
-            return total
-        return max(_FILTER_HEADROOM * count * total // rows, _BREADTH)
+            size = int(wanted.count * share) + min(len(self.died), _HEADROOM)
+        elif costs_less_by_graph(len(matching), total, wanted.count):
+            size = _FILTER_HEADROOM * wanted.count * total // len(matching)
+        else:
+            return self._compared(queries, wanted)
+        return self._asked(queries, wanted, max(size, _BREADTH))
 
-    def _candidates(self, queries: NDArray[np.float32], wanted: "_Wanted", size: int) -> Candidates:
-        """By the graph, asked for `size` or more; by comparing where that costs less."""
-        if self._ngt is None or size > _WIDEST * len(self._every_row):
+    def _asked(self, queries: NDArray[np.float32], wanted: "_Wanted", size: int) -> Candidates:
+        """What the graph has, asked for `size` or more; by comparing where that costs less."""
+        if self._ngt is None or size > _WIDEST * self.manifest.vectors:
             return self._compared(queries, wanted)
         found = self._by_graph(queries, size, self.epsilon)
         found = found.only(wanted.counting(found.rows))
         few = np.flatnonzero(found.counts(len(queries)) < wanted.count)
         if not len(few):
             return found
-        wider = self._candidates(queries[few], wanted, _WIDER * size)
+        wider = self._asked(queries[few], wanted, _WIDER * size)
         enough = found.only(~np.isin(found.whose, few))
         return joined([enough, wider._replace(whose=few[wider.whose])])
 
     def _compared(self, queries: NDArray[np.float32], wanted: "_Wanted") -> Candidates:
-        """Of every vector compared."""
+        """Every vector that is wanted, compared."""
+        rows = np.arange(self.manifest.vectors) if wanted.rows is None else wanted.rows
         limits = np.full(len(queries), np.inf, np.float32)
-        step = max(1, _AT_ONCE // max(1, len(wanted.rows)))
+        step = max(1, _AT_ONCE // max(1, len(rows)))
         found = []
         for first in range(0, len(queries), step):
             few = slice(first, first + step)
             distances = self._distances(queries[few], wanted.rows)
-            some = compared(distances, wanted.rows, wanted.count, limits[few], wanted.counting)
+            some = compared(distances, rows, wanted.count, limits[few], wanted.counting)
             found.append(some._replace(whose=some.whose + first))
         return joined(found)
 
-    def _distances(self, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Distances to the vectors of `rows`, right but for rounding: float32 [queries, rows]."""
-        if rows is self._every_row:
+    def _distances(self, queries: NDArray[np.float32], rows: NDArray[np.int64] | None) -> NDArray[np.float32]:
+        """Distances to the vectors of `rows`, or all; right but for rounding: float32 [queries, rows]."""
+        if rows is None:
             return 1.0 - products(queries, self._vectors)
         parts = [rows[first : first + _CHUNK] for first in range(0, max(1, len(rows)), _CHUNK)]
         found = np.concatenate([products(queries, self._vectors[part]) for part in parts], axis=1)
@@ -328,10 +328,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """At least `count` of `rows` for each query; `counting` says which of rows count."""
+    """At least `count` of `rows`, or of all, for each query; `counting` says which of rows count."""
 
     count: int
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64] | None
     counting: Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
 
