@@ -182,6 +182,7 @@ class Segment:
         return np.sort(found.distances)[:count]
 
     def _approximately(self, queries: NDArray[np.float32], wanted: "_Wanted") -> Candidates:
+        """By the graph, or of what a filter lets in by comparing where that costs less."""
         total, matching = self.manifest.vectors, wanted.rows
         if matching is None:
             share = len(self) / max(1, self.living)  # of all to those that count
