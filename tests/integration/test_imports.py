@@ -101,6 +101,13 @@ _SHARED = (
     ),
 )
 _ROOMS = (*_SHARED, "worker.stream", "worker.fetch", "worker.model")
+_UNDER_BACKENDS = (
+    *_SHARED,
+    *(
+        f"worker.index.{name}"
+        for name in ("attributes", "backend", "candidates", "neighbour", "owner", "tail")
+    ),
+)
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "schemas": (),
     **dict.fromkeys(_SHARED[1:], _SHARED),
@@ -110,14 +117,8 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "worker.score": _ROOMS,
     "worker.index": _ROOMS,
     # The loop, the acknowledgements and the search API see a backend; composition alone sees which.
-    "worker.index.ngt": (
-        *_SHARED,
-        *(f"worker.index.{name}" for name in ("attributes", "backend", "neighbour", "owner", "tail")),
-    ),
-    "worker.index.vald": (
-        *_SHARED,
-        *(f"worker.index.{name}" for name in ("attributes", "backend", "neighbour", "owner", "tail")),
-    ),
+    "worker.index.ngt": _UNDER_BACKENDS,
+    "worker.index.vald": _UNDER_BACKENDS,
     # Commands on a directory that no role owns: on NGT's own files.
     "worker.index.offline": (*_SHARED, "worker.index", "worker.index.ngt"),
     "worker.index.compose": (*_ROOMS, "worker.index", "worker.index.ngt", "worker.index.vald"),
