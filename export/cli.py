@@ -49,6 +49,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_evaluate_tags(kinds)
     _add_evaluate_starter(kinds)
     _add_evaluate_copies(kinds)
+    _add_evaluate_quality(kinds)
     _add_evaluate_preference(kinds)
     _add_commands_of_tags(subparsers)
     bundle = subparsers.add_parser("bundle", help="put trained heads together, and look at what was put")
@@ -482,6 +483,23 @@ def _add_evaluate_preference(kinds: "argparse._SubParsersAction[argparse.Argumen
     parser.add_argument("--lists", type=int, default=100_000, help="that shoppers see")
     parser.add_argument("--epochs", type=int, help="of each training; default: what a training has")
     parser.set_defaults(func=partial(_run, "export.preference.benchmark:evaluate_preference"))
+
+
+def _add_evaluate_quality(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = kinds.add_parser(
+        "quality", help="how often photos of other senders rank above versions made worse, by kind"
+    )
+    parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE", help="the photos")
+    parser.add_argument(
+        "--encoder", required=True, metavar="RUN", help="an embedding's run folder, or a bundle"
+    )
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--resume", action="store_true", help="go on with the versions in --out")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--epochs", type=int, help="of each training; default: what a training has")
+    _add_data_arguments(parser)
+    _add_copies_argument(parser)
+    parser.set_defaults(func=partial(_run, "export.preference.quality_benchmark:evaluate_quality"))
 
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:

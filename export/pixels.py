@@ -56,7 +56,7 @@ def decode_dataset(
             continue
         images[len(kept)] = pixels
         kept.append(example)
-    _judge_broken(dataset, broken, max_broken_share)
+    judge_broken(dataset, broken, max_broken_share)
     return DecodedSet(Dataset(tuple(kept), dataset.skipped + tuple(broken)), images[: len(kept)])
 
 
@@ -86,7 +86,13 @@ def _decoded(
             done(len(examples))
 
 
-def _judge_broken(dataset: Dataset, broken: list[Skipped], max_broken_share: float) -> None:
+def judge_broken(dataset: Dataset, broken: list[Skipped], max_broken_share: float) -> None:
+    """Fail where too many of a set's images are broken.
+
+    Raises:
+        DatasetError: more than `max_broken_share` of them.
+
+    """
     if len(broken) <= max_broken_share * len(dataset):
         return
     shown = "; ".join(f"{item.name}: {item.detail}" for item in broken[:3])
