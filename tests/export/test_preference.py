@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import io
 import json
 import math
 import os
@@ -36,12 +37,14 @@ from export.preference.propensity import (
     intervention_harvesting,
     read_propensities,
 )
-from export.preference.quality_command import Ladders, pairs_right_by_kind
+from export.preference.quality import pairs_right_by_kind
 from export.preference.ranking import grades, ndcg, pairs_right
 from export.preference.ranknet import ranknet_cost
 from export.preference.ratings import rated_pairs, read_ratings
 from export.preference.simulation import shop
-from export.preference.turning import kept_level, turned, turned_elsewhere
+from export.preference.turning import kept_level, turned, turned_by_opencv, turned_by_splines
+from export.preference.versions import ELSEWHERE, Ladders, Versions, drawn, ladders
+from export.run import RunFolder
 from schemas.bundle import DETAIL_MEASURES
 from tests import images
 from worker.settings import STARTER_BUNDLE
@@ -339,7 +342,20 @@ def test_photo_quality_takes_numbers_of_the_decoder_and_is_calibrated_beside_fil
     part = read_part(tmp_path / "quality" / "parts" / "quality").part
     assert part.manifest().detail_measures() == set(DETAIL) == DETAIL_MEASURES
     right = part.figures["pairs of held photos ranked right"]
-    assert {"all", "tilt, mild", "tilt by OpenCV", "tilt of a resampled photo"} <= set(right)
+    assert {"all", "tilt, mild", "tilt of a resampled photo", *ELSEWHERE} <= set(right)
+    # The first seed of the evaluation is what that command trains, on what it has drawn already.
+    measured = [
+        "evaluate", "quality", "--images", tmp_path / "images", "--encoder", STARTER_BUNDLE,
+        "--epochs", 1, "--out", tmp_path / "measured",
+    ]  # fmt: skip
+    assert mekiki(*measured, "--seeds", 0) == 0
+    rows = RunFolder(tmp_path / "measured").metrics()
+    assert rows[0].items() >= right.items()
+    assert mekiki(*measured, "--seeds", 1) == 2
+    (drawn_once,) = (tmp_path / "measured" / "versions").iterdir()
+    before = drawn_once.stat().st_mtime_ns
+    assert mekiki(*measured, "--seeds", 1, "--resume") == 0
+    assert drawn_once.stat().st_mtime_ns == before
     parts = [*take(f"{STARTER_BUNDLE}:embedding,text,qr"), *take(str(tmp_path / "quality"))]
     assemble(parts, "good", "1", tmp_path / "bundle")
     found = calibrate(tmp_path / "bundle", str(tmp_path / "images"), 0.5)
@@ -372,11 +388,43 @@ def test_a_hidden_utility_is_looked_for_in_ratings_and_in_the_clicks_of_three_mo
 def test_every_kind_of_degradation_counts_alike():
     best_first = [[4, 3, 2, 1], [4, 5, 2, 1], [1, 2, 3, 4]]  # by the only feature, which is the utility
     quality = np.array(best_first, np.float32)[..., None]
-    ladders = Ladders(quality, np.array(["blur", "blur", "tilt"]), np.empty(0, np.uint8))
+    held = Ladders(quality, np.array(["blur", "blur", "tilt"]))
     head = SimpleNamespace(margin=lambda features: features[:, 0])
-    found = pairs_right_by_kind(head, ladders)
-    assert (found["blur"], found["blur, mild"]) == (0.8333, 0.5)
-    assert (found["tilt"], found["all"], found["mild"]) == (0, 0.4167, 0.25)
+    found = pairs_right_by_kind(head, held)
+    assert (found["blur"], found["blur, mild"], found["blur, heavy"]) == (0.8333, 0.5, 1)
+    assert (found["tilt"], found["all"], found["all, mild"]) == (0, 0.4167, 0.25)
+
+
+def test_originals_are_as_they_were_or_saved_anew_and_as_many_resampled_as_is_asked():
+    originals = np.tile(np.arange(3, dtype=np.float32)[:, None], (400, 1, 1))
+    worse = np.full((400, 2, LEVELS, 1), 9, np.float32)
+    kinds = np.tile(np.array(["tilt", "tilt by OpenCV"]), (400, 1))
+    versions = Versions(np.arange(400).astype(str), originals, worse, kinds)
+    found = ladders(versions, np.random.default_rng(0), ["tilt"], 0.2)
+    assert found.quality.shape == (400, LEVELS + 1, 1)
+    assert set(found.kinds.tolist()) == {"tilt"}
+    assert (found.quality[:, 1:] == 9).all()
+    shares = np.bincount(found.quality[:, 0, 0].astype(int)) / 400
+    np.testing.assert_allclose(shares, [0.4, 0.4, 0.2], atol=0.07)
+    assert len(ladders(versions, np.random.default_rng(0), ELSEWHERE, 0).kinds) == 400
+    held = versions.of(Dataset((Example(Path(), "7", "", ""), Example(Path(), "no more", "", ""))))
+    assert held.names.tolist() == ["7"]
+
+
+def test_versions_hang_on_the_bytes_and_a_photo_is_upright_and_over_white_as_it_is_served():
+    clear, out = images.photo(3, 64, 48), io.BytesIO()
+    clear.putalpha(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    clear.save(out, "PNG", exif=exif)
+    kinds, uploads = drawn(out.getvalue(), 0)
+    assert uploads == drawn(out.getvalue(), 0)[1] != drawn(out.getvalue(), 1)[1]
+    assert len(uploads) == 2 + LEVELS * len(kinds)
+    assert kinds[:2] == ["tilt", "tilt"]
+    assert kinds[2] in ELSEWHERE
+    with Image.open(io.BytesIO(uploads[0])) as saved:
+        assert saved.size == (48, 64)
+        assert np.asarray(saved).min() > 250
 
 
 def test_numbers_of_the_full_size_luminance_are_finite_features_and_a_tilt_has_a_strength():
@@ -386,9 +434,8 @@ def test_numbers_of_the_full_size_luminance_are_finite_features_and_a_tilt_has_a
     assert torch.isfinite(found).all()
     photo = images.photo(3, 200, 160)
     rng = np.random.default_rng(0)
-    for _ in range(8):  # every ground, and cut off
+    for _ in range(8):  # every ground, in the frame, grown and cut off
         mild, strong = (degrade(rng, photo, "tilt", level) for level in (1, LEVELS))
-        assert mild.size <= photo.size
         apart = [np.abs(np.asarray(turned.resize(photo.size), float) - np.asarray(photo)).mean()
                  for turned in (mild, strong)]  # fmt: skip
         assert 0 < apart[0] < apart[1]
@@ -398,11 +445,17 @@ def test_a_photo_without_corners_shows_none_and_one_that_is_kept_level_is_not_tu
     rng = np.random.default_rng(1)
     white, stripes = Image.new("RGB", (120, 90), "white"), np.zeros((90, 120, 3), np.uint8)
     stripes[::2] = 255
-    for turn in (turned, turned_elsewhere):
+    for turn in (turned, turned_by_opencv, turned_by_splines):
         made = [turn(rng, Image.new("RGB", (120, 90), (9, 99, 199)), 15.0) for _ in range(24)]
-        cut = [np.asarray(one) for one in made if one.size != white.size]
-        assert 0 < len(cut) < len(made)
+        cut = [np.asarray(one, int) for one in made if one.width < white.width]
+        grown = [np.asarray(one, int) for one in made if one.width > white.width]
+        assert 0 < len(cut) < len(made) - len(grown) < len(made)
         assert all(np.abs(one[2:-2, 2:-2] - np.array([9, 99, 199])).max() <= 2 for one in cut)
+        # A frame that is grown shows the ground in every corner, and all of the photo.
+        for one in grown:
+            assert len({tuple(one[row, column]) for row in (0, -1) for column in (0, -1)}) == 1
+            photo = np.abs(one - np.array([9, 99, 199])).max(axis=2) <= 2
+            assert 0.9 < photo.sum() / (white.width * white.height) < 1.2
     for _ in range(8):
         level = np.asarray(kept_level(rng, Image.fromarray(stripes), (3.0, 15.0)), float)[4:-4, 4:-4, 0]
         assert np.ptp(level, axis=1).max() <= 2

@@ -12,8 +12,8 @@ DIFFERENCES = frozenset(measure for measure in MEASURES if "_difference" in meas
 DIRECTIONS = frozenset(measure for measure in MEASURES if measure.startswith("direction_"))
 # The longer side, in pixels, of the whole picture that directions are taken of.
 SIDE = 128
-_AXIS_DIFFERENCES: tuple[Measure, ...] = (
-    "axis_difference_1", "axis_difference_2", "axis_difference_3", "axis_difference_4",
+_HIGHER_AXIS_DIFFERENCES: tuple[Measure, ...] = (
+    "axis_difference_2", "axis_difference_3", "axis_difference_4",
 )  # fmt: skip
 # Scharr's filter (Optimale Operatoren in der Digitalen Bildverarbeitung, Heidelberg, 2000): the one of 3 x 3
 # pixels whose directions are least wrong.
@@ -30,24 +30,30 @@ def differences(luminance: NDArray[np.uint8]) -> dict[Measure, float]:
     gives 0.
     """
     values = luminance.astype(np.int16)
+    room = np.empty(values.size, np.float32)  # one for all: fresh pages cost more than the arithmetic
     falling, rising = values[1:, 1:] - values[:-1, :-1], values[1:, :-1] - values[:-1, 1:]
     found: dict[Measure, float] = {
-        "diagonal_difference_1": _root_mean_square(falling, rising),
+        "diagonal_difference_1": _root_mean_square(room, falling, rising),
         "diagonal_difference_2": _root_mean_square(
-            falling[1:, 1:] - falling[:-1, :-1], rising[1:, :-1] - rising[:-1, 1:]
+            room, falling[1:, 1:] - falling[:-1, :-1], rising[1:, :-1] - rising[:-1, 1:]
         ),
     }
     across, down = values[:, 1:] - values[:, :-1], values[1:] - values[:-1]
-    found["mixed_difference"] = _root_mean_square(across[1:] - across[:-1])
-    for measure in _AXIS_DIFFERENCES:
-        found[measure] = _root_mean_square(across, down)
+    found["mixed_difference"] = _root_mean_square(room, across[1:] - across[:-1])
+    found["axis_difference_1"] = _root_mean_square(room, across, down)
+    for measure in _HIGHER_AXIS_DIFFERENCES:
         across, down = across[:, 1:] - across[:, :-1], down[1:] - down[:-1]
+        found[measure] = _root_mean_square(room, across, down)
     return found
 
 
-def _root_mean_square(*parts: NDArray[np.int16]) -> float:
+def _root_mean_square(room: NDArray[np.float32], *parts: NDArray[np.int16]) -> float:
     count = sum(part.size for part in parts)
-    total = sum(float(np.vdot(part := one.astype(np.float32), part)) for one in parts)
+    total = 0.0
+    for part in parts:
+        values = room[: part.size]
+        np.copyto(values, part.ravel())
+        total += float(np.vdot(values, values))
     return float(np.sqrt(total / count)) if count else 0.0
 
 
@@ -62,7 +68,7 @@ def directions(luminance: NDArray[np.uint8]) -> dict[Measure, float]:
     gradients = _gradients(luminance.astype(np.float32))
     lengths = np.abs(gradients)
     total = max(float(lengths.sum(dtype=np.float64)), 1.0)
-    units = np.asarray(gradients / np.maximum(lengths, np.float32(1e-6)), np.complex64)
+    units = gradients * np.reciprocal(np.maximum(lengths, np.float32(1e-6)))
     once = np.square(np.square(units))
     twice = np.square(once)
     first, second, fourth = (
@@ -82,6 +88,8 @@ def _gradients(values: NDArray[np.float32]) -> NDArray[np.complex64]:
     """Grey levels a pixel to the right, and down as the imaginary part, of all but the outermost pixels."""
     across, down = values[:, 2:] - values[:, :-2], values[2:] - values[:-2]
     beside, middle = _SCHARR
-    right = beside * (across[:-2] + across[2:]) + middle * across[1:-1]
-    below = beside * (down[:, :-2] + down[:, 2:]) + middle * down[:, 1:-1]
-    return np.asarray((right + 1j * below) / (2 * (2 * beside + middle)), np.complex64)
+    found = np.empty(across[1:-1].shape, np.complex64)
+    share = 1 / (2 * (2 * beside + middle))
+    found.real = (beside * (across[:-2] + across[2:]) + middle * across[1:-1]) * share
+    found.imag = (beside * (down[:, :-2] + down[:, 2:]) + middle * down[:, 1:-1]) * share
+    return found
