@@ -55,7 +55,7 @@ def _write(
     right: dict[str, float],
 ) -> Path:
     """Write the Part; gives its folder."""
-    folder = run.path / PARTS_FOLDER / arguments.name
+    folder: Path = run.path / PARTS_FOLDER / arguments.name
     folder.mkdir(parents=True)
     inputs = {
         "images": torch.from_numpy(images), "vectors": torch.from_numpy(encoder.vectors(images)),

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class Versions:
     def of(self, dataset: Dataset) -> "Versions":
         """Those of the photos of a set."""
         held = np.isin(self.names, [example.name for example in dataset.examples])
-        return Versions(*(part[held] for part in _arrays(self)))
+        return Versions(**{name: values[held] for name, values in _arrays(self).items()})
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,12 @@ def read_versions(
 
 
 def _joined(parts: Sequence[Versions]) -> Versions:
-    return Versions(*(np.concatenate(part) for part in zip(*map(_arrays, parts), strict=True)))
+    each = [_arrays(part) for part in parts]
+    return Versions(**{name: np.concatenate([part[name] for part in each]) for name in each[0]})
 
 
-def _arrays(versions: Versions) -> list[NDArray[np.generic]]:
-    return [getattr(versions, field.name) for field in fields(versions)]
+def _arrays(versions: Versions) -> dict[str, NDArray[Any]]:
+    return {field.name: getattr(versions, field.name) for field in fields(versions)}
 
 
 def _block(encoder: Encoder, examples: Sequence[Example], seed: int, path: Path) -> list[Versions]:
@@ -127,7 +129,7 @@ def _block(encoder: Encoder, examples: Sequence[Example], seed: int, path: Path)
     block = _joined(found)
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
-        np.savez(file, **dict(zip((field.name for field in fields(block)), _arrays(block), strict=True)))
+        np.savez(file, allow_pickle=False, **_arrays(block))
     unfinished.replace(path)
     return [block]
 
