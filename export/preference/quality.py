@@ -1,9 +1,13 @@
 """Photo quality: a head trained on versions of photos, and how often it ranks those of others right."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.data import Dataset
+from export.errors import DatasetError
 from export.loop import cosine
 from export.preference.head import PreferenceHead, train_preference
 from export.preference.ladder import QUALITY_DEGRADATIONS
@@ -12,8 +16,23 @@ from export.preference.versions import ELSEWHERE, Ladders, Versions, ladders
 _LEVEL_NAMES = ("mild", "medium", "heavy")
 _TILT_OF_RESAMPLED = "tilt of a resampled photo"
 _RESAMPLED_SHARE = 0.15
+_FEWEST = 2
 EPOCHS = 45
 _HIDDEN = 96
+
+
+def versions_of_split(versions: Versions, split: Mapping[str, Dataset]) -> tuple[Versions, Versions]:
+    """Those to learn from, and those held.
+
+    Raises:
+        DatasetError: of a set fewer than two photos decode.
+
+    """
+    parts = {name: versions.of(split[name]) for name in ("train", "test")}
+    for name, part in parts.items():
+        if len(part.names) < _FEWEST:
+            raise DatasetError(f"of the set {name!r} {len(part.names)} photos decode; give more images")
+    return parts["train"], parts["test"]
 
 
 def train_quality_head(versions: Versions, seed: int, epochs: int | None = None) -> PreferenceHead:

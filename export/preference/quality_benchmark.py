@@ -13,7 +13,12 @@ from export.copies.together import keep_copies_together
 from export.data import Columns, data_digest, parse_source, read_sources
 from export.embedding.part import read_encoder
 from export.metrics import summary
-from export.preference.quality import held_ladders, pairs_right_by_kind, train_quality_head
+from export.preference.quality import (
+    held_ladders,
+    pairs_right_by_kind,
+    train_quality_head,
+    versions_of_split,
+)
 from export.preference.versions import VERSIONS_FOLDER, read_versions
 from export.run import open_run
 from export.training_split import SALT, split_in_two
@@ -39,7 +44,7 @@ def evaluate_quality(arguments: argparse.Namespace) -> int:
     found = []
     for seed in arguments.seeds:
         split = split_in_two(dataset, "--images", f"{SALT}-{seed}" if seed else SALT)
-        train, held = (versions.of(split[name]) for name in ("train", "test"))
+        train, held = versions_of_split(versions, split)
         head = train_quality_head(train, seed, arguments.epochs)
         found.append(pairs_right_by_kind(head, held_ladders(held, seed)))
         run.log(phase=f"quality-{seed}", epoch=0, train=len(train.names), held=len(held.names), **found[-1])

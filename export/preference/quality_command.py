@@ -11,7 +11,12 @@ from export.embedding.part import Encoder, read_encoder
 from export.graphs import export_graph
 from export.parts import PARTS_FOLDER, Examples, Part, describe_file, write_part
 from export.preference.detail import DETAIL, MeasuredHead
-from export.preference.quality import held_ladders, pairs_right_by_kind, train_quality_head
+from export.preference.quality import (
+    held_ladders,
+    pairs_right_by_kind,
+    train_quality_head,
+    versions_of_split,
+)
 from export.preference.versions import VERSIONS_FOLDER, decoded, read_versions
 from export.run import RunFolder
 from export.training_split import data_sources, open_training, read_split
@@ -36,10 +41,11 @@ def train_quality(arguments: argparse.Namespace) -> int:
         encoder, split["train"] + split["test"], arguments.seed, run.path / VERSIONS_FOLDER,
         arguments.max_broken,
     )  # fmt: skip
-    head = train_quality_head(versions.of(split["train"]), arguments.seed, arguments.epochs)
-    right = pairs_right_by_kind(head, held_ladders(versions.of(split["test"]), arguments.seed))
+    train, held = versions_of_split(versions, split)
+    head = train_quality_head(train, arguments.seed, arguments.epochs)
+    right = pairs_right_by_kind(head, held_ladders(held, arguments.seed))
     paths = {example.name: example.path for example in split["train"].examples}
-    names = versions.of(split["train"]).names[:_EXAMPLES].tolist()
+    names = train.names[:_EXAMPLES].tolist()
     images = np.stack([decoded(encoder, paths[name].read_bytes())[0] for name in names])
     folder = _write(arguments, run, encoder, MeasuredHead(head).eval(), images, right)
     print(f"part: {folder}; pairs of held photos ranked right: {right}")  # noqa: T201

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from export.data import Dataset, Example, Skipped, SkipReason
 from export.embedding.part import Encoder
+from export.errors import DatasetError
 from export.pixels import judge_broken
 from export.preference.detail import DETAIL, quality_features
 from export.preference.ladder import LEVELS, QUALITY_DEGRADATIONS, TILTS, degrade
@@ -90,7 +91,7 @@ def read_versions(
     What is drawn hangs on `seed` and the photo's own bytes alone.
 
     Raises:
-        DatasetError: more than `max_broken_share` of the photos do not decode.
+        DatasetError: more than `max_broken_share` of the photos, or all, do not decode.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,6 +108,8 @@ def read_versions(
         if example.name not in held
     ]
     judge_broken(dataset, broken, max_broken_share)
+    if not found:
+        raise DatasetError(f"not one of {len(dataset)} photos decodes")
     return _joined(found)
 
 

@@ -362,6 +362,24 @@ def test_photo_quality_takes_numbers_of_the_decoder_and_is_calibrated_beside_fil
     assert "quality" in found.reference
 
 
+def test_photos_that_do_not_decode_are_told(tmp_path, capsys):
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_bytes(b"no image")
+    told = {"0.1": "12 of 12 images do not decode", "1": "not one of 12 photos decodes"}
+    for share, message in told.items():
+        assert mekiki(
+            "evaluate", "quality", "--images", tmp_path, "--encoder", STARTER_BUNDLE,
+            "--max-broken", share, "--out", tmp_path / share,
+        ) == 2  # fmt: skip
+        assert message in capsys.readouterr().err
+    images.photo(0, 64, 64).save(tmp_path / "0.png")
+    assert mekiki(
+        "train", "preference", "--images", tmp_path, "--encoder", STARTER_BUNDLE, "--max-broken", 1,
+        "--out", tmp_path / "few",
+    ) == 2  # fmt: skip
+    assert "photos decode; give more images" in capsys.readouterr().err
+
+
 def test_a_hidden_utility_is_looked_for_in_ratings_and_in_the_clicks_of_three_models(tmp_path, few_pairs):
     folder = tmp_path / "images"
     for number in range(40):
