@@ -52,10 +52,12 @@ def train_preference(
     epochs: int = 30,
     hidden: int = 48,
     rate: Callable[[float], float] = constant,
+    weight_of_best: float = 1.0,
 ) -> PreferenceHead:
     """RankNet: `quality` is float32 [photos, LEVELS + 1, width], best version first.
 
-    `rate` gives the learning rate at a share of the training.
+    `rate` gives the learning rate at a share of the training. Pairs with the best version count
+    `weight_of_best` times what those of two worse ones do.
     """
     torch.manual_seed(seed)
     data = torch.from_numpy(quality)
@@ -72,7 +74,7 @@ def train_preference(
         # Every pair of one photo's versions, and half as strong each photo's best against another's worst.
         loss = sum(
             (
-                F.softplus(utility[:, j] - utility[:, i]).mean()
+                (1.0 if i else weight_of_best) * F.softplus(utility[:, j] - utility[:, i]).mean()
                 for i in range(LEVELS + 1)
                 for j in range(i + 1, LEVELS + 1)
             ),
