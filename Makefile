@@ -12,7 +12,7 @@ TEST_FLAGS ?=
 # loaded.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-gpu bench-growth bench-load bench-tags bench-policy bench-shadow test-console bench-console bench-index test-chaos-index test-minio test-oci test-registry lock-hashes sbom
+.PHONY: help demo test test-unit test-integration test-hostile test-fuzz test-chaos test-export lint types schemas docs lock clean train-setup kernel bench bench-gpu bench-growth bench-load bench-tags bench-policy bench-shadow test-console bench-console bench-index bench-runbook test-chaos-index test-minio test-oci test-registry lock-hashes sbom
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -99,6 +99,10 @@ bench-growth: $(VENV)/.dev $(BENCH_VENVS)/.installed ## the rate against image s
 bench-index: $(VENV)/.dev ## what the index keeps up with, beside bare NGT
 	$(VENV)/bin/python -m benchmarks.index $(BENCH_FLAGS)
 
+bench-runbook: $(VENV)/.dev $(BENCH_VENVS)/.installed $(BENCH_VENVS)/hnswlib/.installed ## the index while vectors come, go and come back, beside hnswlib
+	$(VENV)/bin/python -m benchmarks.runbook $(BENCH_FLAGS)
+	$(BENCH_VENVS)/plot/bin/python -m benchmarks.runbook_plot
+
 bench-policy: $(VENV)/.dev ## mekiki policy diff over 1,000,000 verdicts on a real Kafka
 	$(VENV)/bin/python -m benchmarks.policy_diff
 
@@ -179,6 +183,12 @@ $(BENCH_VENVS)/.installed: $(VENV)/.dev benchmarks/peers/quix.txt benchmarks/pee
 	$(VENV)/bin/uv pip install -q -p $(BENCH_VENVS)/quix -r benchmarks/peers/quix.txt
 	$(VENV)/bin/uv pip install -q -p $(BENCH_VENVS)/arroyo -r benchmarks/peers/arroyo.txt
 	$(VENV)/bin/uv pip install -q -p $(BENCH_VENVS)/plot -c constraints.txt matplotlib
+	@touch $@
+
+# What the index is measured beside is compiled, by a C++ compiler.
+$(BENCH_VENVS)/hnswlib/.installed: $(VENV)/.dev benchmarks/peers/hnswlib.txt
+	$(VENV)/bin/uv venv -q --clear -p $(PYTHON) $(BENCH_VENVS)/hnswlib
+	$(VENV)/bin/uv pip install -q -p $(BENCH_VENVS)/hnswlib -r benchmarks/peers/hnswlib.txt
 	@touch $@
 
 # The text detector that the filter is measured beside: python -m benchmarks.text_detector
