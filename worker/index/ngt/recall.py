@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 # What NGT's search is tried with: how far beyond the k-th distance it goes on, as a share of that.
 EPSILONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 _QUERIES = 64
+_ENOUGH = _QUERIES // 2
+# Epsilon is chosen again where searches miss so many times what they may.
+_TOLERATED = 2.0
 _NEIGHBOURS = 10
 _LOOK_SECONDS = 1.0
 _ROUNDING = 1e-6
@@ -45,7 +48,10 @@ class Sample:
 
 
 class Recall:
-    """Repeats a few searches exactly, and chooses the epsilon of each new segment's graph by measurement.
+    """Repeats a few searches exactly, and chooses the epsilon of each segment's graph by the latest of them.
+
+    Again where they come to miss too much: what is searched by, or what is stored, has changed. Nothing is
+    chosen before there are searches: images of a segment find each other far more easily.
 
     In a thread of its own, which takes at most `share` of one core: after what cost c seconds of CPU it rests
     for c / share. `recall` is what epsilon is chosen for.
@@ -58,6 +64,7 @@ class Recall:
         self._metrics = metrics
         self._measured: WeakSet[Segment] = WeakSet()
         self._queries: deque[NDArray[np.float32]] = deque(maxlen=_QUERIES)
+        self._counts: list[tuple[int, int]] = []  # found and true neighbours of the searches not judged yet
         self._sample: Sample | None = None
         self._offered = threading.Event()
         self._wanted = False
@@ -95,10 +102,15 @@ class Recall:
         self._metrics.index_sampled_neighbours.labels("found").inc(found)
         self._metrics.index_sampled_neighbours.labels("missed").inc(len(nearest) - found)
         self._queries.append(sample.query)
+        self._counts.append((found, len(nearest)))
+        if len(self._counts) == _QUERIES:
+            self._judge()
 
-    def choose_epsilon(self, segment: Segment) -> None:
-        """Ask the graph of `segment` with the least epsilon that reaches the recall, or with the greatest."""
-        queries = self._latest_queries(segment)
+    def choose_epsilon(self, segment: Segment, queries: NDArray[np.float32]) -> None:
+        """Ask the graph of `segment` with the least epsilon that reaches the recall, or with the greatest.
+
+        Measured by `queries`, float32 [n, dim] of unit norm.
+        """
         limits = segment.farthest_of(queries, _NEIGHBOURS) + _ROUNDING
         self._rest()
         for epsilon in EPSILONS:
@@ -124,10 +136,11 @@ class Recall:
             self._rest()
 
     def _turn(self) -> None:
-        for segment in self._live.segments:
-            if segment.manifest.graph and segment not in self._measured:
-                self.choose_epsilon(segment)
-                return
+        if len(self._queries) >= _ENOUGH:
+            for segment in self._live.segments:
+                if segment.manifest.graph and segment not in self._measured:
+                    self.choose_epsilon(segment, np.stack(self._queries))
+                    return
         self._wanted = True
         self._offered.wait(_LOOK_SECONDS)
         self._offered.clear()
@@ -141,9 +154,10 @@ class Recall:
         self._stopping.wait(worked / self._share)
         self._rested = time.thread_time()
 
-    def _latest_queries(self, segment: Segment) -> NDArray[np.float32]:
-        """The latest searches, float32 [n, dim]; images of the segment where they are too few."""
-        if len(self._queries) >= _QUERIES // 2:
-            return np.stack(self._queries)
-        chosen = np.random.default_rng(0).choice(len(segment), min(_QUERIES, len(segment)), replace=False)
-        return segment.vectors_of(chosen.tolist())
+    def _judge(self) -> None:
+        """Measure every segment again if the searches since the last time missed too much."""
+        found, wanted = (sum(counts) for counts in zip(*self._counts, strict=True))
+        self._counts.clear()
+        if wanted - found > _TOLERATED * (1.0 - self._recall) * wanted:
+            logger.info("searches found %d of %d neighbours: epsilon is chosen again", found, wanted)
+            self._measured.clear()

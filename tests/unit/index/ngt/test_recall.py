@@ -62,7 +62,7 @@ def test_epsilon_is_the_least_that_reaches_the_recall(live):
     chosen = []
     for asked in (0.01, 0.9, 1.0):
         recall, _ = measuring(live, asked)
-        recall.choose_epsilon(segment)
+        recall.choose_epsilon(segment, unit_rows(np.random.default_rng(5), 64))
         chosen.append(segment.epsilon)
     assert chosen == sorted(chosen)
     assert chosen[0] == EPSILONS[0]
@@ -71,21 +71,44 @@ def test_epsilon_is_the_least_that_reaches_the_recall(live):
 
 def test_it_measures_beside_the_searches_and_rests_in_proportion(live):
     (segment,) = live.segments
-    segment.epsilon = 0.77
+    segment.epsilon = UNMEASURED
     recall, counted = measuring(live, share=0.5)
     recall.start()
     try:
-        deadline = time.monotonic() + 10
-        while counted("found") < 20 and time.monotonic() < deadline:
-            view = live.view
-            found = live.search(axis(1), 10, view=view)
-            recall.offer(Sample(view, axis(1), 10, None, None, found))
-            time.sleep(0.002)
-        assert counted("found") >= 20
-        assert segment.epsilon in EPSILONS
+        search_until(live, recall, lambda: counted("found") >= 20)
+        assert segment.epsilon == UNMEASURED, "nothing is chosen before there are searches to choose by"
+        search_until(live, recall, lambda: segment.epsilon in EPSILONS)
+        assert counted("found") >= 10 * 32
     finally:
         recall.stop()
         recall.stop()
     before = counted("found")
     recall.offer(Sample(live.view, axis(1), 10, None, None, []))
     assert counted("found") == before
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+def test_epsilon_is_chosen_again_where_searches_miss_too_much(live, missed):
+    (segment,) = live.segments
+    recall, counted = measuring(live, share=0.5)
+    recall.start()
+    try:
+        search_until(live, recall, lambda: counted("found") >= 10 * 63)
+        segment.epsilon = UNMEASURED
+        search_until(live, recall, lambda: counted("found") >= 10 * 160, missed)
+        assert (segment.epsilon in EPSILONS) == bool(missed)
+    finally:
+        recall.stop()
+
+
+UNMEASURED = 0.77
+
+
+def search_until(live, recall, is_enough, missed=0):
+    """Search beside `recall`, each time with so many of the 10 nearest missed."""
+    deadline = time.monotonic() + 20
+    while not is_enough():
+        assert time.monotonic() < deadline
+        view = live.view
+        recall.offer(Sample(view, axis(1), 10, None, None, live.search_exactly(view, axis(1), 10)[missed:]))
+        time.sleep(0.001)
