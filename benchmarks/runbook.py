@@ -3,8 +3,9 @@
     make bench-runbook      (python -m benchmarks.runbook --help)
 
 The runbook and its vectors are drawn (benchmarks/runbook_drawn.py). It is played on the worker's own index,
-then on hnswlib with its own deletes: each alone on the machine, in a process of its own. At each search
-recall@10 is measured against an exact one over what lives then. benchmarks/runbook_plot.py draws the result.
+then on hnswlib with its own deletes: each alone on the machine, in a process of its own, at most so many
+changes a second. At each search recall@10 is measured against an exact one over what lives then.
+benchmarks/runbook_plot.py draws the result.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def main() -> None:
     )
     for name, size in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=size)
+    parser.add_argument("--rate", type=float, default=2500, help="changes a second, at most")
     parser.add_argument("--environments", type=Path, default=Path(".venv-bench").absolute())
     parser.add_argument("--out", type=Path, default=RESULTS / "runbook.json")
     flags = parser.parse_args()
@@ -43,9 +45,9 @@ def main() -> None:
     result = {
         "when": datetime.now(UTC).date().isoformat(),
         "cores": cores(),
-        "command": sizes,
+        "command": {**sizes, "rate": flags.rate},
         "runbook": described(runbook, truths),
-        "indexes": played_on_each(runbook, truths, flags.environments),
+        "indexes": played_on_each(runbook, truths, flags.rate, flags.environments),
     }
     flags.out.parent.mkdir(exist_ok=True, parents=True)
     flags.out.write_text(json.dumps(result) + "\n", encoding="utf-8")
@@ -65,7 +67,9 @@ def described(runbook: Runbook, truths: Sequence[Truth]) -> dict[str, int]:
     }
 
 
-def played_on_each(runbook: Runbook, truths: Sequence[Truth], environments: Path) -> dict[str, Any]:
+def played_on_each(
+    runbook: Runbook, truths: Sequence[Truth], rate: float, environments: Path
+) -> dict[str, Any]:
     """What each index found and took."""
     dim, most = str(runbook.vectors.shape[1]), str(max(truth.living for truth in truths))
     with tempfile.TemporaryDirectory(prefix="mekiki-runbook-") as scratch:
@@ -75,16 +79,14 @@ def played_on_each(runbook: Runbook, truths: Sequence[Truth], environments: Path
         ours = (sys.executable, "-m", "benchmarks.runbook_ours", str(folders["mekiki"]), dim)
         python = str(environments / "hnswlib" / "bin" / "python")
         theirs = (python, "-m", "benchmarks.peers.hnswlib_index", dim, most)
-        mekiki = measured(runbook, truths, Apart(ours, folders["mekiki"]))
+        mekiki = measured(runbook, truths, rate, Apart(ours, folders["mekiki"]))
         found = mekiki["checkpoints"][SEARCHES - 1]["recall"]
-        return {
-            "mekiki": mekiki,
-            "hnswlib": measured(runbook, truths, Apart(theirs, folders["hnswlib"]), found),
-        }
+        hnswlib = measured(runbook, truths, rate, Apart(theirs, folders["hnswlib"]), found)
+        return {"mekiki": mekiki, "hnswlib": hnswlib}
 
 
 def measured(
-    runbook: Runbook, truths: Sequence[Truth], index: Apart, wanted: float | None = None
+    runbook: Runbook, truths: Sequence[Truth], rate: float, index: Apart, wanted: float | None = None
 ) -> dict[str, Any]:
     """Every checkpoint with what the processes took up to it, and all of it in short; ends the process.
 
@@ -93,7 +95,7 @@ def measured(
     found: list[dict[str, Any]] = []
     tuned: dict[str, Any] = {}
     try:
-        for checkpoint in play(runbook, truths, index.call):
+        for checkpoint in play(runbook, truths, index.call, rate):
             found.append({**asdict(checkpoint), **index.footprint.taken()})
             print(f"{checkpoint.round} {checkpoint.living:>8,} {checkpoint.recall:.4f}", flush=True)
             if wanted is not None and len(found) == SEARCHES:

@@ -1,5 +1,7 @@
 """A runbook is played on an index, each search held against an exact one over what lives at that moment."""
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -51,13 +53,17 @@ class Checkpoint:
         work.cpu += took.cpu
 
 
-def play(runbook: Runbook, truths: Sequence[Truth], call: Call) -> Iterator[Checkpoint]:
-    """Do what `runbook` says; `truths` are those of its searches, in order."""
+def play(
+    runbook: Runbook, truths: Sequence[Truth], call: Call, rate: float = math.inf
+) -> Iterator[Checkpoint]:
+    """Do what `runbook` says, with at most `rate` changes a second; `truths` are those of its searches."""
     living, left, checkpoint = Living(len(runbook.vectors)), iter(truths), Checkpoint()
     for step in runbook.steps:
         if step.operation != "search":
             living.apply(step)
-            checkpoint.add(step.operation, len(step.tags), _change(runbook, step, call))
+            took = _change(runbook, step, call)
+            checkpoint.add(step.operation, len(step.tags), took)
+            time.sleep(max(0.0, len(step.tags) / rate - took.wall))
             continue
         took, truth = call("search", runbook.queries, COUNT), next(left)
         checkpoint.add("search", len(runbook.queries), took)
