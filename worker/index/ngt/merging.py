@@ -11,8 +11,10 @@ from math import log
 FANOUT = 4
 SMALLEST_TIER = 2000
 MAX_IMAGES = 160_000
-# A segment of which more counts no more is written anew.
+# A segment of which more counts no more is written anew; before all else where it is mostly that: it costs
+# each search more than it gives, and little to write.
 MAX_DEAD_SHARE = 0.3
+MOSTLY_DEAD_SHARE = 0.5
 
 
 def plan(sizes: Sequence[tuple[int, int]]) -> list[int] | None:
@@ -20,6 +22,8 @@ def plan(sizes: Sequence[tuple[int, int]]) -> list[int] | None:
 
     `sizes` are (images that count, images) of each.
     """
+    if (place := _first_dead(sizes, MOSTLY_DEAD_SHARE)) is not None:
+        return [place]
     tiers: dict[int, list[int]] = defaultdict(list)
     for place, (living, _) in enumerate(sizes):
         tiers[_tier(living)].append(place)
@@ -27,10 +31,14 @@ def plan(sizes: Sequence[tuple[int, int]]) -> list[int] | None:
         places = sorted(tiers[tier], key=lambda place: sizes[place][0])[:FANOUT]
         if len(places) == FANOUT and sum(sizes[place][0] for place in places) <= MAX_IMAGES:
             return sorted(places)
-    for place, (living, images) in enumerate(sizes):
-        if images - living > MAX_DEAD_SHARE * images:
-            return [place]
-    return None
+    place = _first_dead(sizes, MAX_DEAD_SHARE)
+    return None if place is None else [place]
+
+
+def _first_dead(sizes: Sequence[tuple[int, int]], share: float) -> int | None:
+    """The first segment of which more than `share` counts no more."""
+    dead = (place for place, (living, images) in enumerate(sizes) if images - living > share * images)
+    return next(dead, None)
 
 
 def _tier(living: int) -> int:

@@ -144,8 +144,15 @@ class Snapshots:
         return long or (tail > 0 and waited) or aged
 
     def _merge(self) -> None:
-        segments = self._live.segments
-        chosen = plan([(segment.living, len(segment)) for segment in segments])
+        segments, manifest = self._live.segments, self._live.manifest
+        if manifest is None:
+            return
+        # As of the generation: what died since is carried over, and would have it written again and again.
+        sizes = [
+            (len(segment) - len(entry.dead), len(segment))
+            for segment, entry in zip(segments, manifest.segments, strict=True)
+        ]
+        chosen = plan(sizes)
         if chosen is not None:
             self._merging = self._live.batch_of([segments[place] for place in chosen])
             self._merges.start(self._start_build(self._merging))

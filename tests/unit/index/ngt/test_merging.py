@@ -16,6 +16,9 @@ def test_one_of_which_much_counts_no_more_is_written_anew():
     assert plan([(7000, 8000)]) is None
     assert plan([(MAX_IMAGES, MAX_IMAGES), (5000, 8000)]) == [1]
     assert plan([(0, 8000)]) == [0]
+    others = [(8000, 8000)] * FANOUT
+    assert plan([*others, (5000, 8000)]) == [0, 1, 2, 3]
+    assert plan([*others, (3000, 8000)]) == [4], "the less of it counts, the sooner"
 
 
 def test_appending_moves_each_image_a_few_times_however_many_there_are():

@@ -109,6 +109,23 @@ def test_nothing_changed_builds_nothing(tmp_path):
     assert bench.builds == []
 
 
+def test_what_is_deleted_is_written_anew_once_and_only_when_a_generation_holds_the_deletions(tmp_path):
+    live, _ = filled(10)
+    bench = Bench(tmp_path, live)
+    snapshot(live, bench.directory)
+    for number in range(6):
+        live.delete(f"i{number}")
+    bench.turn()
+    assert bench.builds == [], "it would be as dead as before"
+    bench.turn(61)  # the deletions are published
+    bench.builds.pop().succeed()
+    bench.turn()
+    bench.builds.pop().succeed()
+    bench.turn(61)
+    assert [(len(segment), segment.living) for segment in live.segments] == [(4, 4)]
+    assert bench.builds == []
+
+
 def test_a_generation_is_renewed_before_its_age_makes_it_useless(tmp_path):
     live, vectors = filled(3)
     segment = snapshot(live, open_directory(tmp_path))
