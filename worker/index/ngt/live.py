@@ -8,6 +8,7 @@ change that they see, in one step and hold no lock: all that they read is of tha
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from schemas.search import SearchFilter
 from worker.index.attributes import NOTHING_KNOWN, AttributeColumns, Attributes, together
 from worker.index.backend import Change, IndexIdentity, IndexSize, Near
-from worker.index.candidates import NEVER, limits_among, nearest_among
+from worker.index.candidates import NEVER, Part, limits_among, nearest_among
 from worker.index.neighbour import Neighbour
 from worker.index.ngt.directory import Generation
 from worker.index.ngt.generation import GenerationManifest
@@ -195,9 +196,13 @@ class LiveIndex:
         `exactly`: with every vector compared.
         """
         change = view.change
-        parts = [each.look(queries, count, change, where, exactly=exactly) for each in view.segments]
-        limits = limits_among(parts, len(queries), count)
-        parts += [tail.look(queries, count, length, change, limits, where) for tail, length in view.tails]
+        parts: list[Part] = []
+        limits = partial(limits_among, parts, len(queries), count)  # of the parts so far
+        for segment in reversed(view.segments):  # of the newest the most counts
+            part = segment.look(queries, count, change, where, limits, exactly=exactly)
+            parts.append(part)
+        reach = limits()
+        parts += [tail.look(queries, count, length, change, reach, where) for tail, length in view.tails]
         return nearest_among(parts, queries, count)
 
     def search_exactly(

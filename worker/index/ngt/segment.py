@@ -16,7 +16,7 @@ vectors would sink its graph (of 3,000 copies it finds 41): hence one object for
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -153,6 +153,7 @@ class Segment:
         count: int,
         change: int,
         where: SearchFilter | None = None,
+        limits: Callable[[], Limits] | None = None,
         *,
         exactly: bool = False,
     ) -> Part:
@@ -160,11 +161,12 @@ class Segment:
 
         NGT's approximate graph search (Iwasaki and Miyazaki, 2018), and every vector of the query's own
         cell, so that a stored vector always finds itself. Exact where that is asked for, and among the images
-        that `where` lets in while they are so few that comparing each costs less.
+        that `where` lets in while they are so few that comparing each costs less. What is farther than a
+        query's own of `limits`, which is called where there are too few, is not looked for.
         """
         held = None if where is None else self._attributes.matching(where)
         rows = None if held is None else np.unique(self._rows[np.flatnonzero(held)])
-        wanted = _Wanted(count, rows, partial(self._counting, change=change, held=held))
+        wanted = _Wanted(count, rows, partial(self._counting, change=change, held=held), limits)
         found = self._compared(queries, wanted) if exactly else self._approximately(queries, wanted)
         return Part(found, self._vectors.__getitem__, partial(self._images, change=change, held=held))
 
@@ -198,9 +200,11 @@ class Segment:
         """What the graph has, asked for `size` or more; by comparing where that costs less."""
         if self._ngt is None or size > _WIDEST * self.manifest.vectors:
             return self._compared(queries, wanted)
-        found = self._by_graph(queries, size, self.epsilon)
-        found = found.only(wanted.counting(found.rows))
+        asked = self._by_graph(queries, size, self.epsilon)
+        found = asked.only(wanted.counting(asked.rows))
         few = np.flatnonzero(found.counts(len(queries)) < wanted.count)
+        if len(few):
+            few, wanted = wanted.within_limits(few, asked.limits(len(queries), size))
         if not len(few):
             return found
         wider = self._asked(queries[few], wanted, _WIDER * size)
@@ -330,11 +334,25 @@ class Segment:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """At least `count` of `rows`, or of all, for each query; `counting` says which of rows count."""
+    """At least `count` of `rows`, or of all, for each query; `counting` says which of rows count.
+
+    Those alone that are no farther than a query's own of `limits`, float32 [queries].
+    """
 
     count: int
     rows: NDArray[np.int64] | None
     counting: Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+    limits: Callable[[], Limits] | None
+
+    def within_limits(self, few: NDArray[np.int64], reached: Limits) -> tuple[NDArray[np.int64], "_Wanted"]:
+        """Which of the queries `few` want what is beyond `reached`, and what is wanted for them."""
+        if self.limits is None:
+            return few, self
+        limits = self.limits()
+        enough = np.isfinite(reached) & (reached > limits)
+        few = few[~enough[few]]
+        kept = limits[few]
+        return few, replace(self, limits=lambda: kept)
 
 
 def costs_less_by_graph(matching: int, total: int, count: int) -> bool:

@@ -104,6 +104,32 @@ def test_a_filter_of_any_selectivity_finds_the_nearest(filtered, share, kind):
     assert found / wanted >= 0.95
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_where_much_counts_no_more_the_nearest_that_count_are_found(filtered, share, monkeypatch):
+    segment, rows = filtered
+    dead = np.random.default_rng(4).random(len(rows)) < share
+    monkeypatch.setattr(segment, "died", {segment.positions[f"i{n}"]: 5 for n in np.flatnonzero(dead)})
+    found = 0
+    for query in unit_rows(np.random.default_rng(5), 30):
+        nearest = np.sort(1 - rows[~dead] @ query)[:10]
+        found += sum(near.distance <= nearest[-1] + 1e-5 for near in searched(segment, query, 10, 5))
+    assert found / 300 >= 0.99
+
+
+def test_what_is_farther_than_others_have_is_not_looked_for(filtered, monkeypatch):
+    segment, rows = filtered
+    order = np.argsort(-rows @ rows[0])
+    monkeypatch.setattr(segment, "died", {segment.positions[f"i{n}"]: 5 for n in order[:300]})
+    asked = []
+    ask = segment._by_graph
+    monkeypatch.setattr(segment, "_by_graph", lambda *which: asked.append(which[1]) or ask(*which))
+    limits = np.float32([1 - rows[order[10]] @ rows[0]])
+    assert len(segment.look(rows[:1], 10, 5, None, lambda: limits).candidates.rows) < 10
+    assert len(asked) == 1
+    found = searched(segment, rows[0], 10, 5)
+    assert [near.image_id for near in found] == [f"i{n}" for n in order[300:310]]
+
+
 def attributes_of(segment, number):
     columns, rows = segment.attributes_of([segment.positions[f"i{number}"]])
     return columns.row(int(rows[0]))
