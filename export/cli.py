@@ -471,17 +471,12 @@ def _add_evaluate_preference(kinds: "argparse._SubParsersAction[argparse.Argumen
         "preference", help="what is learned of a hidden utility, from simulated ratings and biased clicks"
     )
     parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE", help="photos with labels")
-    parser.add_argument(
-        "--encoder", required=True, metavar="RUN", help="an embedding's run folder, or a bundle"
-    )
-    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    _add_repeated_training(parser)
     parser.add_argument(
         "--utilities", nargs="+", choices=["clean", "taste"], default=["clean", "taste"],
         help="hidden: light, colourful, on a calm ground; or kinds of goods, warm, in contrast",
     )  # fmt: skip
     parser.add_argument("--lists", type=int, default=100_000, help="that shoppers see")
-    parser.add_argument("--epochs", type=int, help="of each training; default: what a training has")
     parser.set_defaults(func=partial(_run, "export.preference.benchmark:evaluate_preference"))
 
 
@@ -490,16 +485,21 @@ def _add_evaluate_quality(kinds: "argparse._SubParsersAction[argparse.ArgumentPa
         "quality", help="how often photos of other senders rank above versions made worse, by kind"
     )
     parser.add_argument("--images", required=True, nargs="+", metavar="SOURCE", help="the photos")
+    _add_repeated_training(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with the versions in --out")
+    _add_data_arguments(parser)
+    _add_copies_argument(parser)
+    parser.set_defaults(func=partial(_run, "export.preference.quality_benchmark:evaluate_quality"))
+
+
+def _add_repeated_training(parser: argparse.ArgumentParser) -> None:
+    """Arguments of what is trained over an encoder and measured, once for each seed."""
     parser.add_argument(
         "--encoder", required=True, metavar="RUN", help="an embedding's run folder, or a bundle"
     )
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
-    parser.add_argument("--resume", action="store_true", help="go on with the versions in --out")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--epochs", type=int, help="of each training; default: what a training has")
-    _add_data_arguments(parser)
-    _add_copies_argument(parser)
-    parser.set_defaults(func=partial(_run, "export.preference.quality_benchmark:evaluate_quality"))
 
 
 def _add_data_arguments(parser: argparse.ArgumentParser) -> None:

@@ -33,11 +33,20 @@ def read_split(
         DatasetError: a source cannot be read, there are fewer than ten images, or a set has fewer than two.
 
     """
+    return split_in_two(read_whole(sources, arguments, option), option)
+
+
+def read_whole(sources: list[str], arguments: argparse.Namespace, option: str = "--images") -> Dataset:
+    """The images of the sources, which `option` named; copies of one are of one group.
+
+    Raises:
+        DatasetError: a source cannot be read, or there are fewer than ten images.
+
+    """
     columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
     whole = read_sources([parse_source(source) for source in sources], columns, arguments.encoding)
     require_images(whole, SMALLEST, f"a training ({option})")
-    whole = keep_copies_together(whole, arguments.copies)
-    return split_in_two(whole, option)
+    return keep_copies_together(whole, arguments.copies)
 
 
 def split_in_two(whole: Dataset, option: str, salt: str = SALT) -> dict[str, Dataset]:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from export.copies.together import keep_copies_together
-from export.data import Columns, data_digest, parse_source, read_sources
+from export.data import data_digest
 from export.embedding.part import read_encoder
 from export.metrics import summary
 from export.preference.quality import (
@@ -21,7 +20,7 @@ from export.preference.quality import (
 )
 from export.preference.versions import VERSIONS_FOLDER, read_versions
 from export.run import open_run
-from export.training_split import SALT, split_in_two
+from export.training_split import SALT, read_whole, split_in_two
 
 
 def evaluate_quality(arguments: argparse.Namespace) -> int:
@@ -35,9 +34,7 @@ def evaluate_quality(arguments: argparse.Namespace) -> int:
     """
     torch.set_num_threads(1)
     encoder = read_encoder(Path(arguments.encoder))
-    columns = Columns(arguments.path_column, arguments.label_column, arguments.group_column)
-    sources = [parse_source(source) for source in arguments.images]
-    dataset = keep_copies_together(read_sources(sources, columns, arguments.encoding), arguments.copies)
+    dataset = read_whole(arguments.images, arguments)
     asked = {name: value for name, value in vars(arguments).items() if name not in _NOT_OF_A_RUN}
     run = open_run(Path(arguments.out), asked, data_digest(dataset), resume=arguments.resume)
     versions = read_versions(encoder, dataset, 0, run.path / VERSIONS_FOLDER, arguments.max_broken)
